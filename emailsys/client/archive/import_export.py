@@ -47,6 +47,8 @@ class Importer:
         self._progress = progress
         # Counts equal messages: two files with the same octets are two messages.
         self._copies: Counter[bytes] = Counter()
+        # Sources that earlier versions gave to messages of maildirs: two maildirs of the same name shared them.
+        self._earlier_sources: dict[str, str] = {}
         #: Number of messages that were added.
         self.added = 0
         #: Number of messages that were already stored.
@@ -81,7 +83,7 @@ class Importer:
         for place, below, files in os.walk(path, onerror=self._leave_out):
             folder = Path(place)
             before = self.added + self.already_stored
-            if (folder / "cur").is_dir():
+            if os.path.isdir(folder / "cur"):
                 self.import_maildir(folder)
                 below.clear()
             else:
@@ -89,15 +91,26 @@ class Importer:
                 self.import_eml([folder])
                 for name in sorted(files):
                     if name.endswith(".mbox"):
-                        self.import_mbox(folder / name)
+                        self._add(self._readable(self._mbox(folder / name), folder / name))
             if count := self.added + self.already_stored - before:
                 self.by_source[place] = count
+
+    def _readable(self, additions: Iterator[Addition], path: Path) -> Iterator[Addition]:
+        """Iterate over the messages of a file up to where it cannot be read. The other files can be imported."""
+        try:
+            yield from additions
+        except OSError as error:
+            self.left_out.append(f"{path}: {error.strerror}")
+        except ArchiveError as error:
+            self.left_out.append(str(error))
 
     def _leave_out(self, error: OSError) -> None:
         self.left_out.append(f"{error.filename}: {error.strerror}")
 
     def import_maildir(self, path: Path) -> None:
         """Import `cur` and `new` of a maildir, with flags, and the subfolders of Maildir++, each into its own folder.
+
+        Files that cannot be read are left out.
 
         @raise ArchiveError: the path is not a maildir.
         """
@@ -106,13 +119,16 @@ class Importer:
 
         def additions(maildir: Path, target: Folder, where: str) -> Iterator[Addition]:
             for name in ("cur", "new"):
-                folder = maildir / name
-                for file in sorted(folder.iterdir()) if folder.is_dir() else []:
-                    if file.is_file() and not file.name.startswith("."):
-                        unique, _, info = file.name.partition(":2,")
-                        arrived = moment_of(file.stat().st_mtime)
-                        source = f"maildir:{self._folder.account}:{where}:{unique}"
-                        yield Addition(file.read_bytes(), target, source, flags_of(info), arrived=arrived)
+                for file in self._files_in(maildir / name):
+                    yield from self._readable(message(file, target, where), file)
+
+        def message(file: Path, target: Folder, where: str) -> Iterator[Addition]:
+            unique, _, info = file.name.partition(":2,")
+            octets, arrived = file.read_bytes(), moment_of(file.stat().st_mtime)
+            earlier = f"maildir:{self._folder.account}:{where}:{unique}"
+            source = f"{earlier}:{hashlib.sha256(octets).hexdigest()[:32]}"
+            self._earlier_sources[source] = earlier
+            yield Addition(octets, target, source, flags_of(info), arrived=arrived)
 
         self._add(additions(path, self._folder, path.name))
         for below in sorted(path.iterdir()):
@@ -123,6 +139,15 @@ class Importer:
                 self._add(additions(below, target, f"{path.name}/{below.name}"))
                 count = self.added + self.already_stored - before
                 self.by_subfolder[target.name] = self.by_subfolder.get(target.name, 0) + count
+
+    def _files_in(self, folder: Path) -> list[Path]:
+        try:
+            return sorted(one for one in folder.iterdir() if one.is_file() and not one.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._leave_out(error)
+            return []
 
     def _subfolder_name(self, name: str) -> str:
         """Return the folder for a subfolder of Maildir++: a standard folder if it has its name in any case."""
@@ -135,12 +160,11 @@ class Importer:
 
     def import_mbox(self, path: Path) -> None:
         """Import an mbox file. Line ends stay as they are. @raise ArchiveError: the file is not an mbox."""
+        self._add(self._mbox(path))
 
-        def additions() -> Iterator[Addition]:
-            for moment, octets in mbox_messages(path):
-                yield self._addition(octets, status_flags(octets), moment)
-
-        self._add(additions())
+    def _mbox(self, path: Path) -> Iterator[Addition]:
+        for moment, octets in mbox_messages(path):
+            yield self._addition(octets, status_flags(octets), moment)
 
     def _addition(self, octets: bytes, flags: Flag, arrived: datetime | None) -> Addition:
         digest = hashlib.sha256(octets).digest()[:16]
@@ -165,11 +189,20 @@ class Importer:
 
     def _flush(self, batch: Sequence[Addition]) -> None:
         known = self._archive.known(one.source for one in batch if one.source is not None)
-        fresh = [one for one in batch if one.source not in known]
+        earlier = [self._earlier_sources.pop(one.source or "", None) for one in batch]
+        fresh = [
+            one
+            for one, former in zip(batch, earlier, strict=True)
+            if one.source not in known and not self._is_stored_as(former, one.octets)
+        ]
         if fresh:
             self._archive.add_many(fresh)
         self.added += len(fresh)
         self.already_stored += len(batch) - len(fresh)
+
+    def _is_stored_as(self, source: str | None, octets: bytes) -> bool:
+        key = self._archive.known([source]).get(source) if source is not None else None
+        return key is not None and self._archive.octets(key) == octets
 
 
 def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:

@@ -50,6 +50,9 @@ def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
     """
     with path.open("rb") as file:
         first = file.readline()
+        if not first:
+            # Programs keep a folder without messages as an empty file.
+            return
         if not _ENVELOPE.match(first):
             what = "in MMDF format, which is not supported" if is_mmdf(first) else "not an mbox file"
             advice = "; convert it to mbox first" if is_mmdf(first) else ": it does not start with a From line"

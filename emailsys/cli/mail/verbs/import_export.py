@@ -25,8 +25,9 @@ def _form_of(path: Path) -> str:
         return "maildir" if (path / "cur").is_dir() else "eml"
     with path.open("rb") as file:
         first = file.read(5)
-    # Files in MMDF format are refused with a word where mbox files are read.
-    return "mbox" if first == b"From " or is_mmdf(first) else "eml"
+    # Files in MMDF format are refused with a word where mbox files are read. An empty mbox has no messages.
+    is_empty_mbox = not first and path.suffix == ".mbox"
+    return "mbox" if first == b"From " or is_mmdf(first) or is_empty_mbox else "eml"
 
 
 @click.command("import")
@@ -38,7 +39,7 @@ def _form_of(path: Path) -> str:
 @pass_session
 def import_(
     session: Session, paths: tuple[Path, ...], folder: str, account: str | None, form: str | None, as_json: bool
-) -> None:
+) -> int:
     """Import messages from maildirs, mbox files, .eml files, or folders of these, octet for octet.
 
     \b
@@ -47,6 +48,7 @@ def import_(
 
     A folder is imported with its subfolders: files named .eml and .mbox, and maildirs.
     The subfolders of a maildir (Maildir++) become folders of the account. MMDF files are refused.
+    Files that cannot be read are named and left out, and the exit status is 74.
     Messages that were imported before are skipped. If an import is interrupted, repeat the command.
     """
     from emailsys.client.archive.import_export import Importer
@@ -90,6 +92,8 @@ def import_(
                 "here_already": importing.already_stored,
                 "account": target.account,
                 "folder": target.name,
+                "by_subfolder": importing.by_subfolder,
+                "left_out": importing.left_out,
             }
         )
     here = f" Skipped {message_count(importing.already_stored)} imported before." if importing.already_stored else ""
@@ -100,6 +104,7 @@ def import_(
         tell(safe_line(f"Not imported: {problem}"))
     for name, number in importing.by_subfolder.items():
         tell(f"{message_count(number)} of these from a subfolder, in {into.partition('/')[0]}/{name}.")
+    return Exit.IO if importing.left_out else Exit.OK
 
 
 @click.command()

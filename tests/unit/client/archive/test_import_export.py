@@ -108,7 +108,7 @@ class Exchange(ArchiveCase):
         self.assertEqual({one.flags for one in self.archive.list(IN)}, {Flag.SEEN, Flag.NONE})
         path.write_bytes(b"Subject: no mbox\n\n")
         self.assertRaises(ArchiveError, self.import_mbox, path)
-        self.assertRaises(ArchiveError, self.import_mbox, Path(os.devnull))
+        self.assertEqual(self.import_mbox(Path(os.devnull)), 0)
 
     def test_a_line_that_begins_with_from_separates_only_with_a_date(self) -> None:
         """RFC 4155: the second From line of the first file is a sentence. The tables of other dialects follow."""
@@ -174,6 +174,47 @@ class Exchange(ArchiveCase):
         self.archive.add_folder(Folder(IN.account, "Old"))
         inner.import_maildir(box)
         self.assertIn("Old.Arbeit.Grüße", inner.by_subfolder)
+
+    def test_maildirs_of_the_same_name_do_not_hide_each_other(self) -> None:
+        """Both have a file of the same name. What an earlier version imported is still recognised."""
+        tree = self.folder()
+        for name in ("x", "y"):
+            (tree / name / "Maildir" / "cur").mkdir(parents=True)
+            (tree / name / "Maildir" / "cur" / "1.same:2,S").write_bytes(message(name))
+        self.keep(message("x"), source=f"maildir:{IN.account}:Maildir:1.same")
+        for counts in ((1, 1), (0, 2)):
+            importing = Importer(self.archive, IN)
+            importing.import_tree(tree)
+            self.assertEqual((importing.added, importing.already_stored), counts)
+        self.assertEqual(sorted(one.subject for one in self.archive.list(IN)), ["x", "y"])
+
+    def test_a_file_that_cannot_be_read_does_not_end_an_import(self) -> None:
+        tree = self.folder()
+        for name in ("a.mbox", "z.mbox", "box/cur/1", "box/cur/2"):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes(b"From x Mon Jan  5 10:00:00 2026\nSubject: y\n\nz\n\n")
+        (tree / "b.mbox").write_bytes(b"Subject: no mbox\n\n")
+        (tree / "c.mbox").touch()
+        (tree / "d.mbox").symlink_to("/nowhere")
+        reading = Path.read_bytes
+
+        def read(path: Path) -> bytes:
+            if path.name == "1":
+                raise OSError(errno.EACCES, "Permission denied", str(path))
+            return reading(path)
+
+        self.patch(Path, "read_bytes", read)
+        importing = Importer(self.archive, IN)
+        importing.import_tree(tree)
+        self.assertEqual(importing.added, 3)
+        self.assertEqual(
+            [one.removeprefix(str(tree)) for one in importing.left_out],
+            [
+                "/b.mbox is not an mbox file: it does not start with a From line",
+                "/d.mbox: No such file or directory",
+                "/box/cur/1: Permission denied",
+            ],
+        )
 
     def test_many_messages_are_kept_in_portions(self) -> None:
         path = self.folder() / "mbox"

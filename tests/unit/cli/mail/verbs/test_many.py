@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from emailsys.cli.mail.arguments import folder_of
 from emailsys.cli.mail.verbs import marks
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import Addition, Folder
+from emailsys.config.exit_status import Exit
 from tests.unit.cli.mail.mail_case import Case
 
 
@@ -61,9 +63,17 @@ class ManyTests(Case):
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_bytes(octets)
         (tree / "deep" / "gone.eml").symlink_to("/nowhere")
-        _, _, err = self.run_it("import", str(tree), "--to", "Archive")
+        (box := tree / "box" / ".Sent" / "cur").mkdir(parents=True)
+        (box / "2").write_bytes(b"Subject: e\n\nx\n")
+        status, _, err = self.run_it("import", str(tree), "--to", "Archive")
+        self.assertEqual(status, Exit.IO)
         self.assertEqual(sorted(self.subjects("Archive")), ["a", "b", "c", "d"])
-        for place in (tree, tree / "deep", Path(tree / "deep" / "er"), tree / "box"):
+        for place in (tree, tree / "deep", Path(tree / "deep" / "er")):
             self.assertIn(f"1 message from {place}\n", err)
+        self.assertIn(f"2 messages from {tree / 'box'}\n", err)
         self.assertIn(f"Not imported: {tree}/deep/gone.eml: No such file", err)
         self.assertIn("0 messages imported", self.run_it("import", str(tree), "--to", "Archive")[2])
+        status, out, _ = self.run_it("import", str(tree), "--to", "Archive", "--json")
+        document = json.loads(out)
+        self.assertEqual((status, document["by_subfolder"]), (Exit.IO, {"Archive.Sent": 1}))
+        self.assertEqual(document["left_out"], [f"{tree}/deep/gone.eml: No such file or directory"])
