@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
-from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Folder, Summary
+from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Folder, NoSuchMessage, Summary
 
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.compose.draft import Draft
     from emailsys.client.compose.message_builder import OutgoingMessage
     from emailsys.client.send.outbox import Notices, Outbox
+    from emailsys.mail.address import Address
     from emailsys.mail.message.mailboxes import Mailbox
 
 
@@ -135,11 +136,26 @@ class UserMailbox:
             draft.text = draft.text and safe_text(draft.text)
         return draft
 
-    def delete_sent_draft(self, key: str) -> None:
-        """Delete a draft for good. Call after its message was put into the outbox."""
-        summary = self.archive.get(key)
-        if summary.folder.name == DRAFTS:
-            self.archive.purge([summary.key])
+    def delete_sent_draft(self, key: str) -> str:
+        """Delete a draft for good. Call after its message was put into the outbox: from then on, nothing may fail.
+
+        @return: a sentence for the user if the draft could not be deleted, or "".
+        """
+        try:
+            summary = self.archive.get(key)
+            if summary.folder.name == DRAFTS:
+                self.archive.purge([summary.key])
+        except NoSuchMessage:
+            return ""
+        except ArchiveError as error:
+            return f"The message is in the outbox, but its draft {key} could not be removed: {error}"
+        return ""
+
+    def account_with(self, address: Address) -> Account | None:
+        """Return the account with an address, or else the first that receives mail for it, or None."""
+        accounts = self.accounts()
+        exact = (one for one in accounts if one.address.key == address.key)
+        return next(exact, None) or next((one for one in accounts if one.owns(address)), None)
 
     def queue(self, account: Account, draft: Draft, hold: float = 0.0, notices: Notices | None = None) -> str:
         """Build a message from a draft, put it into the outbox and return its key. It is on disk on return.

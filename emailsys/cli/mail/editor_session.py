@@ -160,7 +160,8 @@ class EditorSession:
 
         def in_outbox() -> None:
             if self._key is not None:
-                mailbox.delete_sent_draft(self._key)
+                if problem := mailbox.delete_sent_draft(self._key):
+                    tell(problem)
                 self._key = None
             queued()
 

@@ -136,6 +136,7 @@ def sent_fields(sent: SendResult) -> dict[str, Any]:
         "waits": sent.waits,
         "in_doubt": sent.in_doubt,
         "reply": sent.reply,
+        "by_another": sent.by_another,
     }
 
 

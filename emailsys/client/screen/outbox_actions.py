@@ -71,20 +71,22 @@ class OutboxActions:
             return
         chosen, draft, draft_key = written
 
-        def put() -> str:
+        def put() -> tuple[str, str]:
             queued = self._mailbox.queue(chosen, draft, self._app.hold)
-            self._mailbox.delete_sent_draft(draft_key)
+            problem = self._mailbox.delete_sent_draft(draft_key)
             for origin in origins:
                 self._mailbox.mark_handled(origin, flag)
-            return queued
+            return queued, problem
 
         try:
-            queued = await asyncio.to_thread(put)
+            queued, problem = await asyncio.to_thread(put)
         except (ComposeError, ArchiveError) as error:
             self._screen.show_status(f"The message was not sent; it is kept in Drafts. {error}", error=True)
             await self._screen.reload()
             return
         await self._screen.reload()
+        if problem:
+            self._screen.show_status(problem, error=True)
         self._screen.start_action(lambda: self.send(chosen, queued), "sending")
 
     async def send(self, account: Account, key: str) -> None:

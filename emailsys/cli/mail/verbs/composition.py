@@ -99,17 +99,22 @@ def apply(words: MessageOptions, draft: Draft) -> None:
 
 
 def account_of(session: Session, account: str | None, words: MessageOptions) -> Account:
-    """Return the account of --account, or else the one with the address of --from, or else the default account."""
+    """Return the account of --account, or else the one with the address of --from, or else the default account.
+
+    The address may be an alias of the account.
+    """
     if account is None and words.sender is not None:
-        senders = {one.address.key for one in people("--from", (words.sender,))}
-        for one in session.mailbox.accounts():
-            if one.address.key in senders:
-                return session.mailbox.account(one.name)
+        for sender in people("--from", (words.sender,)):
+            if owner := session.mailbox.account_with(sender.address):
+                return session.mailbox.account(owner.name)
     return session.mailbox.account(account)
 
 
-def send_draft(session: Session, account: Account, draft: Draft, **send_options: Any) -> int:
-    """Print the warnings of a draft, then send it. On a terminal, ask first if there are warnings."""
+def send_draft(session: Session, account: Account, draft: Draft, *, key: str | None = None, **send_options: Any) -> int:
+    """Print the warnings of a draft, then send it. On a terminal, ask first if there are warnings.
+
+    @param key: the saved draft; None if it is not saved.
+    """
     from emailsys.client.compose.message_builder import build
     from emailsys.client.compose.warnings import warnings
 
@@ -117,8 +122,11 @@ def send_draft(session: Session, account: Account, draft: Draft, **send_options:
     for one in found:
         tell(f"Warning: {one}")
     if found and sys.stdin.isatty() and not click.confirm("Send anyway?", err=True):
-        key = session.mailbox.save_draft(account, draft)
-        tell(f"Saved as the draft {key}. To continue: emailsys mail draft edit {key}")
+        if key is None:
+            key = session.mailbox.save_draft(account, draft)
+            tell(f"Saved as the draft {key}. To continue: emailsys mail draft edit {key}")
+        else:
+            tell(f"The draft stays as it is. To continue: emailsys mail draft edit {key}")
         return Exit.FAILED
     return queue_and_send(session, account, build(draft, session.mailbox.now()), **send_options)
 

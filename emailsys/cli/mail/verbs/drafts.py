@@ -9,6 +9,7 @@ import click
 from emailsys.cli.command_group import Verbs
 from emailsys.cli.mail.arguments import account_option, key_argument, message_of
 from emailsys.cli.mail.outgoing import sending_options
+from emailsys.cli.mail.safe_output import tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
 from emailsys.config.exit_status import Exit
@@ -78,9 +79,11 @@ def send(session: Session, key: str, **send_options: Any) -> int:
     account = session.mailbox.account_for(summary)
 
     def queued() -> None:
-        session.mailbox.delete_sent_draft(summary.key)
+        if problem := session.mailbox.delete_sent_draft(summary.key):
+            tell(problem)
 
-    return send_draft(session, account, session.mailbox.open_draft(summary.key), queued=queued, **send_options)
+    draft = session.mailbox.open_draft(summary.key)
+    return send_draft(session, account, draft, key=summary.key, queued=queued, **send_options)
 
 
 def _draft_of(session: Session, key: str) -> Summary:

@@ -119,8 +119,13 @@ def retry(session: Session, key: str, as_json: bool) -> None:
     \b
     emailsys mail outbox retry KEY && emailsys mail outbox send
     """
+    from emailsys.client.base.process_lock import LockTaken
+
     summary = message_of(session, key)
-    session.mailbox.outbox.retry(summary.key)
+    try:
+        session.mailbox.outbox.retry(summary.key)
+    except LockTaken as taken:
+        raise Refused(f"{summary.key} is not due: {taken} is sending it now.", Exit.TEMPORARY) from None
     if as_json:
         print_json({"key": summary.key, "account": summary.folder.account, "waits": True})
     tell("The message is due. To send it now: emailsys mail outbox send")
@@ -141,6 +146,7 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, as_json: bool
     emailsys mail outbox send --again
     emailsys mail outbox send work --json
     """
+    from emailsys.client.archive.values import NoSuchMessage
     from emailsys.client.base.process_lock import LockTaken
     from emailsys.client.online import MailTransfer
     from emailsys.client.send.sender import SendResult
@@ -152,8 +158,8 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, as_json: bool
     doubtful = session.mailbox.outbox.in_doubt([one.name for one in chosen])
     left = [one for one in doubtful if not _again(one, again)]
     for one in doubtful:
-        # Another program that is sending it now will tell its outcome.
-        with suppress(LockTaken):
+        # Another program that is sending it now will tell its outcome, and one that took it out has told it.
+        with suppress(LockTaken, NoSuchMessage):
             if one not in left:
                 session.mailbox.outbox.retry(one.key)
 
@@ -175,7 +181,7 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, as_json: bool
         )
     if not results and not left:
         tell("No message is due.")
-    return max((tell_sent(one) for one in results), default=Exit.TEMPORARY if left else Exit.OK)
+    return max([*(tell_sent(one) for one in results), Exit.TEMPORARY if left else Exit.OK])
 
 
 def _again(one: QueuedMessage, again: bool) -> bool:

@@ -41,7 +41,6 @@ def send_ready(
     """
     from emailsys.client.compose.finished_message import complete_message
     from emailsys.client.mailbox import sender_mailbox
-    from emailsys.mail.address import AddressSyntaxError, parse
     from emailsys.mail.message.mailboxes import Mailbox
 
     if dots and (end := _LONE_DOT.search(octets)):
@@ -49,12 +48,19 @@ def send_ready(
     sender = sender_mailbox(account)
     if display_name is not None:
         sender = Mailbox(display_name, sender.address)
-    try:
-        path = parse(reverse_path.strip("<>")) if reverse_path is not None else None
-    except AddressSyntaxError as error:
-        raise Refused(f"-f: {error}", Exit.USAGE) from None
+    path = _reverse_path(reverse_path)
     message = complete_message(octets, sender, session.mailbox.now(), recipients, from_header, path)
     return queue_and_send(session, account, message, **send_options)
+
+
+def _reverse_path(text: str | None) -> Address | None:
+    """Parse the address of -f."""
+    from emailsys.mail.address import AddressSyntaxError, parse
+
+    try:
+        return parse(text.strip("<>")) if text is not None else None
+    except AddressSyntaxError as error:
+        raise Refused(f"-f: {error}", Exit.USAGE) from None
 
 
 def _notifications(words: str) -> list[str]:
@@ -96,7 +102,7 @@ def sendmail(
 ) -> int:
     """Send a message from standard input. The options are those of /usr/sbin/sendmail.
 
-    Its other options (-oem, -odb, -bm, -B8BITMIME) are accepted and ignored. If -f is the address of an
+    Its other options (-oem, -odb, -bm, -B8BITMIME) are accepted and ignored. If -f is an address of an
     account, the message is sent with that account. A first line "From " of an mbox file is removed.
 
     \b
@@ -113,8 +119,9 @@ def sendmail(
     options = [word for word in recipients if word.startswith("-")]
     addresses = [one.address for one in people("recipient", tuple(word for word in recipients if word not in options))]
     if account is None and reverse_path is not None:
-        named = reverse_path.strip("<>").lower()
-        account = next((one.name for one in session.mailbox.accounts() if str(one.address).lower() == named), None)
+        path = _reverse_path(reverse_path)
+        named = session.mailbox.account_with(path) if path is not None else None
+        account = named.name if named is not None else None
     owner = session.mailbox.account(account)
     octets = sys.stdin.buffer.read()
     dots = not ignore_dots and "i" not in set_options
