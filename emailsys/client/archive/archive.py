@@ -380,10 +380,10 @@ class Archive:
 
     # The index
 
-    def refresh(self) -> None:
-        """Bring the index up to date with files that other programs changed."""
+    def refresh(self) -> int:
+        """Bring the index up to date with files that other programs changed. Return its version."""
         with self._writing():
-            pass
+            return self._index.version()
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Rebuild the index from the files. Return the number of messages.

@@ -102,6 +102,9 @@ class Index:
         self._threads = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
+        # Never writes: SQLite counts the changes of other connections only.
+        self._watching = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        self._connections.append(self._watching)
         #: Whether the index is empty or of another version, and has to be rebuilt.
         self.is_new = self.connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION
 
@@ -130,6 +133,11 @@ class Index:
                 connection.close()
             self._connections.clear()
         self._threads = threading.local()
+
+    def version(self) -> int:
+        """Return a number that changes when any thread or process changes the index, as long as this is open."""
+        number: int = self._watching.execute("PRAGMA data_version").fetchone()[0]
+        return number
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

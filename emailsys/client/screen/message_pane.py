@@ -22,6 +22,8 @@ from emailsys.upstream import measure_columns_again
 PAGE: Final = 200
 # The next page is loaded when the cursor is this many lines before the end.
 _NEAR: Final = 40
+# The table takes time in proportion to its lines to remove one. If more leave it, filling it again is faster.
+_FEW: Final = 50
 
 
 # Key, title and width of each column.
@@ -102,14 +104,22 @@ class MessagePane(DataTable[Text]):
         key: str | None = None,
         selected: AbstractSet[str] = frozenset(),
     ) -> None:
-        """Show the list as it is now. Lines that stay are not drawn again: the user may read far below."""
+        """Show the list as it is now. Lines that stay keep their place: the user may have scrolled to them."""
         new = {one.key: one for one in rows}
+        top = int(self.scroll_offset.y)
+        in_view = [one.key for one in self.summaries[top:]]
+        before = [one.key for one in self.summaries]
         if [one.key for one in self.summaries if one.key in new] == [one.key for one in rows]:
             self._complete = is_complete
             self.drop({one.key for one in self.summaries if one.key not in new})
             self.update([new[one.key] for one in self.summaries if new[one.key] != one], now)
         else:
             self.show(rows, is_complete, now, key, self.cursor_row, selected)
+        if top and before != [one.key for one in self.summaries]:
+            # After the table has followed its cursor. At the top of the list, new messages come into view.
+            first = next((one for one in in_view if one in new), None)
+            row = next((number for number, one in enumerate(self.summaries) if one.key == first), top)
+            self.call_after_refresh(self.scroll_to, y=row, animate=False)
 
     def append(self, page: Sequence[Summary], is_complete: bool, now: datetime) -> None:
         """Add a page at the end of the list. @param is_complete: whether no page comes after it."""
@@ -144,11 +154,19 @@ class MessagePane(DataTable[Text]):
 
     def drop(self, keys: AbstractSet[str]) -> None:
         """Remove messages from the list. The cursor stays on its line, or goes to the next message that remains."""
-        row = sum(one.key not in keys for one in self.summaries[: self.cursor_row])
-        for key in [one.key for one in self.summaries if one.key in keys]:
-            self.remove_row(key)
-        self.summaries = [one for one in self.summaries if one.key not in keys]
-        self.move_cursor(row=min(row, max(len(self.summaries) - 1, 0)), animate=False)
+        leaving = [one.key for one in self.summaries if one.key in keys]
+        if leaving:
+            row = sum(one.key not in keys for one in self.summaries[: self.cursor_row])
+            self.summaries = [one for one in self.summaries if one.key not in keys]
+            if len(leaving) > _FEW:
+                lines = [(one.key, self.get_row(one.key)) for one in self.summaries]
+                self.clear()
+                for key, cells in lines:
+                    self.add_row(*cells, key=key)
+            else:
+                for key in leaving:
+                    self.remove_row(key)
+            self.move_cursor(row=min(row, max(len(self.summaries) - 1, 0)), animate=False)
         self._need_page_near(self.cursor_row)
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:

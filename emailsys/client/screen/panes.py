@@ -18,6 +18,7 @@ from emailsys.client.archive.unreadable import record
 from emailsys.client.archive.values import INBOX, ArchiveError, Folder, Summary
 from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
+from emailsys.client.screen.archive_check import ArchiveCheck
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.list_sources import FolderList, ListSource
 from emailsys.client.screen.message_pane import PAGE, MessagePane
@@ -45,6 +46,8 @@ class Panes(Screen[None]):
         self.selection = Selection()
         self._unread = 0
         self._pending = PendingChanges()
+        #: Brings the list up to date with changes of other programs.
+        self.archive_check = ArchiveCheck(mailbox, self.reload, self.show_status)
         # Count the lists and the counts that were asked for.
         self._listed = self._counted = 0
         # Whether an action runs that opens a dialog. Keys wait for no dialog: they are dropped.
@@ -92,7 +95,7 @@ class Panes(Screen[None]):
         """Open the Inbox of the default account."""
         self.set_focus(self.messages)
         self.start_action(self._show_first_list)
-        self.set_interval(_CHECK_EVERY, lambda: self.start_action(self._check_archive))
+        self.set_interval(_CHECK_EVERY, lambda: self.start_action(self.archive_check.run))
 
     async def _show_first_list(self) -> None:
         def first() -> Folder:
@@ -102,17 +105,10 @@ class Panes(Screen[None]):
 
         await self.show(FolderList(await asyncio.to_thread(first)))
 
-    async def _check_archive(self) -> None:
-        await asyncio.to_thread(self.mailbox.archive.refresh)
-        await self.reload()
-        reports = self.mailbox.archive.reports
-        while reports:
-            self.show_status(reports.pop(0), error=True)
-
     async def show(self, source: ListSource, key: str | None = None) -> None:
         """Show another list. @param key: the message that gets the cursor."""
         self._listed = listed = self._listed + 1
-        page, is_complete = await self._read_pages(source, 1)
+        page, is_complete = await self._read_pages(source, 1, lambda: None)
         if listed != self._listed:
             # Another list was asked for after this one.
             return
@@ -129,7 +125,8 @@ class Panes(Screen[None]):
         source, listed, pane = self.source, self._listed, self.messages
         if source is None:
             return
-        rows, is_complete = await self._read_pages(source, max(-(-len(pane.summaries) // PAGE), 1))
+        number = max(-(-len(pane.summaries) // PAGE), 1)
+        rows, is_complete = await self._read_pages(source, number, self._lowest_in_use)
         if listed == self._listed:
             current = pane.current
             key, selected = current.key if current else None, self.selection.of(source)
@@ -138,15 +135,22 @@ class Panes(Screen[None]):
                 self.close_message()
         await self.update_counts()
 
-    async def _read_pages(self, source: ListSource, number: int) -> tuple[list[Summary], bool]:
+    def _lowest_in_use(self) -> int | None:
+        """Return the lower order number of the message under the cursor and the one in the reader."""
+        return min((one.order for one in (self.messages.current, self.current) if one is not None), default=None)
+
+    async def _read_pages(
+        self, source: ListSource, number: int, lowest: Callable[[], int | None]
+    ) -> tuple[list[Summary], bool]:
         """Read the first pages of a list as they are after all changes that were made meanwhile.
 
+        @param lowest: reads on to the message of that order number, which new ones may have pushed down.
         @return: the messages, and whether these are all.
         """
 
-        def read() -> tuple[list[Summary], bool]:
+        def read(down_to: int | None) -> tuple[list[Summary], bool]:
             rows: list[Summary] = []
-            for _ in range(number):
+            while len(rows) < number * PAGE or (down_to is not None and rows[-1].order > down_to):
                 page = source.page(self.mailbox.archive, rows[-1].order if rows else None)
                 rows += page
                 if len(page) < PAGE:
@@ -154,9 +158,9 @@ class Panes(Screen[None]):
             return rows, False
 
         while True:
-            number_before = self._pending.number
-            rows, is_complete = await asyncio.to_thread(read)
-            if number_before == self._pending.number:
+            number_before, down_to = self._pending.number, lowest()
+            rows, is_complete = await asyncio.to_thread(read, down_to)
+            if number_before == self._pending.number and down_to == lowest():
                 return self._pending.applied_to(rows), is_complete
 
     async def update_counts(self) -> None:
