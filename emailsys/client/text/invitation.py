@@ -30,12 +30,12 @@ def invitation_text(calendar: str) -> tuple[str, list[str]]:
 
     Never raises. A calendar that cannot be read has no text.
     """
-    from icalendar import Calendar
-
     if len(calendar) > _MAX_CALENDAR:
         return "", ["the invitation is too long to be read; save it"]
+    from emailsys.client.text.calendar_zones import read_calendars
+
     try:
-        found: list[Any] = list(Calendar.from_ical(calendar, multiple=True))
+        found = read_calendars(calendar)
         events = [
             (one, str(outer.get("METHOD", "")).upper())
             for outer in found

@@ -69,7 +69,8 @@ def read_text(
                 yield text.strip("\n")
 
     pieces = [*texts_of(found.texts)]
-    pieces += texts_of(one for one in found.attachments if one.content_type in _CALENDARS)
+    shown = {id(one) for one in found.texts}
+    pieces += texts_of(one for one in found.attachments if one.content_type in _CALENDARS and id(one) not in shown)
     if with_inside:
         pieces += _inside(found, texts_of)
     if not pieces:

@@ -34,6 +34,14 @@ def calendar(*lines: str, method: str = "REQUEST") -> str:
     return "\r\n".join((*head, *lines, "END:VEVENT", "END:VCALENDAR", ""))
 
 
+def zone(offset: str, *lines: str, count: int = 1) -> str:
+    """A calendar object with a zone of its own."""
+    begin = ("BEGIN:STANDARD", "DTSTART:19700101T000000", f"TZOFFSETFROM:{offset}", f"TZOFFSETTO:{offset}")
+    rules = (*begin, *lines, "END:STANDARD") * count
+    head = ("BEGIN:VCALENDAR", "BEGIN:VTIMEZONE", "TZID:Foo Time")
+    return "\r\n".join((*head, *rules, "END:VTIMEZONE", "END:VCALENDAR", ""))
+
+
 def local(moment: datetime, form: str) -> str:
     """A moment as this computer's zone has it."""
     return moment.astimezone().strftime(form)
@@ -84,6 +92,29 @@ class Invitations(SynchronousTestCase):
         self.expect(calendar("SUMMARY:x", method="CANCEL"), "Cancelled: x")
         self.expect(calendar("UID:2", method="none"), "Event: (no title)")
         self.expect(calendar("SUMMARY:x") + calendar("SUMMARY:y"), "Invitation: x", "", "Invitation: y")
+
+    def test_a_zone_of_the_calendar_is_used_for_it_alone(self) -> None:
+        used = ("DTSTART;TZID=Foo Time:20260505T100000",)
+        for offset, begin in (("+0200", BEGIN), ("-0500", BEGIN + timedelta(hours=7))):
+            shown = invitation_text(zone(offset) + calendar(*used))[0]
+            self.assertEqual(shown, f"Invitation: (no title)\nWhen: {local(begin, '%A, %Y-%m-%d %H:%M %Z')}")
+        unknown = "Invitation: (no title)\nWhen: Tuesday, 2026-05-05 10:00 (Foo Time)"
+        self.assertEqual(invitation_text(calendar(*used))[0], unknown)
+        self.assertEqual(invitation_text(calendar(f"DTSTART;TZID={'a' * 300}:20260505T100000"))[1], [])
+
+    def test_a_rule_of_a_zone_cannot_stop_the_reader(self) -> None:
+        used = calendar("DTSTART;TZID=Foo Time:20260505T100000")
+        for rule, is_used in (
+            ("FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU", True), ("FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=8,9,10;BYDAY=SU", True),
+            ("FREQ=YEARLY", True), ("BYDAY=SU;BYMONTH=3;FREQ=YEARLY;UNTIL=20300101T000000Z", True),
+            ("FREQ=SECONDLY", False), ("FREQ=DAILY", False), ("FREQ=YEARLY;BYSECOND=0,1,2", False),
+            ("FREQ=YEARLY;BYDAY=SU", False), ("FREQ=YEARLY;INTERVAL=0", False), ("FREQ=YEARLY;BYMONTH=1,2", False),
+        ):  # fmt: skip
+            shown = invitation_text(zone("+0200", f"RRULE:{rule}", f"RRULE:{rule}") + used)[0]
+            self.assertIn("(Foo Time)", shown, rule)
+            shown = invitation_text(zone("+0200", f"RRULE:{rule}") + used)[0]
+            self.assertEqual("(Foo Time)" not in shown, is_used, rule)
+        self.assertIn("(Foo Time)", invitation_text(zone("+0200", count=21) + used)[0])
 
     def test_what_cannot_be_read_is_told(self) -> None:
         for text, defect in (
