@@ -23,7 +23,7 @@ from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.fields import decode_words, parse_value, without_comments
 from emailsys.mail.message.headers import HeaderSection
 from emailsys.mail.message.identity import read_identity
-from emailsys.mail.message.ids import message_ids
+from emailsys.mail.message.ids import message_ids, replied_ids
 from emailsys.mail.message.mailboxes import read_mailboxes
 from emailsys.mail.message.mime import parse
 from emailsys.mail.message.transfer_encoding import decode_transfer
@@ -35,10 +35,14 @@ SECONDS: Final = 5.0
 PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "encoded words": decode_words,
     "parameters": lambda text: parse_value(f"a/b;{text}"),
+    "parameters without a semicolon": lambda text: parse_value(f'text/plain{text}"'),
+    "a name in parentheses": lambda text: parse_value(f"a/b; name={text};(x)"),
     "comments": without_comments,
     "message ids": message_ids,
+    "replies to": lambda text: replied_ids(f"{text[:60_000]}1 <a@b> ab"),
     "dates": parse_date,
     "mailboxes": read_mailboxes,
+    "the colons of a mailbox": lambda text: read_mailboxes(f"{'a' * 30_000}@{text}"),
     "MIME": lambda text: parse(text.encode()),
     "a multipart": lambda text: parse(f"Content-Type: multipart/mixed; boundary=a\n\n{text}".encode()),
     "quoted-printable": lambda text: decode_transfer(text.encode(), "quoted-printable"),
@@ -127,6 +131,10 @@ class GrowthTests(SynchronousTestCase):
     @example("parameters", "x")
     @example("parameters", '"')
     @example("parameters", " ")
+    @example("parameters without a semicolon", " ")
+    @example("a name in parentheses", " ")
+    @example("replies to", "by ")
+    @example("the colons of a mailbox", ":")
     @example("encoded words", "=?utf-8?q?a?=")
     @example("HTML", "<textarea>")
     @example("HTML", '<a href="http://x">')
@@ -140,3 +148,12 @@ class GrowthTests(SynchronousTestCase):
         began = time.process_time()
         PARSERS[parser](text)
         self.assertLess(time.process_time() - began, SECONDS, (parser, unit))
+
+    def test_a_boundary_that_comes_late_is_not_looked_for_again_and_again(self) -> None:
+        """Each of 5,000 multiparts searched the whole message for its boundary."""
+        whole = "Content-Type: multipart/mixed; boundary="
+        inner = "".join(f"--b\n{whole}c\n\n" for _ in range(5_000))
+        octets = f"{whole}b\n\n{inner}{'-c' * 2_000_000}\n--c\n\nx\n--c--\n--b--\n".encode()
+        began = time.process_time()
+        self.assertEqual(len(parse(octets).parts), 5_000)
+        self.assertLess(time.process_time() - began, SECONDS)

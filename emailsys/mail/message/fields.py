@@ -25,10 +25,9 @@ _NO_PARAMETER: Final = re.compile(r"[ \t\r\n;]*+(?:[^=; \t\r\n]++|=)?")
 _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 _NAMED: Final = frozenset({"name", "filename"})
 # A file name without quotes that has parentheses, and a comment after it.
-_NAME_IN_PARENTHESES: Final = re.compile(r'(?:^|;)[ \t\r\n]*((?:file)?name)[ \t]*=[ \t]*([^";(]*\([^";]*)', re.I)
-_FINAL_COMMENT: Final = re.compile(r"[ \t]+\([^()]*\)$")
+_NAME_IN_PARENTHESES: Final = re.compile(r'(?:^|;)[ \t\r\n]*+((?:file)?name)[ \t]*+=[ \t]*+([^";(]*+\([^";]*+)', re.I)
 # The semicolon before the first parameter is missing, or is another sign.
-_NO_SEMICOLON: Final = re.compile(r"[ \t]*([^ \t,=\"]+)[ \t]*[ \t,][ \t,]*([A-Za-z*0-9-]+[ \t]*=.*)", re.S)
+_NO_SEMICOLON: Final = re.compile(r"[ \t]*+([^ \t,=\"]++)[ \t,]++([A-Za-z*0-9-]++[ \t]*+=.*)", re.S)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
 # Characters of one structured field that are parsed. Real fields are much shorter.
@@ -172,7 +171,7 @@ def parse_parameters(text: str) -> dict[str, str]:
 
 def parse_value(text: str) -> tuple[str, dict[str, str]]:
     """Parse a structured value: the text before the first semicolon in lower case, and the parameters."""
-    value, _, rest = without_comments(text).partition(";")
+    value, _, rest = without_comments(text[:MAX_STRUCTURED]).partition(";")
     if (found := _NO_SEMICOLON.fullmatch(value)) is not None:
         value, rest = found[1], f"{found[2]};{rest}"
     parameters = parse_parameters(rest)
@@ -183,7 +182,7 @@ def parse_value(text: str) -> tuple[str, dict[str, str]]:
 
 def lacks_semicolon(text: str) -> bool:
     """Whether a structured value lacks the semicolon in front of its parameters, which `parse_value` then adds."""
-    return _NO_SEMICOLON.fullmatch(without_comments(text).partition(";")[0]) is not None
+    return _NO_SEMICOLON.fullmatch(without_comments(text[:MAX_STRUCTURED]).partition(";")[0]) is not None
 
 
 def _restore_parentheses(text: str, parameters: dict[str, str]) -> None:
@@ -191,7 +190,13 @@ def _restore_parentheses(text: str, parameters: dict[str, str]) -> None:
     for found in _NAME_IN_PARENTHESES.finditer(text):
         name, value = found[1].lower(), found[2].strip()
         if parameters.get(name) == decode_words(without_comments(value).strip()):
-            parameters[name] = decode_words(_FINAL_COMMENT.sub("", value))
+            parameters[name] = decode_words(_without_final_comment(value))
+
+
+def _without_final_comment(value: str) -> str:
+    before, _, comment = value.rpartition("(")
+    is_comment = before.endswith((" ", "\t")) and comment.find(")") == len(comment) - 1
+    return before.rstrip(" \t") if is_comment else value
 
 
 def is_media_type(text: str) -> bool:

@@ -14,6 +14,8 @@ _BLANKS: Final = re.compile(r"\s+")
 _BARE: Final = re.compile(r"[^\s<>@,;()\"]{1,250}@[^\s<>@,;()\"]{1,250}")
 # RFC 822 §4.6.9 allowed prose in In-Reply-To. A person named there has an address, which is no message id.
 _PERSON: Final = re.compile(r"\b(?:from|by|von|par|van|av|de)\s[^<>\d\"]*$", re.I)
+# Characters in front of an address in which such a word is looked for.
+_MAX_PERSON: Final = 200
 _PROSE: Final = re.compile(r"[^\W\d_]{2}")
 
 
@@ -59,11 +61,12 @@ def replied_ids(text: str, addresses: Collection[str] = ()) -> list[str]:
     ids = []
     at = 0
     for one in found:
-        before, after = text[at : one.start()], text[one.end() :]
+        before = text[at : one.start()]
         at = one.end()
         # "Ann Example <ann@example.net> wrote on Monday": a plain name in front, and more text after it.
         is_named = len(found) == 1 and re.search(r"[\d\"]", before) is None and _PROSE.search(before) is not None
-        if _PERSON.search(before) or (is_named and _PROSE.search(after)) or one[1].strip().lower() in addresses:
+        is_person = _PERSON.search(before, max(0, len(before) - _MAX_PERSON)) is not None
+        if is_person or (is_named and _PROSE.search(text, at)) or one[1].strip().lower() in addresses:
             continue
         ids.append(_joined(one[1]))
     return [one for one in ids[-1:] if one]

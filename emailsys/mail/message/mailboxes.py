@@ -52,8 +52,12 @@ def _pieces(text: str) -> Iterator[_Piece]:
     into: list[str] = []
     depth = 0
     quoted = escaped = angle = False
+    # Whether `into` has an "@". A search for each colon would take quadratic time.
+    has_at = False
 
     def end() -> _Piece:
+        nonlocal has_at
+        has_at = False
         if angle:
             piece.inside = "".join(into)
         else:
@@ -62,6 +66,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
         return piece
 
     for character in text[:MAX_STRUCTURED]:
+        has_at = has_at or (character == "@" and not depth)
         if escaped:
             escaped = False
             if not depth:
@@ -89,7 +94,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
         elif character in ",;" and not angle:
             yield end()
             piece = _Piece()
-        elif character == ":" and not angle and piece.inside is None and "@" not in into:
+        elif character == ":" and not angle and piece.inside is None and not has_at:
             # The name of a group. Its members follow.
             into.clear()
             piece = _Piece()

@@ -22,7 +22,7 @@ _MAX_BOUNDARY: Final = 190
 _DELIMITER: Final = re.compile(rb"^--([^\r\n]{0,200})", re.M)
 # A line that rather begins a part: a field of MIME follows it.
 _LIKE_DELIMITER: Final = re.compile(rb"^--([^\s][^\r\n]{0,69}+)\r?\n(?=content-[a-z\-]{2,40}[ \t]*:)", re.M | re.I)
-# Each guess searches the whole message.
+# Each guess searches the whole message. The searches for stated boundaries together read as much, too.
 _MAX_GUESSES: Final = 5
 # RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with a blank continues a field.
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
@@ -47,6 +47,7 @@ class _Parser:
         self._boundaries: dict[int, bytes] = {}
         self._count = 0
         self._guesses_left = _MAX_GUESSES
+        self._octets_left = _MAX_GUESSES * len(octets)
         #: The parts whose header sections have 8-bit octets that are not UTF-8.
         self.raw_headers: list[Part] = []
 
@@ -143,8 +144,13 @@ class _Parser:
 
     def _guessed_boundary(self, stated: bytes, start: int) -> bytes | None:
         """Return the boundary that the body uses, if it lacks the one that Content-Type states."""
-        if self._guesses_left <= 0 or (stated and self._octets.find(b"--" + stated, start) >= 0):
+        if self._guesses_left <= 0 or self._octets_left <= 0:
             return None
+        if stated:
+            at = self._octets.find(b"--" + stated, start)
+            self._octets_left -= (at if at >= 0 else len(self._octets)) - start
+            if at >= 0:
+                return None
         self._guesses_left -= 1
         found = _LIKE_DELIMITER.search(self._octets, start)
         if found is None or self._level_of(found[1])[0] is not None:
