@@ -37,10 +37,16 @@ class UserMailbox:
     Methods that read or write block. Call them from a thread.
     """
 
-    def __init__(self, paths: MailboxPaths, now: Callable[[], datetime]) -> None:
-        """@param now: the current moment, with time zone."""
+    def __init__(
+        self, paths: MailboxPaths, now: Callable[[], datetime], tell: Callable[[str], None] | None = None
+    ) -> None:
+        """
+        @param now: the current moment, with time zone.
+        @param tell: called with what the user should know while the archive is opened.
+        """
         self.paths = paths
         self.now = now
+        self._tell = tell
 
     @cached_property
     def accounts_file(self) -> AccountsFile:
@@ -55,7 +61,7 @@ class UserMailbox:
         from emailsys.client.base.folders import make_folder
 
         make_folder(self.paths.archive.parent)
-        return Archive(self.paths.archive, self.now)
+        return Archive(self.paths.archive, self.now, self._tell)
 
     @cached_property
     def outbox(self) -> Outbox:

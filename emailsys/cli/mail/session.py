@@ -45,10 +45,11 @@ class Session:
     @cached_property
     def mailbox(self) -> UserMailbox:
         """The mailbox of this user, opened on first use."""
+        from emailsys.cli.mail.safe_output import tell
         from emailsys.client.base.locations import accounts_file, archive_folder, state_folder
         from emailsys.client.mailbox import MailboxPaths, UserMailbox
 
-        return UserMailbox(MailboxPaths(accounts_file(), archive_folder(), state_folder()), _now)
+        return UserMailbox(MailboxPaths(accounts_file(), archive_folder(), state_folder()), _now, tell)
 
     def start_archive_worker(self) -> None:
         """Start the worker process that stores fetched mail. Call this before the large imports.

@@ -50,12 +50,13 @@ class Archive:
     is full. After an error, no change is visible.
     """
 
-    def __init__(self, root: Path, now: Callable[[], datetime]) -> None:
+    def __init__(self, root: Path, now: Callable[[], datetime], tell: Callable[[str], None] | None = None) -> None:
         """Open the store at `root`. Create the folder, mode 0700, if it does not exist.
 
         If the index is missing, damaged, or of another version, it is rebuilt from the files.
 
         @param now: the current moment, with time zone.
+        @param tell: called before the files of a store are indexed anew, which may take minutes.
         """
         self._root = root
         self._now = now
@@ -70,7 +71,7 @@ class Archive:
             self._changes = Changes(root, self._index)
             self._staging = Staging(root)
             if self._index.is_new:
-                rebuild(root, self._index, None, self._report)
+                rebuild(root, self._index, None, self._report, tell)
             else:
                 catch_up(root, self._index, everything=self._lock.is_dirty, report=self._report)
             self._lock.is_dirty = False

@@ -64,8 +64,9 @@ class Query:
     least: int | None = None
     most: int | None = None
     names_folder: bool = False
-    #: Terms that name a folder or an account: the column of the index, the name, and the term as it was written.
-    named: list[tuple[str, str, str]] = field(default_factory=list)
+    #: Terms that name a folder or an account: the column of the index, the name, the term as it was written, and
+    #: whether it is negated. The index finds the names in any case, which SQLite does for ASCII only.
+    named: list[tuple[str, str, str, bool]] = field(default_factory=list)
 
     def _add(self, negated: bool, condition: str, *values: Any) -> None:
         self.conditions.append(f"NOT ({condition})" if negated else condition)
@@ -140,11 +141,9 @@ def _field(query: Query, negated: bool, name: str, value: str, now: datetime) ->
         query._add(negated, "m.key IN (SELECT key FROM tags WHERE tag = ?)", value)
     elif name in ("folder", "in"):
         query.names_folder = True
-        query.named.append(("name", value, f"{name}:{value}"))
-        query._add(negated, "f.name = ? COLLATE NOCASE", value)
+        query.named.append(("name", value, f"{name}:{value}", negated))
     elif name == "account":
-        query.named.append(("account", value, f"{name}:{value}"))
-        query._add(negated, "f.account = ? COLLATE NOCASE", value)
+        query.named.append(("account", value, f"{name}:{value}", negated))
     elif name == "larger":
         query._add(negated, "m.octets > ?", _size(value, name))
     else:

@@ -125,7 +125,7 @@ def _compare(root: Path, index: Index, everything: bool) -> _Differences:
             changes.vanished.add(folder)
             names = set()
         except OSError as error:
-            # Its messages stay in the index: they may be there.
+            # Its messages may be there, so they stay in the index, unless that is being rebuilt.
             changes.reports.append(f"The folder {path} cannot be read: {error.strerror}. Check its permissions.")
             continue
         else:
@@ -254,9 +254,18 @@ def _index_added(root: Path, index: Index, changes: _Differences, progress: Prog
 
 
 def rebuild(
-    root: Path, index: Index, progress: Progress | None = None, report: Callable[[str], None] = lambda text: None
+    root: Path,
+    index: Index,
+    progress: Progress | None = None,
+    report: Callable[[str], None] = lambda text: None,
+    tell: Callable[[str], None] | None = None,
 ) -> int:
-    """Rebuild the index from files and journals, and compact the journals. The caller holds the write lock."""
+    """Rebuild the index from files and journals, and compact the journals. The caller holds the write lock.
+
+    @param tell: called at once with a sentence for the user, if the store has folders.
+    """
+    if tell is not None and next(folders(root), None) is not None:
+        tell("The index is being rebuilt from the message files. With much mail, this takes minutes.")
     unread: list[str] = []
     with index.transaction() as connection:
         index.clear(connection)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from emailsys.client.archive.archive import INDEX, Archive
 from emailsys.client.archive.values import Addition, Flag, Folder
 from emailsys.config.exit_status import Exit
 from tests.unit.cli.mail.mail_case import Case
@@ -316,6 +319,17 @@ class ExchangeTests(Case):
         self.assertEqual(self.json("export", "eml", str(self.folder / "one"), "--key", self.first)["messages"], 1)
         self.assertEqual(self.json("reindex")["messages"], 2)
         self.refused(Exit.USAGE, "export", "eml", "x", "Inbox", "--key", self.first)
+
+    def test_an_index_of_an_earlier_version_is_rebuilt_with_a_word(self) -> None:
+        """The next verb takes as long as the rebuild. After that, and in a new store, nothing is said."""
+        with contextlib.closing(sqlite3.connect(self.mailbox.archive.root / INDEX)) as index:
+            index.execute("PRAGMA user_version = 1")
+        for told in (True, False):
+            status, _, err = self.run_it("list")
+            self.assertEqual((status, "The index is being rebuilt" in err), (0, told), err)
+        opened: list[str] = []
+        Archive(self.folder / "other", self.mailbox.now, opened.append).close()
+        self.assertEqual(opened, [])
 
     def test_an_import_that_stops_says_how_to_go_on(self) -> None:
         """After a full disk or Ctrl-C, the message says how to continue. Messages imported before are counted

@@ -68,6 +68,18 @@ class Searching(ArchiveCase):
             self.assertEqual(self.subjects(query), subjects, query)
         self.assertEqual(self.archive.search("bill", account="else"), [])
 
+    def test_a_folder_is_named_in_any_case_and_alphabet(self) -> None:
+        """Also if the name on disk is in NFD, as another program may have written it."""
+        here = Folder(ME, "Änderungen")
+        self.archive.add_folder(here)
+        self.keep(message("s0"), here)
+        there = self.root / ME / unicodedata.normalize("NFD", "Größe")
+        there.mkdir()
+        (there / "a.eml").write_bytes(message("s1"))
+        self.archive.refresh()
+        for query, subjects in (("folder:änderungen", ["s0"]), ("in:GRÖSSE", ["s1"]), ("s0 -in:ÄNDERUNGEN", [])):
+            self.assertEqual(self.subjects(query), subjects, query)
+
     def test_pages_follow_each_other(self) -> None:
         first = self.archive.search("bill", limit=1)
         second = self.archive.search("bill", limit=1, below=first[0].order)
