@@ -11,6 +11,7 @@ _PRESCANNED: Final = 1024
 _SAMPLE: Final = 65_536
 # Octets of the sample that come before the first octet above 0x7F.
 _BEFORE: Final = 1_000
+ASCII: Final = bytes(range(0x80))
 _HIGH: Final = re.compile(rb"[\x80-\xff]+")
 # One or two letters with accents in a word of ASCII letters.
 _ACCENTED: Final = re.compile(
@@ -34,6 +35,12 @@ _CANDIDATES: Final = {
     "tis_620": "windows-874",
 }
 _WESTERN: Final = "windows-1252"
+# Octets above 0x7F from which another charset than the Western one is guessed, and the length of their longest run.
+# Fewer are single letters with accents, quotation marks and other signs.
+_EVIDENCE: Final = 5
+_RUN: Final = 3
+# Letters from which KOI8-R is guessed, since fewer could be one word of Western capitals.
+_KOI8_LETTERS: Final = 10
 # Pairs of octets above 0xA0 from which a two-octet charset is taken, since fewer could be two letters of one word; and
 # those that are Korean if all lie in its rows, where about half of the Chinese ones lie, too.
 _PAIRS: Final = 2
@@ -74,11 +81,7 @@ def _as_read(name: bytes) -> str:
 
 def guessed_charset(octets: bytes) -> str:
     """Guess the charset of text that has octets above 0x7F. The guess may be wrong: the caller has to say so."""
-    try:
-        octets.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    else:
+    if is_nearly_utf_8(octets, 10):
         return "utf-8"
     found = _HIGH.search(octets)
     if found is None:
@@ -88,19 +91,40 @@ def guessed_charset(octets: bytes) -> str:
     sample = octets[begin : begin + _SAMPLE]
     runs = _HIGH.findall(sample)
     high = b"".join(runs)
-    if sum(octet in (0x82, 0x83) for octet in high) * 4 > len(high):
+    longest = max(map(len, runs))
+    if longest >= _RUN and sum(octet in (0x82, 0x83) for octet in high) * 4 > len(high):
         # Half of the octets of kana in Shift_JIS. In other charsets they are signs that are rare.
         return "shift_jis"
-    if len(_ACCENTED.findall(sample)) * 2 > len(runs):
+    if longest < _RUN or len(_ACCENTED.findall(sample)) * 2 > len(runs):
         return _WESTERN
-    return _by_ranges(high, all(len(one) % 2 == 0 for one in runs)) or _by_statistics(sample)
+    by_ranges = _by_ranges(high, all(len(one) % 2 == 0 for one in runs))
+    return by_ranges or (_by_statistics(sample) if len(high) >= _EVIDENCE else _WESTERN)
+
+
+def is_nearly_utf_8(octets: bytes, share: int) -> bool:
+    """Whether text is UTF-8, except for a character that is cut at its end, or for some octets.
+
+    @param share: less than one in so many of the octets above 0x7F may be wrong.
+    """
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        if wrong.reason == "unexpected end of data" and not octets[: wrong.start].isascii():
+            return True
+    else:
+        return True
+    lost = len(octets) - len(octets.decode("utf-8", "ignore").encode("utf-8"))
+    return lost * share < len(octets.translate(None, ASCII))
 
 
 def _by_ranges(high: bytes, is_even: bool) -> str:
     """Guess from the ranges of the octets, which tell more than statistics if the text is short; "" if they do not."""
     if min(high) >= 0xC0:
         # Cyrillic or Greek. Only in KOI8-R, nearly all letters, the small ones, come first.
-        return "koi8-r" if sum(octet < 0xE0 for octet in high) * 10 > len(high) * 8 else ""
+        small = sum(octet < 0xE0 for octet in high)
+        if small * 10 <= len(high) * 8:
+            return ""
+        return "koi8-r" if len(high) >= _KOI8_LETTERS else _WESTERN
     if not is_even or min(high) < 0xA1 or 0xFF in high or len(high) < 2 * _PAIRS:
         return ""
     leads = high[::2]
@@ -115,5 +139,8 @@ def _by_statistics(sample: bytes) -> str:
     # This import takes long, and most messages name their charset.
     from charset_normalizer import from_bytes
 
-    best = from_bytes(sample, cp_isolation=[*_CANDIDATES]).best()
+    # Without these octets, Shift_JIS has only half-width kana, and almost any text would do.
+    is_possible = any(octet in sample for octet in range(0x81, 0xA0))
+    candidates = [one for one in _CANDIDATES if is_possible or one != "cp932"]
+    best = from_bytes(sample, cp_isolation=candidates).best()
     return _CANDIDATES.get(best.encoding, _WESTERN) if best is not None else _WESTERN

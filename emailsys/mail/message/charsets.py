@@ -13,7 +13,7 @@ from typing import Final
 
 from webencodings.labels import LABELS
 
-from emailsys.mail.message.charset_guess import guessed_charset
+from emailsys.mail.message.charset_guess import ASCII, guessed_charset, is_nearly_utf_8
 from emailsys.mail.message.japanese import euc_jp, iso_2022_jp
 
 # Python's codec for each encoding of the WHATWG table. Where mail often has a superset under the name of its subset,
@@ -76,8 +76,8 @@ _MAIL: Final[Mapping[str, str]] = {
     **dict.fromkeys(("usascii", "ascii", "ansix341968", "iso646us", "iso646irv1991", "ansix341986", "cp367"), "ascii"),
     **dict.fromkeys(("ibm367", "csascii", "us"), "ascii"),
 }
-_ASCII: Final = bytes(range(0x80))
-# Text that is labelled as UTF-8 is in another charset if it has so many octets above 0x7F, and no character of UTF-8.
+# Text that is labelled as UTF-8 is in another charset if it has so many octets above 0x7F, no letter of UTF-8, and
+# half of these octets are no UTF-8 at all.
 _ENOUGH: Final = 4
 _HAS_UTF_8: Final = re.compile(rb"[\xc3-\xdf][\x80-\xbf](?![\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{2}(?![\x80-\xbf])")
 _PUNCTUATION: Final = re.compile(r"[^a-z0-9]")
@@ -138,7 +138,8 @@ def decode_charset(octets: bytes, charset: str) -> tuple[str, list[str]]:
         return octets.decode(codec), []
     except ValueError:
         text = octets.decode(codec, "replace")
-    if codec == "utf_8" and len(octets.translate(None, _ASCII)) >= _ENOUGH and _HAS_UTF_8.search(octets) is None:
+    is_long = len(octets.translate(None, ASCII)) >= _ENOUGH
+    if codec == "utf_8" and is_long and _HAS_UTF_8.search(octets) is None and not is_nearly_utf_8(octets, 2):
         text, guessed = _guess(octets)
         wrong += guessed
     return text, wrong
@@ -148,4 +149,5 @@ def _guess(octets: bytes) -> tuple[str, list[str]]:
     if octets.isascii():
         return octets.decode("ascii"), []
     name = guessed_charset(octets)
-    return decode_charset(octets, name)[0], [f"charset guessed: {name}"]
+    text, wrong = decode_charset(octets, name)
+    return text, [f"charset guessed: {name}", *wrong]

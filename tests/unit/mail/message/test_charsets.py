@@ -139,6 +139,60 @@ class Decoding(SynchronousTestCase):
                 self.assertTrue(decode_charset(text, charset)[0].endswith("a café"), (ascii_octets, charset))
         self.assertTrue(parse(b"Subject: " + b"a" * 70_000 + b" caf\xe9\n\n").text_of("subject").endswith("a café"))
 
+    def test_short_western_text_is_not_taken_for_another_charset(self) -> None:
+        """Signs became half-width kana of Shift_JIS, and capitals became letters of KOI8-R."""
+        for text in (
+            *(
+                "£5 only",
+                "« Bonjour »",
+                "§ 5 Abs. 2",
+                "½ price",
+                "20°",
+                "3 \xd7 4 ÷ 2",
+                "100 € \u2013 “x”",
+                "© 2024 Foo®, all",
+            ),
+            *(
+                "À vendre",
+                "ÅÄÖ",
+                "Ö",
+                "É",
+                "Æ",
+                "Ø",
+                "ß",
+                "ÁÉÍÓÚ ÑÑ",
+                "À bientôt",
+                "à é à é",
+                "\u201aWort\u2018",
+                "ÄÖÜß",
+            ),
+        ):
+            self.assertEqual(decode_charset(text.encode("cp1252"), "")[0], text)
+
+    def test_other_charsets_are_still_guessed(self) -> None:
+        for charset, text in (
+            ("koi8-r", "Добрый день, посылаю вам письмо"),
+            ("cp1251", "Добрый день, посылаю вам счёт за октябрь"),
+            ("gbk", "你好"),
+            ("gbk", "测试邮件"),
+            ("cp932", "会議の"),
+            ("euc_jp", "こんにちは"),
+            ("cp949", "안녕하세요 여러분"),
+        ):
+            self.assertEqual(decode_charset(text.encode(charset), "")[0], text, charset)
+
+    def test_utf_8_with_a_bad_octet_stays_utf_8(self) -> None:
+        """One bad octet, or a character that is cut at the end, made all other letters wrong."""
+        for octets, charset, text in (
+            ("Größe, Straße".encode() + b"\xc3", "us-ascii", "Größe, Straße\ufffd"),
+            ("Größe, Straße, Übung, Äpfel, Öl, für, über".encode() + b"\xe4, x", "", None),
+            ("😀 😀".encode() + b"\xff", "utf-8", "😀 😀\ufffd"),
+            ("1\xa0000\xa0000".encode() + b"\xe9!", "utf-8", "1\xa0000\xa0000\ufffd!"),
+        ):
+            got, defects = decode_charset(octets, charset)
+            self.assertEqual(got, text or octets.decode("utf-8", "replace"))
+            self.assertTrue(defects)
+
 
 def _jis(character: str) -> bytes:
     """The two octets of JIS X 0208 of a character, computed from CP932 in the other direction."""
