@@ -1,4 +1,4 @@
-"""Threads that may wait: the rest of the process gets the processor before them."""
+"""Background threads with a lower CPU priority."""
 
 from __future__ import annotations
 

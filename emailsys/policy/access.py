@@ -1,4 +1,4 @@
-"""Access rules of an SMTP session: may the client use this sender address, and may it send to this recipient?"""
+"""Access rules of an SMTP session: the sender addresses and recipients that a client may use."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ async def send_message(
     Nothing is sent before the store has returned the first piece. An incomplete message never gets its final dot: the
     client would consider it complete, and delete it.
 
-    @param octets: of the message.
+    @param octets: size of the message.
     @param lines: the lines of the body to send, for TOP; None for all.
     @param surrogate: changes the message for a client that has not sent UTF8. Without `lines`, the status line then
         has the octets of the changed message if it consists of one piece.

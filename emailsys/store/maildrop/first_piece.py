@@ -40,7 +40,7 @@ class FirstPiece:
         """
         @param octets: size of the message with its prefix, from the snapshot.
         @param digests: SHA-256 by body id, for bodies without a checksum.
-        @param row: of `select_messages`.
+        @param row: a row of the query `select_messages`.
         """
         _, body_id, prefix, count, dots, content, stored = row
         self.body_id: int = body_id

@@ -320,7 +320,7 @@ clock_looks: Final = Table(
 known_networks: Final = Table(
     "known_networks",
     metadata,
-    # Without a foreign key: a login may be written after its account was removed.
+    # Without a foreign key: a login may be written while its account is removed. Pruning deletes such rows.
     Column("account_id", BigInteger, nullable=False),
     # An IPv4 address, or a /64 network of IPv6.
     Column("network", Text, nullable=False),
