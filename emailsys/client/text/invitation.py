@@ -23,6 +23,10 @@ _MAX_CALENDAR: Final = 200_000
 _MAX_VALUE: Final = 1_000
 _MAX_EVENTS: Final = 20
 _MAX_ATTENDEES: Final = 20
+_MAX_ERRORS: Final = 10
+_MAX_REASON: Final = 200
+# RFC 5545 §3.6.1: properties that an event has at most once, of those that are shown.
+_SINGLE: Final = ("SUMMARY", "DTSTART", "DTEND", "DURATION", "DUE", "RRULE", "LOCATION", "ORGANIZER", "DESCRIPTION")
 
 
 def invitation_text(calendar: str) -> tuple[str, list[str]]:
@@ -36,40 +40,54 @@ def invitation_text(calendar: str) -> tuple[str, list[str]]:
 
     try:
         found = read_calendars(calendar)
-        events = [
-            (one, str(outer.get("METHOD", "")).upper())
-            for outer in found
-            for one in outer.walk()
-            if one.name in ("VEVENT", "VTODO")
-        ]
-        pieces = ["\n".join(_lines(*one)) for one in events[:_MAX_EVENTS]]
-    except Exception as error:  # The library raises whatever a malformed value leads to.
-        return "", [f"the invitation cannot be read: {str(error)[:200] or type(error).__name__}"]
+    except Exception as error:  # The library raises whatever a malformed line leads to.
+        return "", [f"the invitation cannot be read: {str(error)[:_MAX_REASON] or type(error).__name__}"]
+    events = [
+        (one, str(_first(outer, "METHOD") or "").upper())
+        for outer in found
+        for one in outer.walk()
+        if one.name in ("VEVENT", "VTODO")
+    ]
     if not events:
         return "", ["the calendar has no events that can be shown; save it"]
+    pieces: list[str] = []
     defects = [f"it has {len(events)} events: the first {_MAX_EVENTS} are shown"] * (len(events) > _MAX_EVENTS)
+    for event, method in events[:_MAX_EVENTS]:
+        defects += _defects(event)
+        try:
+            pieces.append("\n".join(_lines(event, method)))
+        except Exception as error:  # As above: a malformed value.
+            defects.append(f"an event cannot be read: {str(error)[:_MAX_REASON] or type(error).__name__}")
     return "\n\n".join(pieces), defects
 
 
+def _first(component: Any, name: str) -> Any:
+    """Return a property, the first one if it is there several times, or None."""
+    value = component.get(name)
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _defects(event: Any) -> Iterator[str]:
+    for name, reason in event.errors[:_MAX_ERRORS]:
+        yield f"{name or 'a line'} of the invitation cannot be read: {str(reason)[:_MAX_REASON]}"
+    for name in _SINGLE:
+        if isinstance(event.get(name), list):
+            yield f"{name} is there more than once in the invitation: the first is shown"
+
+
 def _lines(event: Any, method: str) -> Iterator[str]:
-    yield f"{_METHODS.get(method, 'Event')}: {_value(event.get('SUMMARY')) or '(no title)'}"
-    begin, end = _moment(event, "DTSTART"), _moment(event, "DTEND")
-    if (
-        end is None
-        and begin is not None
-        and isinstance(length := getattr(event.get("DURATION"), "dt", None), timedelta)
-    ):
-        end = begin + length
+    yield f"{_METHODS.get(method, 'Event')}: {_value(_first(event, 'SUMMARY')) or '(no title)'}"
+    begin, end = _moment(event, "DTSTART"), _end(event)
     if begin is not None:
         yield f"When: {_span(begin, end)}{_zone(event, begin)}"
     elif event.get("DTSTART") is not None:
         yield "When: the time cannot be read"
     elif (due := _moment(event, "DUE")) is not None:
         yield f"Due: {_span(due, None)}"
-    if (rule := event.get("RRULE")) is not None:
+    if (rule := _first(event, "RRULE")) is not None:
         yield f"Repeats: {_value(rule.to_ical().decode())}"
     for name, label in (("LOCATION", "Where"), ("ORGANIZER", "Organiser")):
-        if value := event.get(name):
+        if value := _first(event, name):
             yield f"{label}: {_person(value) if name == 'ORGANIZER' else _value(value)}"
     attendees = event.get("ATTENDEE") or []
     attendees = attendees if isinstance(attendees, list) else [attendees]
@@ -78,39 +96,53 @@ def _lines(event: Any, method: str) -> Iterator[str]:
         yield f"Attendee: {_person(one)}{answer and f', {answer}'}"
     if len(attendees) > _MAX_ATTENDEES:
         yield f"and {len(attendees) - _MAX_ATTENDEES} more"
-    if description := str(event.get("DESCRIPTION") or "").strip():
+    if description := str(_first(event, "DESCRIPTION") or "").strip():
         yield ""
         yield description
 
 
 def _value(value: object) -> str:
-    one = value[0] if isinstance(value, list) and value else value
-    return " ".join(str(one or "").split())[:_MAX_VALUE]
+    return " ".join(str(value or "").split())[:_MAX_VALUE]
 
 
 def _person(value: Any) -> str:
-    one = value[0] if isinstance(value, list) else value
-    address = _value(str(one))
+    address = _value(str(value))
     address = address[7:] if address.lower().startswith("mailto:") else address
-    name = _value(getattr(one, "params", {}).get("CN", ""))
+    name = _value(getattr(value, "params", {}).get("CN", ""))
     return f"{name} <{address}>" if name and name != address else address
 
 
 def _moment(event: Any, name: str) -> date | None:
     """Return a date or a moment; a moment with a zone in the zone of this computer."""
-    value = event.get(name)
     moment = None
     # The library raises for values that are malformed.
     with suppress(ValueError, AttributeError, KeyError, OverflowError):
-        moment = (value[0] if isinstance(value, list) else value).dt
+        moment = _first(event, name).dt
     if isinstance(moment, datetime):
         return moment.astimezone() if moment.tzinfo is not None else moment
     return moment if isinstance(moment, date) else None
 
 
+def _end(event: Any) -> date | None:
+    """Return the end of an event: a date if it begins with a date, and a moment if it begins with a moment."""
+    begin, end = _moment(event, "DTSTART"), _moment(event, "DTEND")
+    # As in `_moment`.
+    with suppress(ValueError, AttributeError, OverflowError):
+        if end is None and begin is not None and isinstance(length := _first(event, "DURATION").dt, timedelta):
+            end = begin + length
+    if isinstance(end, datetime) and not isinstance(begin, datetime):
+        # RFC 5545 §3.8.2.2: both have the same type. The day of the moment is the last one.
+        return end.date() + timedelta(days=1)
+    return end
+
+
 def _zone(event: Any, begin: date) -> str:
     """Name the zone of a moment that is shown as it was written, because the zone is not known here."""
-    name = _value(event["DTSTART"].params.get("TZID")) if isinstance(begin, datetime) and begin.tzinfo is None else ""
+    name = (
+        _value(_first(event, "DTSTART").params.get("TZID"))
+        if isinstance(begin, datetime) and begin.tzinfo is None
+        else ""
+    )
     return f" ({name})" if name else ""
 
 

@@ -86,7 +86,10 @@ class Invitations(SynchronousTestCase):
             (("DTSTART:20260505T100000",), "Tuesday, 2026-05-05 10:00"),
             (("DTSTART;TZID=No/Where:20260505T100000",), "Tuesday, 2026-05-05 10:00 (No/Where)"),
             (("DTSTART;TZID=Asia/Tokyo:20260505T170000",), local(BEGIN, "%A, %Y-%m-%d %H:%M %Z")),
-            (("DTSTART:99999999T999999Z",), "the time cannot be read"),
+            (
+                ("DTSTART;VALUE=DATE:20260505", "DTEND:20260506T100000"),
+                "Tuesday, 2026-05-05 to Wednesday, 2026-05-06, all day",
+            ),
         ):
             self.expect(calendar("SUMMARY:x", *lines), "Invitation: x", f"When: {when}")
         self.expect(calendar("SUMMARY:x", method="CANCEL"), "Cancelled: x")
@@ -115,6 +118,35 @@ class Invitations(SynchronousTestCase):
             shown = invitation_text(zone("+0200", f"RRULE:{rule}") + used)[0]
             self.assertEqual("(Foo Time)" not in shown, is_used, rule)
         self.assertIn("(Foo Time)", invitation_text(zone("+0200", count=21) + used)[0])
+
+    def test_a_malformed_property_hides_no_other(self) -> None:
+        title = "Invitation: x"
+        for lines, shown, defect in (
+            (
+                ("DTSTART:99999999T999999Z",),
+                "When: the time cannot be read",
+                "DTSTART of the invitation cannot be read",
+            ),
+            (("DTSTART:20260505T100000", "DURATION:x"), "When: Tuesday, 2026-05-05 10:00", "DURATION of the inv"),
+            (
+                ("DTSTART:20260505T100000", "DTSTART:20260506T100000"),
+                "When: Tuesday, 2026-05-05 10:00",
+                "DTSTART is th",
+            ),
+            (("RRULE:FREQ=DAILY", "RRULE:FREQ=WEEKLY"), "Repeats: FREQ=DAILY", "RRULE is there more than once"),
+            (("LOCATION:y", "no property"), "Where: y", "a line of the invitation cannot be read"),
+            (("DESCRIPTION:a", "DESCRIPTION:b"), "\na", "DESCRIPTION is there more than once"),
+        ):
+            text, defects = invitation_text(calendar("SUMMARY:x", *lines))
+            self.assertEqual((text, len(defects)), (f"{title}\n{shown}", 1), lines)
+            self.assertIn(defect, defects[0])
+
+    def test_a_message_that_is_a_calendar_is_read_once(self) -> None:
+        shown = view(
+            f"From: a@b.example\nDate: x\nContent-Type: text/calendar\n\n{calendar('RRULE:x', 'DURATION:x')}".encode()
+        )
+        self.assertEqual(shown.body.count("(no title)"), 1)
+        self.assertEqual(len([one for one in shown.defects if "DURATION" in one]), 1)
 
     def test_what_cannot_be_read_is_told(self) -> None:
         for text, defect in (
