@@ -50,6 +50,12 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "uuencode": lambda text: decode_transfer(f"begin 644 a\n{text}".encode(), "uuencode"),
     "HTML": html_to_text,
     "HTML that follows what is open": lambda text: html_to_text(text[: LENGTH // 2] + "<p>x" * (LENGTH // 8)),
+    "HTML that follows a link": lambda text: html_to_text(
+        f"<p><a href='{text[: LENGTH // 2]}'>" + "<p>x" * (LENGTH // 8)
+    ),
+    "HTML that follows attributes": lambda text: html_to_text(
+        f"<p><b {' '.join(f'a{number}' for number in range(LENGTH // 24))} {text[:1_000]}>" + "<p>x" * (LENGTH // 8)
+    ),
     "a style sheet": lambda text: html_to_text(f"<style>{text}</style><p class=a>" + "<p class=a>x" * 1_000),
     "a media query": lambda text: html_to_text(f"<style media='(a:{text}'>a{{display:none}}</style>x"),
     "a font": lambda text: html_to_text(f'<p style="font:{text}_">x'),
@@ -140,6 +146,8 @@ class GrowthTests(SynchronousTestCase):
     @example("HTML", '<a href="http://x">')
     @example("a media query", " ")
     @example("a font", "1")
+    @example("HTML that follows a link", "a")
+    @example("HTML that follows attributes", "a")
     @example("authors", " ")
     @example("mailboxes", "a@b.example, ")
     @example("MIME", "Content-Type: message/rfc822\n\n")

@@ -83,6 +83,7 @@ class Layout:
             **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), self._heading),
             **dict.fromkeys(("frame", "embed", "iframe"), self._frame),
             "a": self._link,
+            "x-a": self._link,
             "base": self._base_of,
             "br": self._line_break,
             "hr": self._rule,

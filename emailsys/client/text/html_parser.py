@@ -21,8 +21,18 @@ _MAX_ROOTS: Final = 50
 # Formatting elements that are not closed are opened again in each paragraph that follows (HTML §13.2.4.3), in up to 512
 # levels. Under another name they are not: documents that could grow to more elements than this are read so.
 _FORMATTING: Final = re.compile(r"<(/?)(?=(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\s/>])", re.I)
+# The same for links, of which one is open at a time.
+_LINK: Final = re.compile(r"<(/?)(?=a[\s/>])", re.I)
+# The attributes of a tag (HTML §13.2.5.32 to §13.2.5.39), without the end of the tag.
+_ATTRIBUTES: Final = re.compile(
+    r"""[a-z]++(?:[\t\n\f\r /]++|(?:=[^\t\n\f\r />=]*+|[^\t\n\f\r />=]++)"""
+    r"""(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >]*+))?+)*+""",
+    re.I,
+)
 _MAX_LEVELS: Final = 512
 _MAX_ELEMENTS: Final = 500_000
+# An element that is opened again has all of its attributes again: characters of them.
+_MAX_COPIED: Final = 20_000_000
 _MAX_MENDED: Final = 3
 
 
@@ -31,15 +41,33 @@ def prepared(html: str) -> tuple[str, list[str]]:
     if not html.isascii():
         # Lone surrogates are no characters.
         html = html.encode("utf-8", "replace").decode()
-    if _MAX_LEVELS * (tags := html.count("<")) > _MAX_ELEMENTS:
-        formatting = sum(1 for _ in _FORMATTING.finditer(html))
-        if min(_MAX_LEVELS, formatting) * tags > _MAX_ELEMENTS:
+    tags = html.count("<")
+    if tags * len(html) > _MAX_COPIED or tags * _MAX_LEVELS > _MAX_ELEMENTS:
+        if _is_copied(html, _FORMATTING, tags):
             html = _FORMATTING.sub(r"<\1x-", html)
+        if _is_copied(html, _LINK, tags):
+            html = _LINK.sub(r"<\1x-", html)
     roots = [found.end() for found in _ROOTS.finditer(html)][_MAX_ROOTS:]
     if not roots:
         return html, []
     pieces = [html[begin:end] for begin, end in zip([0, *roots], [*roots, len(html)], strict=True)]
     return "x-".join(pieces), [f"more than {_MAX_ROOTS} elements called body or html: the others are called x-body"]
+
+
+def _is_copied(html: str, tag: re.Pattern[str], tags: int) -> bool:
+    """Whether elements that are opened again at each tag could grow beyond the limits."""
+    count = copied = 0
+    for found in tag.finditer(html):
+        if found[1]:
+            continue
+        count += 1
+        attributes = _ATTRIBUTES.match(html, found.end())
+        length = len(attributes[0]) if attributes else 0
+        copied = max(copied, length) if tag is _LINK else copied + length
+        # What has been looked at is within the limit as well, so that this is linear.
+        if copied * tags > _MAX_COPIED or (tag is _FORMATTING and min(_MAX_LEVELS, count) * tags > _MAX_ELEMENTS):
+            return True
+    return False
 
 
 def read(html: str, receiver: object) -> None:
