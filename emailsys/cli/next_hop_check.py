@@ -54,7 +54,7 @@ def check_routes(settings: Settings, routes: Sequence[tuple[str, RouteSettings]]
 
     While outbound mail is switched off, no host is looked up, and the only warning says so.
 
-    @param routes: each with the words that its line begins with.
+    @param routes: the routes, each with the words that its line begins with.
     """
     from emailsys.mail.reply import Reply
     from emailsys.policy.next_hop import host_route

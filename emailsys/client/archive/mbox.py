@@ -99,7 +99,7 @@ class _Reader:
     def _end_of_body(self, head: list[bytes], body: int, position: int) -> int:
         """Return where the body ends by its Content-Length; where it begins, if there is none or it is wrong.
 
-        @param position: of the file, which stays there.
+        @param position: the position of the file, which does not change.
         """
         stated = next((found for line in head if (found := _LENGTH.match(line)) is not None), None)
         if stated is None:

@@ -30,7 +30,7 @@ def readable_view(
     """Return the view of a message, or else its octets as text.
 
     @param root: the folder of the local store.
-    @param number: of the part that is shown instead of the message. The result is None if there is no such part.
+    @param number: the number of the part to show instead of the message. If there is no such part, the result is None.
     """
     try:
         return message.view(octets, html) if number is None else message.view_part(octets, number)

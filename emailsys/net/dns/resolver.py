@@ -126,11 +126,11 @@ class Resolver:
         if name.startswith("[") or (next_hop.by_route and _literal(name) is not None):
             address = _literal(name)
             if address is None:
-                return Reply(550, "5.1.2", f"{name} is no address of a host")
+                return Reply(550, "5.1.2", f"{name} is not a valid host address")
             return self._without_own_host(name, [Host("", address, port)])
         name = domain_key(name).rstrip(".")
         if not name.isascii() or not is_foreign_domain(name):
-            return Reply(550, "5.1.2", f"{name} is no name of a domain")
+            return Reply(550, "5.1.2", f"{name} is not a valid domain name")
         if not next_hop.by_mx:
             found = await self._addresses(name, until)
             if isinstance(found, Reply):
@@ -139,7 +139,7 @@ class Resolver:
         return await self._by_mx(name, port, until)
 
     def _of_route(self, next_hop: NextHop, reply: Reply) -> Reply:
-        """Return the reply for a host that a route names: its fault is ours to correct, so the mail waits.
+        """Return the reply for a host that a route names. The operator must correct its fault, so the mail waits.
 
         4.4.3: the name could not be resolved. 4.3.5: the route leads nowhere else.
         """
@@ -167,7 +167,7 @@ class Resolver:
             return exchanges
         found = await _all([self._addresses(exchange.name, until) for exchange in exchanges])
         # RFC 5321 §5.1: if this host is in the list, only hosts before it may be tried.
-        ours = [
+        own_preferences = [
             exchange.preference
             for exchange, addresses in zip(exchanges, found, strict=True)
             if self._own_host.is_name(exchange.name)
@@ -179,7 +179,7 @@ class Resolver:
         hosts: list[Host] = []
         refusals: list[Reply] = []
         for exchange, addresses in zip(exchanges, found, strict=True):
-            if ours and exchange.preference >= min(ours):
+            if own_preferences and exchange.preference >= min(own_preferences):
                 continue
             if isinstance(addresses, Reply):
                 refusals.append(addresses)
@@ -211,7 +211,7 @@ class Resolver:
         # RFC 3696 §2: a name whose last label is a number is an address, which an MX record must not contain.
         usable = [e for e in named if is_foreign_domain(e.name) and not e.name.rpartition(".")[2].isdecimal()]
         if not usable:
-            return Reply(451, "4.4.4", f"the MX records of {domain} name no hosts")
+            return Reply(451, "4.4.4", f"no MX record of {domain} names a host")
         self._shuffle(usable)
         usable.sort(key=lambda exchange: exchange.preference)
         return usable[:_MAX_HOSTS]

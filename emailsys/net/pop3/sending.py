@@ -102,7 +102,7 @@ async def _close(pieces: Any) -> None:
 async def send_listing(connection: Connection[Any], status: bytes, lines: Iterator[bytes]) -> None:
     """Send a status line, the lines of a listing, and the final dot.
 
-    @param lines: each with its CRLF.
+    @param lines: the lines of the listing, each with its CRLF.
     """
     connection.send(status)
     while chunk := b"".join(islice(lines, _LINES_AT_ONCE)):

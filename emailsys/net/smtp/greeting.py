@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 
 
 def has_input(transport: Any) -> bool:
-    """Whether the peer has sent octets that nobody has read yet. Call this before the first reading of a connection."""
+    """Whether the peer has sent octets that have not been read yet. Call before the connection is first read."""
     tcp = getattr(transport, "socket", None)
     if tcp is None:
         return False

@@ -42,7 +42,7 @@ class LaterPieces:
     def __init__(self, database: Database, body_id: int, pieces: int, octets: int) -> None:
         """
         @param pieces: the number of pieces of the body, including the first.
-        @param octets: of all pieces after the first together.
+        @param octets: the size of all pieces after the first together.
         """
         self._database = database
         self._body_id = body_id

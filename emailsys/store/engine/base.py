@@ -191,7 +191,7 @@ class Engine(ABC):
     def after_batch(self, connection: Connection, octets: int) -> None:  # noqa: B027
         """Do the housekeeping after a commit. Call inside `commit_lock`.
 
-        @param octets: of the committed bodies.
+        @param octets: the size of the committed bodies.
         """
 
     def save_log(self, connection: Connection) -> None:  # noqa: B027

@@ -115,7 +115,7 @@ class SQLiteFileLock:
     """
 
     def __init__(self, descriptor: int) -> None:
-        """@param descriptor: of the database file, open for reading and writing."""
+        """@param descriptor: the descriptor of the database file, open for reading and writing."""
         self._descriptor = descriptor
 
     def share(self) -> None:

@@ -21,7 +21,7 @@ class Transaction:
     __slots__ = ("_begun", "_routes", "arguments", "body", "recipients", "refusal")
 
     def __init__(self, arguments: MailArguments | None = None) -> None:
-        """@param arguments: of the accepted MAIL command; None before it."""
+        """@param arguments: the arguments of the accepted MAIL command; None before it."""
         self._begun = arguments is not None
         self.arguments = _NO_MAIL if arguments is None else arguments
         #: The accepted recipients, in the order of their RCPT commands.

@@ -72,7 +72,7 @@ class AllowedHostsTests(ResolverCase):
             ("only.here", "4.4.3", "mail uses DNS only: give the route the address 10.1.1.1"),
             ("smart.example", "4.3.5", "is to be sent to this host"),
             ("[192.0.2.1]", "4.3.5", "is to be sent to this host"),
-            ("no host", "4.3.5", "is no name of a domain"),
+            ("no host", "4.3.5", "is not a valid domain name"),
         ):
             reply = await loop.hosts(NextHop(name, 25, False, by_route=True))
             assert isinstance(reply, Reply), name
