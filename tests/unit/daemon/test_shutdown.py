@@ -69,11 +69,12 @@ class ShutdownTests(SynchronousTestCase):
 class HangUpTests(SynchronousTestCase):
     """SIGHUP, from the start of the daemon."""
 
+    reloads = 0
+
     def setUp(self) -> None:
         if sys.platform == "win32":
             raise SkipTest("needs Unix")
         self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
-        self.reloads = 0
 
     def reload(self) -> None:
         self.reloads += 1
