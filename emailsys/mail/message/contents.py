@@ -16,6 +16,8 @@ _DATA: Final = frozenset(
 )
 # Kinds of text that are shown although they have a name, unless they are declared as attachments.
 _PROSE: Final = frozenset({"text/plain", "text/html", "text/enriched", "text/richtext", "text/markdown"})
+# Kinds of parts that HTML can show.
+_MEDIA: Final = ("image/", "audio/", "video/")
 _NO_TEXT: Final = re.compile(
     r"<!--.*?(?:-->|\Z)|<(head|script|style|title)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)|&(?:nbsp|zwnj|#160|#8204|#x200c);?",
     re.I | re.S,
@@ -57,13 +59,16 @@ def contents(root: Part, prefer_html: bool = False) -> Contents:
     found.inline = [
         part
         for part in found.attachments
-        if part.disposition != "attachment" and part.content_id and part.content_id in shown
+        if part.disposition != "attachment"
+        and part.content_type.startswith(_MEDIA)
+        and part.content_id
+        and part.content_id in shown
     ]
     return found
 
 
 def _referred(root: Part) -> set[str]:
-    """Return the Content-IDs that the HTML of a message refers to."""
+    """Return the Content-IDs of the parts that the HTML of a message shows."""
     parts = list(root.walk())
     if not any(part.content_id for part in parts):
         return set()

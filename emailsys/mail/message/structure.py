@@ -9,8 +9,12 @@ from urllib.parse import unquote
 
 from emailsys.mail.message.mime import Part
 
-# RFC 2392: HTML refers to an inline part by cid: and its Content-ID.
-_CID: Final = re.compile(r"""["'(]\s*cid:([^"'()<>\s]{1,500})""", re.I)
+# RFC 2392: HTML shows an inline part by cid: and its Content-ID. A link to a part does not show it.
+_CID: Final = re.compile(
+    r"""(?:(?<![-\w])(?:src|srcset|background|poster)\s*+=\s*+|\burl\(\s*+)(?:(?:["']|&quot;|&\#39;)\s*+)?"""
+    r"""cid:((?:(?!&quot;|&\#39;)[^"'()<>\s]){1,500})""",
+    re.I,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Row:
 
 
 def cid_links(html: str) -> list[str]:
-    """Return the Content-IDs that HTML refers to, each once, in order (RFC 2392)."""
+    """Return the Content-IDs of the parts that HTML shows, each once, in order (RFC 2392)."""
     return list(dict.fromkeys(unquote(found) for found in _CID.findall(html)))
 
 

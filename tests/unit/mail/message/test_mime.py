@@ -117,13 +117,22 @@ class Attachments(SynchronousTestCase):
             (b'<img src="cid:a@x">', b"", ["1.2"]),
             (b'<img src="cid:a%40x">', b"Content-Disposition: inline\r\n", ["1.2"]),
             (b"<td background='cid:a@x'>", b"", ["1.2"]),
+            (b"<img src=cid:a@x>", b"", ["1.2"]),
+            (b"<img src = 'cid:a@x'>", b"", ["1.2"]),
+            (b'<p style="background:url(cid:a@x)">', b"", ["1.2"]),
+            (b'<p style="background:url(&quot;cid:a@x&quot;)">', b"", ["1.2"]),
             (b"<p>cid:a@x</p>", b"", []),
+            (b'<p>The part is "cid:a@x" (cid:a@x).</p>', b"", []),
+            (b'<a href="cid:a@x">a</a>', b"", []),
+            (b'<img data-src="cid:a@x">', b"", []),
             (b'<img src="cid:b@x">', b"Content-Disposition: inline\r\n", []),
             (b'<img src="cid:a@x">', b"Content-Disposition: attachment\r\n", []),
         ):
             found = contents(parse(head + html + picture % disposition))
             self.assertEqual([part.number for part in found.attachments], ["1.2"], html)
             self.assertEqual([part.number for part in found.inline], inline, html)
+            document = picture.replace(b"image/png", b"application/pdf") % disposition
+            self.assertEqual(contents(parse(head + html + document)).inline, [], html)
 
 
 class Malformed(SynchronousTestCase):
