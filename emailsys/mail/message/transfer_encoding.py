@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import re
-from itertools import islice
 from typing import Final
 
 _WHITE: Final = b" \t\r\n\x0b\x0c"
@@ -15,11 +14,9 @@ _BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
 _ADDED: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
 
-# Places that are looked at: each costs as much as the body is long.
-_MAX_ENDS: Final = 20
-# Where base64 may end before the end of the body: after its padding, and at an empty line.
-_BASE64_ENDS: Final = re.compile(rb"={1,2}(?![A-Za-z0-9+/=])|\n[ \t]*+\r?(?=\n)")
-_IS_BASE64_LINE: Final = re.compile(rb"^[A-Za-z0-9+/]{2,}={0,2}[ \t]*\r?$", re.M)
+_BASE64_LINE: Final = re.compile(rb"^([A-Za-z0-9+/]{2,}+={0,2})[ \t]*+\r?$", re.M)
+# The line below the last full one.
+_LAST_LINE: Final = re.compile(rb"\n([A-Za-z0-9+/]++={0,2})[ \t]*+\r?(?=\n|\Z)")
 _IS_WORDS: Final = re.compile(rb"[^A-Za-z0-9+/= \t\r\n]|[A-Za-z0-9][ \t]+[A-Za-z0-9]")
 
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
@@ -29,13 +26,36 @@ _UUENCODE: Final = frozenset({"x-uuencode", "uuencode", "x-uue"})
 def split_base64(raw: bytes) -> tuple[bytes, bytes]:
     """Return the base64 in a body, and the text that a mailing list has added below it, b"" if there is none.
 
-    Such text follows the padding or an empty line. It has words: a line with a sign that base64 lacks, or with blanks.
+    Such text follows the last line of base64 that is as long as the first, and a shorter line. Most of its lines are no
+    base64. It has words: a line with a sign that base64 lacks, or with blanks. After padding, a single word is enough.
     """
-    for found in islice(_BASE64_ENDS.finditer(raw), _MAX_ENDS):
-        rest = raw[found.end() :].strip()
-        if rest and _IS_WORDS.search(rest.partition(b"\n")[0] + b"\n") and _IS_BASE64_LINE.search(raw, 0, found.end()):
-            return raw[: found.end()], rest
-    return raw, b""
+    first = _BASE64_LINE.search(raw)
+    if first is None:
+        return raw, b""
+    end = _last_full_line(raw, first.end(), len(first[1]))
+    is_padded = first[1].endswith(b"=")
+    last = None if is_padded else _LAST_LINE.match(raw, end)
+    if last is not None and len(last[1]) % 4 == 0:
+        end = last.end()
+        is_padded = last[1].endswith(b"=")
+    rest = raw[end:].strip()
+    if not rest or not (is_padded or _IS_WORDS.search(rest)):
+        return raw, b""
+    lines = [line.strip() for line in rest.split(b"\n") if not line.isspace()]
+    is_base64 = [len(line) % 4 == 0 and _BASE64_LINE.fullmatch(line) is not None for line in lines]
+    return (raw[:end], rest) if sum(is_base64) * 2 < len(lines) else (raw, b"")
+
+
+def _last_full_line(raw: bytes, first_end: int, width: int) -> int:
+    """Return the end of the last line of base64 that has `width` characters, without its line end."""
+    end = len(raw)
+    while end > first_end:
+        begin = raw.rfind(b"\n", 0, end) + 1
+        line = raw[begin:end].strip()
+        if len(line) == width and _BASE64_LINE.fullmatch(line):
+            return end
+        end = begin - 1
+    return first_end
 
 
 def _from_base64(raw: bytes) -> tuple[bytes, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.fields import decode_words, parse_parameters, parse_value, without_comments
 from emailsys.mail.message.ids import message_ids
-from emailsys.mail.message.transfer_encoding import decode_transfer
+from emailsys.mail.message.transfer_encoding import decode_transfer, split_base64
 
 
 class EncodedWords(SynchronousTestCase):
@@ -94,6 +95,34 @@ class Transfer(SynchronousTestCase):
             self.assertEqual((octets, len(defects)), (decoded, len(words)))
             for word, defect in zip(words, defects, strict=True):
                 self.assertIn(word, defect)
+
+    def test_text_below_base64_is_split_off(self) -> None:
+        """It became garbage if no padding and no empty line came before it, or if it began with one word."""
+        line = base64.b64encode(b"A" * 57) + b"\r\n"
+        footer = b"Regards\r\n_____________\r\nThe list of all lists\r\n"
+        for encoded, octets in (
+            (line * 3, b"A" * 171),
+            (line * 3 + b"QUJD\r\n", b"A" * 171 + b"ABC"),
+            (line * 3 + b"QUI=\r\n", b"A" * 171 + b"AB"),
+            (line + b"\r\n" + line + b"QQ==\r\n", b"A" * 115),
+            (b"QUI=\r\n", b"AB"),
+        ):
+            for between in (b"", b"\r\n"):
+                decoded, defects = decode_transfer(encoded + between + footer, "base64")
+                self.assertEqual((decoded, defects), (octets, ["text after the end of the base64"]))
+                self.assertEqual(split_base64(encoded + between + footer)[1], footer.strip())
+        self.assertEqual(split_base64(b"QUI=\nRegards\n"), (b"QUI=", b"Regards"))
+
+    def test_damaged_base64_is_not_cut(self) -> None:
+        """An empty line and a sign that base64 lacks ended an attachment."""
+        line = base64.b64encode(b"A" * 57) + b"\r\n"
+        for encoded, octets in (
+            (line + b"\r\n!" + line * 2, b"A" * 171),
+            (line + b"\r\n!\r\nQUJD\r\n", b"A" * 57 + b"ABC"),
+            (line * 2 + b"QUI=\r\n" + b"QUJDREVG\r\n!QUJD\r\nQUJD\r\nQUJD\r\n", b"A" * 114 + b"ABABCDEF" + b"ABC" * 3),
+            (line * 2 + b"QUJDR", b"A" * 114 + b"ABC"),
+        ):
+            self.assertEqual(decode_transfer(encoded, "base64")[0], octets)
 
     def test_quoted_printable_names_wrong_escapes(self) -> None:
         self.assertEqual(decode_transfer(b"a=3D=\r\nb= \n=", "quoted-printable"), (b"a=b", []))
