@@ -165,7 +165,7 @@ def index_fields(octets: bytes, arrived: datetime) -> IndexFields:
     _sender, sender_words, sender_mailboxes = _people(_text_of(first, "from"))
     recipients, recipient_words, recipient_mailboxes = _people(*(_text_of(first, name) for name in ("to", "cc", "bcc")))
     people = {str(one.address).lower() for one in (*sender_mailboxes, *recipient_mailboxes)}
-    mentioned = message_ids(_text_of(first, "references")) + replied_ids(_text_of(first, "in-reply-to"), people)
+    mentioned = message_ids(_text_of(first, "references"), people) + replied_ids(_text_of(first, "in-reply-to"), people)
     return IndexFields(
         date=heading.date,
         subject=heading.subject,

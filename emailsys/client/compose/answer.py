@@ -24,6 +24,8 @@ _FORWARD_PREFIX: Final = re.compile(r"^\s*(?:fwd?|wg|tr|rv|enc|vl|vb|转发)\s*[
 _MAX_QUOTED: Final = 200_000
 # RFC 5322 §3.6.4 sets no limit. The first and the last references are enough to keep a conversation together.
 _MAX_REFERENCES: Final = 50
+# Fields whose addresses some programs also write in In-Reply-To.
+_PEOPLE: Final = ("From", "Sender", "Reply-To", "To", "Cc", "Bcc")
 _SHOWN: Final = ("From", "Date", "Subject", "To", "Cc")
 
 
@@ -40,7 +42,8 @@ def quote(text: str) -> str:
 
 def _references(root: Part) -> tuple[str | None, list[str]]:
     own = [one for one in [message_id(root.text_of("message-id"))] if one]
-    before = message_ids(root.text_of("references")) or replied_ids(root.text_of("in-reply-to"))[:1]
+    people = {str(one.address).lower() for name in _PEOPLE for one in read_mailboxes(root.text_of(name))}
+    before = message_ids(root.text_of("references"), people) or replied_ids(root.text_of("in-reply-to"), people)[:1]
     chain = [*(one for one in before if one not in own), *own]
     if len(chain) > _MAX_REFERENCES:
         chain = [chain[0], *chain[-(_MAX_REFERENCES - 1) :]]

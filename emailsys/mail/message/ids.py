@@ -16,6 +16,10 @@ _BARE: Final = re.compile(r"[^\s<>@,;()\"]{1,250}@[^\s<>@,;()\"]{1,250}")
 _PERSON: Final = re.compile(r"\b(?:from|by|von|par|van|av|de)\s[^<>\d\"]*$", re.I)
 # Characters in front of an address in which such a word is looked for.
 _MAX_PERSON: Final = 200
+# What follows a person who is named in front of a quotation.
+_WROTE: Final = re.compile(
+    r"[\s,]*+(?:wrote|writes|said|schrieb|(?:a )?écrit|skrev|schreef|escribió|ha scritto)\b", re.I
+)
 _PROSE: Final = re.compile(r"[^\W\d_]{2}")
 
 
@@ -37,15 +41,18 @@ def message_id(text: str) -> str:
     return text if 0 < len(text) <= 500 and _BLANKS.search(text) is None and "<" not in text else ""
 
 
-def message_ids(text: str) -> list[str]:
-    """Return the ids of a list without brackets, in order. If none has brackets, words such as a@b are ids."""
+def message_ids(text: str, addresses: Collection[str] = ()) -> list[str]:
+    """Return the ids of a list without brackets, in order. If none has brackets, words such as a@b are ids.
+
+    @param addresses: addresses that the other fields of the message have, in lower case. They are no ids.
+    """
     text = text[:MAX_STRUCTURED]
     found = [_joined(one) for one in _BRACKETED.findall(text)]
     if not found:
         words = text.replace("<", " ").replace(">", " ").replace(",", " ").split()
         if words and all(_BARE.fullmatch(word) for word in words):
             found = words
-    return [one for one in dict.fromkeys(found) if one]
+    return [one for one in dict.fromkeys(found) if one and one.lower() not in addresses]
 
 
 def replied_ids(text: str, addresses: Collection[str] = ()) -> list[str]:
@@ -57,16 +64,16 @@ def replied_ids(text: str, addresses: Collection[str] = ()) -> list[str]:
     found = list(_BRACKETED.finditer(text))
     prose = _BRACKETED.sub(" ", text)
     if not found or _PROSE.search(prose) is None:
-        return message_ids(text)
+        return message_ids(text, addresses)
     ids = []
     at = 0
     for one in found:
         before = text[at : one.start()]
         at = one.end()
-        # "Ann Example <ann@example.net> wrote on Monday": a plain name in front, and more text after it.
-        is_named = len(found) == 1 and re.search(r"[\d\"]", before) is None and _PROSE.search(before) is not None
+        # "Ann Example <ann@example.net> wrote on Monday".
+        is_named = _WROTE.match(text, at) is not None
         is_person = _PERSON.search(before, max(0, len(before) - _MAX_PERSON)) is not None
-        if is_person or (is_named and _PROSE.search(text, at)) or one[1].strip().lower() in addresses:
+        if is_person or is_named or one[1].strip().lower() in addresses:
             continue
         ids.append(_joined(one[1]))
     return [one for one in ids[-1:] if one]

@@ -301,6 +301,9 @@ class Conversations(SynchronousTestCase):
             (message('In-Reply-To: Your message of "Mon, 2 Feb 2026" <a@x>'), ("a@x",)),
             (message("In-Reply-To: Bob Example <bob@example.org> wrote on Monday"), ()),
             (message("To: bob@example.org\r\nIn-Reply-To: Bob's mail <bob@example.org>"), ()),
+            (message("To: bob@example.org\r\nIn-Reply-To: <bob@example.org>"), ()),
+            (message("To: bob@example.org\r\nReferences: <a@x> <Bob@example.org>"), ("a@x",)),
+            (message("In-Reply-To: In reply to <id@host> of Monday"), ("id@host",)),
             (message("References: <a@x> <b@x>\r\nIn-Reply-To: <b@x>"), ("a@x", "b@x")),
         ):
             self.assertEqual(facts(octets).references, ids, octets)

@@ -195,6 +195,11 @@ class Answering(SynchronousTestCase):
         root = parse(build(draft, NOW).octets)
         self.assertEqual((root.text_of("in-reply-to"), root.text_of("references")), ("<2@x>", "<1@x> <2@x>"))
 
+    def test_an_address_in_in_reply_to_is_no_reference(self) -> None:
+        for field in (b"In-Reply-To", b"References"):
+            original = self.ORIGINAL.replace(b"References: <1@x>", field + b": <bob@example.test>")
+            self.assertEqual(reply(original, ALICE).references, ["2@x"])
+
     def test_a_reply_to_all_leaves_oneself_out(self) -> None:
         owner = Account("alice", ALICE.address, aliases=(Address("d", "example.test"),))
         draft = reply(self.ORIGINAL, ALICE, owner.owns, to_all=True)
