@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 
 # Characters of a date that are parsed.
 _MAX_DATE: Final = 200
-# RFC 3339 §5.6, lenient: with a blank in place of the "T", and with or without seconds and zone.
-_INTERNET: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[Tt ]+(\d\d?):(\d\d)(?::(\d\d))?(?:[.,]\d+)?[ ]*([Zz]|UTC|GMT|[+-]\d\d:?\d\d)?)?(?:\s.*)?"
-)
-_COLON_IN_ZONE: Final = re.compile(r"(?:\b(?:GMT|UTC|UT)[ ]?)?([+-]\d\d):?(\d\d)\b")
+# The date of RFC 3339 §5.6, lenient: with a blank in place of the "T", and without a time.
+_INTERNET: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]+|\Z)")
+# The length of a day as `format_datetime` writes it: "Fri, 02 Jan 2026".
+_DAY: Final = 16
+# A numeric zone with one or two digits for the hours, and perhaps with minutes and seconds.
+_NUMERIC_ZONE: Final = re.compile(r"(?:\b(?:GMT|UTC|UT)[ ]?)?([+-])(\d\d?)(?::?(\d\d))?(?::\d\d)?(?!\d)", re.I)
 _CLOCK: Final = re.compile(r"\b(\d\d?):(\d\d)(?::(\d\d))?(?:[.,]\d+)?(?:[ ]?([AaPp])\.?[Mm]\.?(?!\w))?")
 # Zones that RFC 5322 §4.3 does not name, as programs mean them.
 _ZONES: Final = {
@@ -36,10 +37,10 @@ _ZONES: Final = {
     "NZST": "+1200",
     "NZDT": "+1300",
 }
-_ZONE: Final = re.compile(rf"(?<=[\d ])(?:{'|'.join(sorted(_ZONES, key=len, reverse=True))})\b")
+_ZONE: Final = re.compile(rf"(?<=[\d ])(?:{'|'.join(sorted(_ZONES, key=len, reverse=True))})\b", re.I)
 # What the parser of the standard library rejects, or reads in another way than it is meant.
 _ODD: Final = re.compile(
-    rf"[+-]\d\d:\d\d|:60\b|\b24:\d|\d ?[ap]\.?m\b|(?:GMT|UTC?) ?[+-]|^\d{{4}}-|{_ZONE.pattern}", re.I
+    rf"[+-]\d\d?(?!\d)|:60\b|\b24:\d|\d ?[ap]\.?m\b|(?:GMT|UTC?) ?[+-]|^\d{{4}}-|{_ZONE.pattern}", re.I
 )
 _COMMENT: Final = re.compile(r"\([^()]*\)")
 
@@ -69,16 +70,13 @@ def _strict(text: str) -> datetime:
 
 def _lenient(text: str) -> datetime | None:
     text = _COMMENT.sub(" ", text).strip()
-    if (found := _INTERNET.fullmatch(text)) is not None:
-        zone = (found[5] or "+0000").upper().replace(":", "")
-        zone = zone if zone[0] in "+-" else "+0000"
-        day = datetime.fromisoformat(f"{found[1]}T00:00:00{zone[:3]}:{zone[3:]}")
-        return (day + _since_midnight(found[2], found[3], found[4], "")).astimezone(UTC)
+    if (found := _INTERNET.match(text)) is not None:
+        text = f"{format_datetime(datetime.fromisoformat(found[1]))[:_DAY]} {text[found.end() :]}"
     clock = _CLOCK.search(text)
     if clock is None:
-        return None
-    zone = _ZONE.sub(lambda one: _ZONES[one[0]], text[clock.end() :])
-    zone = _COLON_IN_ZONE.sub(r"\1\2", zone)
+        return _strict(f"{text[:_DAY]} 00:00:00") if found is not None else None
+    zone = _ZONE.sub(lambda one: _ZONES[one[0].upper()], text[clock.end() :])
+    zone = _NUMERIC_ZONE.sub(lambda one: f" {one[1]}{one[2]:0>2}{one[3] or '00'}", f" {zone}")
     midnight = _strict(f"{text[: clock.start()]}00:00:00{zone}")
     return midnight + _since_midnight(clock[1], clock[2], clock[3], (clock[4] or "").lower())
 

@@ -283,6 +283,16 @@ class Fields(SynchronousTestCase):
             (b"Date: Mon, 2 Feb 2026 14:00:00 CEST\r\n\r\n", noon),
             (b"Date: Mon, 2 Feb 2026 14:00:00 GMT+02:00\r\n\r\n", noon),
             (b"Date: Monday, February 2, 2026 12:00 PM\r\n\r\n", noon),
+            *(
+                (f"Date: {text}\r\n\r\n".encode(), noon)
+                for text in (
+                    *("2026-02-02 08:00:00 PM +0800", "2026-02-02 07:00:00 EST", "2026-02-02 14:00:00 CEST"),
+                    *("2026-02-02 14:00 GMT+2", "2026-02-02T12:00Z", "2026-02-02 17:30:00 +05:30:00"),
+                    *("Mon, 2 Feb 2026 14:00:00 GMT+2", "Mon, 2 Feb 2026 14:00:00 UTC+2"),
+                    *("Mon, 2 Feb 2026 14:00:00 cest", "Mon, 2 Feb 2026 13:00:00 +1", "Mon, 2 Feb 2026 17:30 +530"),
+                    *("Mon, 2 Feb 2026 17:30:00 +05:30:00", "Mon Feb  2 13:00:00 CET 2026"),
+                )
+            ),
             (b"Received: by a; Mon, 2 Feb 2026 12:00:00 +0000\r\nReceived: by b; 1 Feb 2026 1:00 +0000\r\n\r\n", noon),
             (b"Date: soon\r\nReceived: from x; by y; Mon, 2 Feb 2026 13:00:00 +0100 (CET)\r\n\r\n", noon),
             (b"Date: Mon, 2 Feb 2126 12:00:00 +0000\r\nReceived: a; 2 Feb 2026 12:00:00 +0000\r\n\r\n", noon),
