@@ -39,12 +39,23 @@ _READINGS: Final = {
 def report_text(root: Part) -> str:
     """Return what the reports in a message say, "" if there are none. Not safe for a terminal."""
     lines: list[str] = []
-    for part in root.walk():
-        if part.is_leaf and part.content_type in _STATUS_TYPES:
+    for part in _own_leaves(root):
+        if part.content_type in _STATUS_TYPES:
             lines += _delivery(_groups(part))
-        elif part.is_leaf and part.content_type in _READ_TYPES:
+        elif part.content_type in _READ_TYPES:
             lines += [_reading(group) for group in _groups(part)[:1]]
     return "\n".join(["---------- What the report says ----------", *lines]) if lines else ""
+
+
+def _own_leaves(part: Part) -> Iterator[Part]:
+    """Yield the leaves of a message without those of the messages inside: a report in them is not this message's."""
+    waiting = [part]
+    while waiting:
+        one = waiting.pop()
+        if one.is_leaf:
+            yield one
+        elif not one.is_message or one.level == 0:
+            waiting.extend(reversed(one.parts))
 
 
 def _groups(part: Part) -> list[Part]:
@@ -69,8 +80,8 @@ def _delivery(groups: list[Part]) -> Iterator[str]:
         status = _STATUS.search(group.text_of("status"))
         if action in ("failed", "delayed") and status is not None:
             yield f"  {meaning(status[0])}"
-        if until := group.decoded_of("will-retry-until").strip():
-            yield f"  It is tried until {until[:_MAX_VALUE]}."
+        if until := _one_line(group.decoded_of("will-retry-until")):
+            yield f"  It is tried until {until}."
 
 
 def _reading(group: Part) -> str:
@@ -83,4 +94,9 @@ def _typed(group: Part, name: str) -> str:
     """Return the value of a field without its type in front, such as "rfc822;" (RFC 3464 §2.1.2)."""
     value = group.decoded_of(name)
     kind, semicolon, rest = value.partition(";")
-    return (rest if semicolon and re.fullmatch(r"\s*[\w.-]+\s*", kind) else value).strip()[:_MAX_VALUE]
+    return _one_line(rest if semicolon and re.fullmatch(r"\s*[\w.-]+\s*", kind) else value)
+
+
+def _one_line(value: str) -> str:
+    """Return a value without line ends, which an encoded word can have: it must not look like a line of ours."""
+    return " ".join(value.split())[:_MAX_VALUE]

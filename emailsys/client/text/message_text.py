@@ -88,7 +88,9 @@ def _inside(found: Contents, texts_of: TextsOf) -> Iterator[str]:
         if pieces:
             head = part.parts[0]
             lines = [f"---------- Part {part.number}: a message ----------"]
-            lines += [f"{name}: {value[:_MAX_FIELD]}" for name in _HEAD if (value := head.decoded_of(name).strip())]
+            # An encoded word can have line ends. They must not look like further fields.
+            values = ((name, " ".join(head.decoded_of(name).split())) for name in _HEAD)
+            lines += [f"{name}: {value[:_MAX_FIELD]}" for name, value in values if value]
             yield "\n".join(lines)
             yield from pieces
 

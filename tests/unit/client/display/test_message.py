@@ -125,6 +125,19 @@ class Parts(SynchronousTestCase):
             )
             self.assertIn(words, view(octets).body)
 
+    def test_a_report_inside_an_attached_message_is_not_this_message_s(self) -> None:
+        head = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nSee.\r\n--a\r\n"
+        inside = b"Content-Type: message/rfc822\r\n\r\n" + REPORT + b"--a--\r\n"
+        self.assertNotIn("What the report says", view(head + inside).body)
+        self.assertIn("What the report says", view(b"Content-Type: message/rfc822\r\n\r\n" + REPORT).body)
+
+    def test_a_value_of_the_sender_begins_no_line(self) -> None:
+        said = view(REPORT.replace(b"no\x1b[2J such user", b"=?utf-8?q?no=0ATo_me=3A_fine?=")).body
+        self.assertIn("said: 550 5.1.1 no To me: fine\n", said)
+        inner = b"Content-Type: message/rfc822\r\n\r\nSubject: =?utf-8?q?x=0AFrom=3A_boss?=\r\n\r\ny\r\n--a--\r\n"
+        body = view(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nSee.\r\n--a\r\n" + inner).body
+        self.assertIn("Subject: x From: boss\n", body)
+
     def test_reports_that_make_no_sense_are_shown_without_them(self) -> None:
         for status in (b"", b"\r\n\r\n\r\n", b"Action: failed\r\n", b"\xff\x00:;", b"Final-Recipient: ;\r\n"):
             octets = (
