@@ -74,6 +74,8 @@ def _run_worker(root: Path, now: Callable[[], datetime], asked: int, answered: i
         os.setsid()
     os.chdir("/")
     nowhere = os.open(os.devnull, os.O_RDWR)
+    # Only what takes long while the store is opened is told to the user.
+    said = nowhere if sys.stderr is None else os.dup(2)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     from emailsys.client.archive.archive import Archive
@@ -81,8 +83,18 @@ def _run_worker(root: Path, now: Callable[[], datetime], asked: int, answered: i
     def has_request(seconds: float) -> bool:
         return bool(select.select([asked], [], [], seconds)[0])
 
+    def tell(text: str) -> None:
+        with suppress(OSError):
+            os.write(said, f"{text}\n".encode())
+
+    def opened() -> Archive:
+        try:
+            return Archive(root, now, tell)
+        finally:
+            os.close(said)
+
     with open(asked, "rb", _PIPE_OCTETS) as requests, open(answered, "wb", 0) as answers:
-        serve(lambda: Archive(root, now), requests, answers, has_request)
+        serve(opened, requests, answers, has_request)
 
 
 def serve(

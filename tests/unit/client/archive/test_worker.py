@@ -7,12 +7,15 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.client.archive.archive import INDEX
 from emailsys.client.archive.files import new_key
 from emailsys.client.archive.values import Addition, ArchiveFull, Folder, NoSuchFolder
 from emailsys.client.archive.worker import WorkerArchive, WorkerProcess, serve
@@ -303,6 +306,7 @@ class ProcessTests(ArchiveCase):
             timeout=60,
         )
         self.assertEqual(run.returncode, 0, run.stderr.decode())
+        self.told = run.stderr.decode()
         return json.loads(run.stdout)
 
     def test_both_processes_see_what_either_stores_and_the_worker_ends_with_the_first(self) -> None:
@@ -314,6 +318,15 @@ class ProcessTests(ArchiveCase):
         self.assertIsNone(refused)
         self.assertIsNone(after)
         self.assertEqual(len(self.archive.list(Folder(ME, "Inbox"))), 40)
+
+    def test_the_worker_tells_that_it_rebuilds_the_index(self) -> None:
+        """A fetch is often the first command after an upgrade."""
+        for version, told in ((1, "The index is being rebuilt"), (None, "")):
+            if version is not None:
+                with closing(sqlite3.connect(self.root / INDEX)) as index:
+                    index.execute(f"PRAGMA user_version = {version}")
+            self.run_program(2)
+            self.assertEqual(self.told[:26], told)
 
     def test_a_command_right_after_a_fetch_waits_for_the_index(self) -> None:
         """The first process ends as soon as all is on disk. `list` right after it shows everything."""
