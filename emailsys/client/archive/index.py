@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import threading
-import unicodedata
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,9 +19,8 @@ from emailsys.client.archive.conversations import Conversations
 from emailsys.client.archive.index_entry import IndexFields
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.query import Query
-from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, BadQuery, Flag, Folder, Summary, order_of
+from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Folder, Summary, order_of
 from emailsys.client.archive.word_index import add_words, checksum, remove_words
-from emailsys.client.text.terminal import safe_line
 
 # Increment it to rebuild every index when it is next opened.
 _VERSION: Final = 4
@@ -316,17 +314,8 @@ class Index:
 
         @raise BadQuery: the query names a folder or an account that does not exist.
         """
-        conditions = list(query.conditions)
-        values = list(query.values)
-        for column, name, term, is_negated in query.named:
-            rows = self.connection.execute("SELECT account, name FROM folders ORDER BY account, name")
-            names = dict.fromkeys(row[column == "name"] for row in rows)
-            alike = [one for one in names if _folded(one) == _folded(name)]
-            if not alike:
-                raise BadQuery(f"{term}: there is none of that name; there are {', '.join(map(safe_line, names))}")
-            marks = ", ".join("?" * len(alike))
-            conditions.append(f"f.{column} {'NOT ' if is_negated else ''}IN ({marks})")
-            values += alike
+        folders = self.connection.execute("SELECT account, name FROM folders ORDER BY account, name").fetchall()
+        conditions, values = query.filters(folders)
         number = "words.rowid" if query.match else "m.id"
         for sign, bound in ((">=", query.least), ("<", query.most), ("<", below)):
             if bound is not None:
@@ -349,11 +338,6 @@ class Index:
             (*values, limit),
         )
         return [summary(row) for row in rows]
-
-
-def _folded(name: str) -> str:
-    """Return a name for comparison, without case and in one form: some systems write file names in NFD."""
-    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _threads(connection: sqlite3.Connection, numbered: Sequence[tuple[int, Entry]]) -> dict[int, int]:

@@ -9,12 +9,15 @@ larger:2M  smaller:100k
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from emailsys.client.archive.index_entry import spaced
 from emailsys.client.archive.values import TRASH, BadQuery, order_of
+from emailsys.client.text.terminal import safe_line
 
 _TERM: Final = re.compile(r'\s*(-?)(?:([a-zA-Z]+):)?(?:"([^"]*)"?|(\S*))')
 _WORD: Final = re.compile(r"[^\W_]")
@@ -71,6 +74,28 @@ class Query:
     def _add(self, negated: bool, condition: str, *values: Any) -> None:
         self.conditions.append(f"NOT ({condition})" if negated else condition)
         self.values.extend(values)
+
+    def filters(self, folders: Sequence[tuple[str, str]]) -> tuple[list[str], list[Any]]:
+        """Return the conditions and their values, with those of the terms that name a folder or an account.
+
+        @param folders: account and name of each folder in the index.
+        @raise BadQuery: the query names a folder or an account that does not exist.
+        """
+        conditions, values = list(self.conditions), list(self.values)
+        for column, name, term, is_negated in self.named:
+            names = dict.fromkeys(folder[column == "name"] for folder in folders)
+            alike = [one for one in names if _folded(one) == _folded(name)]
+            if not alike:
+                raise BadQuery(f"{term}: there is none of that name; there are {', '.join(map(safe_line, names))}")
+            marks = ", ".join("?" * len(alike))
+            conditions.append(f"f.{column} {'NOT ' if is_negated else ''}IN ({marks})")
+            values += alike
+        return conditions, values
+
+
+def _folded(name: str) -> str:
+    """Return a name for comparison, without case and in one form: some systems write file names in NFD."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _phrase(text: str, prefix: bool) -> str:
