@@ -34,7 +34,7 @@ class ReceivedAttachment:
     """An attachment of a received message.
 
     `number` is the part number in the structure. `name` is safe for the disk and the terminal. `octets` is the
-    decoded size. `inline` tells whether the HTML shows it.
+    decoded size. `inline` tells whether the HTML shows it. `defects` are those of its transfer encoding.
     """
 
     number: str
@@ -43,6 +43,7 @@ class ReceivedAttachment:
     octets: int
     inline: bool
     part: Part
+    defects: tuple[str, ...] = ()
 
     def content(self) -> bytes:
         """Return the decoded octets, or the raw octets of a message inside or a multipart."""
@@ -85,13 +86,14 @@ _EXTENSIONS: Final = {
 
 
 def _attached(part: Part, is_inline: bool) -> ReceivedAttachment:
-    octets = part.end - part.body_start if not part.is_leaf else len(part.decoded()[0])
+    decoded, defects = part.decoded() if part.is_leaf else (part.raw, [])
     extension = _EXTENSIONS.get(part.content_type, ".bin")
     given = f" ({safe_line(part.name)[:_MAX_ODD_NAME]})" if part.name.strip() else ""
     # Nothing of a name such as ".." is safe on a disk. It is shown all the same.
     is_odd = safe_name(part.name, "?") == "?"
     name = safe_name(f"part-{part.number}{given}{extension}" if is_odd else part.name)
-    return ReceivedAttachment(part.number, safe_line(name), safe_line(part.content_type), octets, is_inline, part)
+    kind = safe_line(part.content_type)
+    return ReceivedAttachment(part.number, safe_line(name), kind, len(decoded), is_inline, part, tuple(defects))
 
 
 def attachments(octets: bytes) -> list[ReceivedAttachment]:
@@ -176,12 +178,14 @@ def view(octets: bytes, html: bool = False) -> MessageView:
     defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
     for name in ("Reply-To", "To", "Cc"):
         defects += [f"{name}: no usable address in {one[:100]!r}" for one in unusable_addresses(root.text_of(name))]
+    files = _files_of(found)
+    defects = [*dict.fromkeys(defects + [f"part {file.number}: {one}" for file in files for one in file.defects])]
     if len(defects) > _MAX_DEFECTS:
         defects = [*defects[:_MAX_DEFECTS], f"and {len(defects) - _MAX_DEFECTS} more"]
     return MessageView(
         headers=tuple(headers),
         body=safe_text(body),
-        attachments=tuple(_files_of(found)),
+        attachments=tuple(files),
         defects=tuple(safe_line(one) for one in defects),
         warnings=_warnings(root),
     )
