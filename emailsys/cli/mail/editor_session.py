@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import locale
-import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ import click
 from emailsys.cli.mail.safe_output import tell
 from emailsys.cli.mail.session import Session
 from emailsys.cli.options import Refused
-from emailsys.client.base.folders import make_folder
+from emailsys.client.base.edited_file import EditedFile
 from emailsys.config.exit_status import Exit
 
 if TYPE_CHECKING:
@@ -59,9 +57,8 @@ class EditorSession:
         self._account = account
         self._draft = draft
         self._key = key
-        folder = session.mailbox.paths.state / "editing"
-        make_folder(folder)
-        self._path = folder / f"{secrets.token_hex(4)}.txt"
+        self._file = EditedFile(session.mailbox.paths.state)
+        self._path = self._file.path
         # The text as the editor got it; None while no file exists.
         self._given: str | None = None
         # Whether the draft on disk is what the user wrote.
@@ -108,9 +105,8 @@ class EditorSession:
         from emailsys.client.compose.editor_text import from_text, to_text
 
         if self._given is None:
-            self._path.touch(mode=0o600)
             self._given = to_text(self._draft)
-            self._path.write_text(self._given, "utf-8")
+            self._file.write(self._given)
         try:
             with _ctrl_c_left_to_the_editor():
                 click.edit(filename=str(self._path))
@@ -121,7 +117,7 @@ class EditorSession:
         if not self._path.exists():
             raise Refused("The editor removed the file. The message was not sent.", Exit.FAILED)
         try:
-            self._draft = from_text(self._text(), self._draft, Path.cwd())
+            self._draft = from_text(self._file.read(), self._draft, Path.cwd())
         except ComposeError as error:
             tell(str(error))
             if click.confirm("Correct it in the editor?", default=True, err=True):
@@ -130,27 +126,12 @@ class EditorSession:
         self._save()
         return True
 
-    def _text(self) -> str:
-        """Return the text of the file."""
-        for charset in ("utf-8-sig", locale.getpreferredencoding(False)):
-            try:
-                with self._path.open(encoding=charset, newline="") as file:
-                    return file.read()
-            except (UnicodeDecodeError, LookupError):
-                continue
-        return self._path.read_bytes().decode("latin-1")
-
     def _save(self) -> None:
         self._is_saved = False
         self._key = self._session.mailbox.save_draft(self._account, self._draft, self._key)
         self._is_saved = True
-        self._remove_file()
+        self._file.remove()
         self._given = None
-
-    def _remove_file(self) -> None:
-        self._path.unlink(missing_ok=True)
-        # The backup that many editors make.
-        self._path.with_name(f"{self._path.name}~").unlink(missing_ok=True)
 
     def _send(self, queued: Callable[[], None], send_options: dict[str, Any]) -> int:
         from emailsys.cli.mail.outgoing import queue_and_send
@@ -180,10 +161,10 @@ class EditorSession:
                 self._tell_draft()
             return
         try:
-            text = self._text()
+            text = self._file.read()
             if text == self._given:
                 # Nothing was typed since the draft was opened or saved.
-                self._remove_file()
+                self._file.remove()
                 return
             self._draft = from_text(text, self._draft, Path.cwd(), lenient=True)
             self._save()

@@ -26,10 +26,11 @@ class MailApp(MailProgram):
     async def action_quit(self) -> None:
         """Leave on Ctrl-Q. First save what is being written as a draft, and finish the changes of earlier keys.
 
-        If either fails, the program stays.
+        If either fails, the program stays. The composer asks whether to leave without saving.
         """
         for screen in self.screen_stack:
             if isinstance(screen, Composer) and not await screen.save_if_changed():
+                screen.ask_to_leave()
                 return
             if isinstance(screen, MainScreen) and not await screen.finish_changes():
                 return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shlex
 import subprocess
 import sys
@@ -23,8 +22,8 @@ from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.accounts.values import Account
-from emailsys.client.archive.values import ArchiveError
-from emailsys.client.base.folders import make_folder
+from emailsys.client.archive.values import ArchiveError, NoSuchMessage
+from emailsys.client.base.edited_file import EditedFile
 from emailsys.client.compose.attachments import attach
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.editor_text import from_text, to_text
@@ -184,12 +183,37 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         async with self._saving:
             text = to_text(draft)
             try:
-                self._key = await asyncio.to_thread(self._mailbox.save_draft, account, draft, self._key)
+                self._key = await asyncio.to_thread(self._save_draft, account, draft)
             except (ArchiveError, ComposeError) as error:
                 self.notify(str(error), severity="error", markup=False)
                 return False
             self._saved = text
             return True
+
+    def _save_draft(self, account: Account, draft: Draft) -> str:
+        """Save the draft, as a new one if another program has removed the old one. Runs in a thread."""
+        try:
+            return self._mailbox.save_draft(account, draft, self._key)
+        except NoSuchMessage:
+            return self._mailbox.save_draft(account, draft)
+
+    def ask_to_leave(self) -> None:
+        """Keep the text of a draft that cannot be saved in a file, and ask whether to leave without saving it."""
+
+        async def ask() -> None:
+            file = EditedFile(self._mailbox.paths.state)
+            try:
+                await asyncio.to_thread(file.write, self._as_text())
+                kept = f"Its text is kept in {file.path}."
+            except OSError as error:
+                kept = f"Its text cannot be kept in {file.path} either: {error.strerror}."
+            question = f"The draft cannot be saved. {kept} Leave without saving?"
+            if not await self.app.push_screen_wait(ConfirmDialog(safe_line(question), is_risky=True)):
+                await asyncio.to_thread(file.remove)
+            elif self.is_current:
+                self.dismiss(None)
+
+        self.run_worker(ask(), exclusive=True, group="leave")
 
     # Keys
 
@@ -210,6 +234,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             return
         if self._as_text() != self._saved:
             if not await self._save():
+                self.ask_to_leave()
                 return
             self.app.notify("Draft saved in the folder Drafts.", markup=False)
         self.dismiss(None)
@@ -254,13 +279,11 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         """Edit the message in the user's own editor: $VISUAL, $EDITOR, or else vi or notepad."""
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
         draft = self._read(lenient=True)
-        folder = self._mailbox.paths.state / "editing"
-        path = folder / f"{secrets.token_hex(4)}.txt"
+        file = EditedFile(self._mailbox.paths.state)
+        path = file.path
         try:
             arguments = [*shlex.split(command), str(path)]
-            make_folder(folder)
-            path.touch(mode=0o600)
-            path.write_text(to_text(draft), "utf-8")
+            file.write(to_text(draft))
         except ValueError as error:
             # A quote that is not closed.
             self._show_error(f"Cannot run the editor {command}: {error}. Set $VISUAL or $EDITOR to another one.")
@@ -282,15 +305,18 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 f"Cannot run the editor {command}: {error.strerror}. Set $VISUAL or $EDITOR to another one."
             )
         try:
-            edited = from_text(path.read_text("utf-8", "replace"), draft, Path.cwd())
+            edited = from_text(file.read(), draft, Path.cwd())
         except ComposeError as error:
             self._show_error(f"Your text is kept in {path}. {error}")
             return
         except OSError as error:
             self._show_error(f"The editor left no text in {path}: {error.strerror}. The message is as it was before.")
             return
-        path.unlink(missing_ok=True)
         self._show(edited)
+        if await self.save_if_changed():
+            file.remove()
+        else:
+            self._show_error(f"Your text is kept in {path}.")
 
     def _show_error(self, words: str) -> None:
         self.notify(words, severity="error", markup=False, timeout=20)

@@ -82,9 +82,11 @@ class ConfirmDialog(ModalScreen[bool]):
         Binding("n,escape,q", "dismiss(False)", "No"),
     ]
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, is_risky: bool = False) -> None:
+        """@param is_risky: whether No has the focus, so that an Enter typed too early does no harm."""
         super().__init__()
         self._question = question
+        self._is_risky = is_risky
 
     @override
     def compose(self) -> ComposeResult:
@@ -93,6 +95,10 @@ class ConfirmDialog(ModalScreen[bool]):
             with Horizontal(classes="buttons"):
                 yield Button("Yes (y)", variant="primary", id="yes")
                 yield Button("No (n)", id="no")
+
+    def on_mount(self) -> None:
+        """Focus the answer that Enter gives."""
+        self.query_one("#no" if self._is_risky else "#yes", Button).focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Return the answer of the button."""

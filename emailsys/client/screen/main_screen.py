@@ -139,7 +139,7 @@ class MainScreen(Panes):
 
     def action_flush(self) -> None:
         """Send the messages in the outbox."""
-        self.start_action(self._outbox_actions.flush, "sending")
+        self.start_dialog(self._outbox_actions.flush, "sending")
 
     def action_stop(self) -> None:
         """Stop the message that is on hold."""

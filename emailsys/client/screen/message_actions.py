@@ -55,7 +55,9 @@ class MessageActions:
             except ArchiveError:
                 self._undo_stack = [one for one in self._undo_stack if one is not moved]
                 raise
-            screen.show_status(words)
+            screen.show_status(words if moved else f"Another program has moved {_subject(summaries)} already.")
+            if not moved:
+                self._undo_stack = [one for one in self._undo_stack if one is not moved]
             if screen.messages.summaries and screen.source == source:
                 await screen.update_counts()
             else:
@@ -79,7 +81,7 @@ class MessageActions:
                 words = f"{_counted(trashed)} deleted for good."
                 self._remove(trashed, lambda: self._mailbox.delete(trashed), words, undo=False)
 
-        question = ConfirmDialog(f"Delete {_subject(trashed)} for good? This cannot be undone.")
+        question = ConfirmDialog(f"Delete {_subject(trashed)} for good? This cannot be undone.", is_risky=True)
         self._screen.app.push_screen(question, answered)
 
     def undelete(self, summaries: Sequence[Summary]) -> None:
@@ -113,8 +115,10 @@ class MessageActions:
     def _undo_move(self, moved: Sequence[tuple[str, Folder]]) -> list[Folder]:
         """Move messages back to their former folders, and return these.
 
-        @raise ArchiveError: all of the messages were deleted for good.
+        @raise ArchiveError: no message was moved, or all of them were deleted for good.
         """
+        if not moved:
+            raise ArchiveError("There is nothing to undo: another program had moved the messages before.")
         by_folder: dict[Folder, list[str]] = {}
         for key, folder in moved:
             try:

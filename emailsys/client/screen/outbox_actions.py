@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from emailsys.client.accounts.values import Account, AccountError
-from emailsys.client.archive.values import ArchiveError, Flag, Summary
+from emailsys.client.archive.values import ArchiveError, Flag, NoSuchMessage, Summary
+from emailsys.client.base.process_lock import LockTaken
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.display.problem_text import problem_text
 from emailsys.client.mailbox import UserMailbox
@@ -124,13 +126,18 @@ class OutboxActions:
         self._screen.show_status(words, error=not stopped)
 
     async def flush(self) -> None:
-        """Send all messages in the outbox that are due."""
+        """Send all messages in the outbox that are due, after questions about those that may have arrived."""
         accounts = await asyncio.to_thread(self._mailbox.accounts)
         outbox = self._mailbox.outbox
         for one in await asyncio.to_thread(lambda: outbox.in_doubt([account.name for account in accounts])):
             question = f"{', '.join(one.recipients)}: this message may have arrived. Send it again?"
-            if await self._app.push_screen_wait(ConfirmDialog(safe_line(question))):
-                await asyncio.to_thread(outbox.retry, one.key)
+            if await self._app.push_screen_wait(ConfirmDialog(safe_line(question), is_risky=True)):
+                # Another program that is sending it now will tell its outcome, and one that took it out has told it.
+                with suppress(LockTaken, NoSuchMessage):
+                    await asyncio.to_thread(outbox.retry, one.key)
+        self._screen.start_action(lambda: self._send_due(accounts), "sending")
+
+    async def _send_due(self, accounts: Sequence[Account]) -> None:
         self._screen.show_status("Sending the messages in the outbox ...")
         results = await self._app.network.flush(accounts)
         if not results:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
+from typing import Any
 
 from textual.widgets import TextArea
 
+from emailsys.client.archive.values import ArchiveFull
 from emailsys.client.screen import composer
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
@@ -38,3 +41,74 @@ class ComposerTests(ScreenCase):
             await driver.press("escape")
 
         self.drive(steps)
+
+    def test_a_draft_that_another_program_removed_is_saved_as_a_new_one(self) -> None:
+        async def steps(driver: Driver) -> None:
+            await driver.compose(subject="Removed", body="one")
+            await driver.press("ctrl+s")
+            await driver.until(lambda: self.subjects("Drafts") == ["Removed"])
+            self.mailbox.archive.purge([self.mailbox.archive.search("folder:Drafts")[0].key])
+            driver.fill("#subject", "Saved again")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Drafts"), ["Saved again"])
+
+    def test_a_draft_that_cannot_be_saved_may_be_left_and_its_text_is_in_a_file(self) -> None:
+        def full(*arguments: object) -> str:
+            raise ArchiveFull("the disk is full")
+
+        self.patch(self.mailbox, "save_draft", full)
+        self.patch(composer, "SAVE_EVERY", 3600.0)
+        folder = self.folder / "state" / "editing"
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose(subject="Unsaved", body="my only text")
+            await driver.press("escape")
+            await driver.until_screen("ConfirmDialog")
+            await driver.press("n")
+            await driver.until_screen("Composer")
+            await driver.until(lambda: not [*folder.iterdir()])
+            await driver.app.action_quit()
+            await driver.until_screen("ConfirmDialog")
+            await driver.press("y")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        (kept,) = folder.iterdir()
+        self.assertIn("my only text", kept.read_text("utf-8"))
+
+    def test_latin_1_of_an_editor_is_read_and_its_file_stays_until_the_draft_is_saved(self) -> None:
+        script = self.folder / "editor.py"
+        script.write_text(
+            "import sys, pathlib\n"
+            "path = pathlib.Path(sys.argv[1])\n"
+            "path.write_bytes(path.read_bytes() + 'Gr\\xfc\\xdfe'.encode('latin-1'))\n"
+        )
+        self.patch(os, "environ", {**os.environ, "VISUAL": f"{sys.executable} {script}"})
+        self.patch(composer, "SAVE_EVERY", 3600.0)
+        folder = self.folder / "state" / "editing"
+        save_draft = self.mailbox.save_draft
+        is_full = True
+
+        def save(*arguments: Any) -> str:
+            if is_full:
+                raise ArchiveFull("the disk is full")
+            return save_draft(*arguments)
+
+        self.patch(self.mailbox, "save_draft", save)
+
+        async def steps(driver: Driver) -> None:
+            nonlocal is_full
+            await driver.compose()
+            await driver.press("f4")
+            await driver.until(lambda: driver.app.screen.query_one("#body", TextArea).text == "Gr\xfc\xdfe")
+            await driver.until(partial(self.has_toast, driver, "Your text is kept in"))
+            self.assertEqual(len([*folder.iterdir()]), 1)
+            is_full = False
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        self.assertEqual(self.mailbox.archive.search("folder:Drafts")[0].preview, "Gr\xfc\xdfe")

@@ -133,9 +133,11 @@ class ShownTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             self.mailbox.delete([self.mailbox.archive.get(self.third)])
             await driver.press("d")
-            await driver.until(lambda: driver.current.key == self.second and "Trash" in driver.said)
+            await driver.until(lambda: driver.current.key == self.second and "Another program" in driver.said)
             await driver.app.workers.wait_for_complete()
             self.assertEqual(self.folder_of(self.third), "Trash")
+            await driver.press("u")
+            await driver.until(lambda: "nothing to undo" in driver.said)
 
         self.drive(steps)
 

@@ -1,0 +1,38 @@
+"""File of a text that the user changes in an editor."""
+
+from __future__ import annotations
+
+import locale
+import secrets
+from pathlib import Path
+
+from emailsys.client.base.folders import make_folder
+
+
+class EditedFile:
+    """A text in a file of its own, which only the user can read. It stays until it is removed."""
+
+    def __init__(self, state: Path) -> None:
+        """@param state: the mailbox's state folder."""
+        self.path = state / "editing" / f"{secrets.token_hex(4)}.txt"
+
+    def write(self, text: str) -> None:
+        """Write the text, and create the file if it does not exist."""
+        make_folder(self.path.parent)
+        self.path.touch(mode=0o600)
+        self.path.write_text(text, "utf-8")
+
+    def read(self) -> str:
+        """Return the text. Editors may save it in the charset of the user's locale, or in Latin-1."""
+        for charset in ("utf-8-sig", locale.getpreferredencoding(False)):
+            try:
+                with self.path.open(encoding=charset, newline="") as file:
+                    return file.read()
+            except (UnicodeDecodeError, LookupError):
+                continue
+        return self.path.read_bytes().decode("latin-1")
+
+    def remove(self) -> None:
+        """Remove the file, and the backup that many editors make of it."""
+        self.path.unlink(missing_ok=True)
+        self.path.with_name(f"{self.path.name}~").unlink(missing_ok=True)
