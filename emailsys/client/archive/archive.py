@@ -13,7 +13,7 @@ from typing import Any, Final
 from emailsys.client.archive.changes import Changes
 from emailsys.client.archive.files import new_key, translated_disk_errors
 from emailsys.client.archive.folder_changes import check_names, remove_folder, rename_folder
-from emailsys.client.archive.index import note_of, open_index, translated_index_errors
+from emailsys.client.archive.index import open_index, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.people import find
@@ -315,7 +315,8 @@ class Archive:
     def note(self, key: str) -> Mapping[str, Any] | None:
         """The note that goes with a message."""
         with translated_index_errors():
-            return note_of(self._index.connection, self.get(key).key)
+            found = self._index.marks([self.get(key).key])
+        return next((marks.note for marks in found.values()), None)
 
     # Moving
 

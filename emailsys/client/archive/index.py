@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -354,15 +354,6 @@ def _threads(connection: sqlite3.Connection, numbered: Sequence[tuple[int, Entry
         conversations.write()
         threads |= {number: conversations.of(number, ids) for number, ids in messages}
     return threads
-
-
-def note_of(connection: sqlite3.Connection, key: str) -> Mapping[str, Any] | None:
-    """Return the note of a message, or None."""
-    row = connection.execute("SELECT note FROM notes WHERE key = ?", (key,)).fetchone()
-    if row is None:
-        return None
-    note: Mapping[str, Any] = json.loads(row[0])
-    return note
 
 
 def open_index(path: Path) -> Index:
