@@ -19,7 +19,7 @@ PROPERTIES: Final = frozenset(
     {
         *("display", "visibility", "font-size", "font", "white-space", "white-space-collapse", "opacity", "overflow"),
         *("overflow-x", "overflow-y", "max-height", "height", "max-width", "width", "list-style", "list-style-type"),
-        *("content-visibility",),
+        *("content-visibility", "min-height", "min-width"),
     }
 )
 _ESCAPE: Final = re.compile(r"\\([0-9a-fA-F]{1,6})\s?|\\(.)")
@@ -31,6 +31,9 @@ _SIZES: Final = frozenset(
     {"xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large", "xxx-large", "initial", "math"}
 )
 _RELATIVE: Final = frozenset({"em", "%", "ex", "ch", "cap", "ic", "lh"})
+# CSS Values 4 §6: units of lengths.
+_UNITS: Final = _RELATIVE | {"", "px", "pt", "pc", "in", "cm", "mm", "q", "rem", "vw", "vh", "vmin", "vmax"}
+_OPACITY_UNITS: Final = frozenset({"", "%"})
 _INLINE: Final = frozenset({"inline", "inline-block", "inline-flex", "inline-grid", "inline-table", "contents", "ruby"})
 _BLOCK: Final = frozenset({"block", "flex", "grid", "table", "list-item", "flow-root", "table-row", "table-caption"})
 _WHITE_SPACE: Final = {
@@ -57,6 +60,7 @@ class Style(NamedTuple):
     @ivar is_sized: False if the font size is zero, True if it is a size of its own, None if it is inherited.
     @ivar white_space: "pre" keeps all white space, "lines" keeps line ends, "" collapses both.
     @ivar bullets: whether list items have a bullet or number.
+    @ivar is_clipped: whether everything in the element is gone if the element is a block.
     """
 
     gone: bool = False
@@ -65,6 +69,7 @@ class Style(NamedTuple):
     is_sized: bool | None = None
     white_space: str | None = None
     bullets: bool | None = None
+    is_clipped: bool = False
 
 
 PLAIN: Final = Style()
@@ -121,9 +126,20 @@ def _font_size(value: str) -> tuple[bool, bool | None]:
     return False, None
 
 
-def _is_zero(value: str) -> bool:
-    number = _NUMBER.match(value)
-    return number is not None and not float(number[1])
+def _is_zero(value: str, units: frozenset[str]) -> bool:
+    number = _NUMBER.fullmatch(value)
+    return number is not None and not float(number[1]) and number[2] in units
+
+
+def _is_clipped(values: dict[str, str], display: str) -> bool:
+    """Whether a box has no room for its content and hides what overflows. Tables grow with their content."""
+    if not values.get("overflow", "").startswith(("hidden", "clip")) or display.startswith("table"):
+        return False
+    return any(
+        any(_is_zero(values.get(name, ""), _UNITS) for name in (f"max-{side}", side))
+        and (f"min-{side}" not in values or _is_zero(values[f"min-{side}"], _UNITS))
+        for side in ("height", "width")
+    )
 
 
 def _cascaded(declared: Iterable[tuple[Precedence, Declaration]]) -> dict[str, str]:
@@ -153,18 +169,16 @@ def style_of(declared: Iterable[tuple[Precedence, Declaration]], hidden: bool = 
     """
     values = _cascaded(declared)
     display = values.get("display", "none" if hidden else "").split(" ")[0]
-    clipped = values.get("overflow", "").startswith(("hidden", "clip")) and any(
-        _is_zero(values.get(name, "")) for name in ("max-height", "height", "max-width", "width")
-    )
     opacity = values.get("opacity", "")
     white_space = values.get("white-space", "").split(" ")[0]
     bullets = values.get("list-style")
     visibility = values.get("visibility", "")
     return Style(
-        gone=display == "none" or clipped or _is_zero(opacity) or values.get("content-visibility") == "hidden",
+        gone=display == "none" or _is_zero(opacity, _OPACITY_UNITS) or values.get("content-visibility") == "hidden",
         display="block" if display in _BLOCK else "" if display not in _INLINE else display.partition("-f")[0],
         visible={"hidden": False, "collapse": False, "visible": True, "initial": True}.get(visibility),
         is_sized=_size(values["font-size"]) if "font-size" in values else None,
         white_space=_WHITE_SPACE.get(white_space),
         bullets=None if bullets is None or bullets in ("inherit", "unset") else "none" not in bullets.split(),
+        is_clipped=_is_clipped(values, display),
     )

@@ -236,7 +236,8 @@ class StyleRules:
     def _add(self, sheet: str) -> None:
         for selectors, body in _rules_of(sheet):
             declared = tuple(declarations(body))
-            if not declared:
+            # CSS Selectors 4 §4.1: a list with an empty selector is invalid as a whole.
+            if not declared or not all(text.strip() for text in selectors.split(",")):
                 continue
             for text in selectors.split(","):
                 compounds = _selector(text)

@@ -30,6 +30,7 @@ _BLOCK: Final = frozenset(
     | {"figcaption", "figure", "footer", "form", "frameset", "header", "hgroup", "html", "legend", "li", "main", "nav"}
     | {"option", "optgroup", "search", "section", "select", "summary", "tbody", "tfoot", "thead", "tr", "marquee"}
 )
+_TABLE: Final = frozenset({"table", "caption", "tbody", "tfoot", "thead", "tr"})
 _PREFORMATTED: Final = frozenset({"pre", "listing", "plaintext", "xmp", "textarea"})
 _LISTS: Final = frozenset({"ul", "ol", "menu", "dir"})
 _KINDS: Final = {
@@ -164,7 +165,7 @@ class Layout:
             style = self._rules.style(tag, attributes, attributes.get("style") or "", "hidden" in attributes)
             if self._rules.has_ancestors:
                 self._rules.enter(tag, attributes)
-            if style.gone:
+            if style.gone or (style.is_clipped and _has_room_of_its_own(tag, style.display)):
                 self._skipped_at, self._is_skip_told = self._depth, True
                 return
         outside = self._state
@@ -378,6 +379,13 @@ class Layout:
     def has_text(self) -> bool:
         """Whether anything is written."""
         return any(line.strip(INVISIBLE) for line in self._out.lines)
+
+
+def _has_room_of_its_own(tag: str, display: str) -> bool:
+    """Whether width and height decide the room of an element: not for inline elements and tables (CSS 2.2 §10.2)."""
+    if not display:
+        return (tag in _BLOCK or tag in _PARAGRAPH) and tag not in _TABLE
+    return display in ("block", "inline-block")
 
 
 def _is_tiny(attributes: dict[str, str | None]) -> bool:

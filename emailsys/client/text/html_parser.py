@@ -83,7 +83,11 @@ def style_sheets(html: str) -> list[tuple[str, str]]:
 
     if not _STYLE_ELEMENT.search(html):
         return []
-    return [(str(one.attrs.get("media") or ""), one.text) for one in parse(html).find_all("style")]
+    return [
+        (str(one.attrs.get("media") or ""), one.text)
+        for one in parse(html).find_all("style")
+        if str(one.attrs.get("type") or "text/css").strip().lower() == "text/css"
+    ]
 
 
 class _EndProbe:

@@ -35,6 +35,24 @@ class Layout(SynchronousTestCase):
             ("<q>quote</q> <noscript>no <b>script</b></noscript>", '"quote" no script'),
         )
 
+    def test_what_clients_show_is_not_hidden(self) -> None:
+        clip = "height:0;overflow:hidden"
+        for html in (
+            f"<span style='{clip}'>x</span>", f"<div style='display:inline;{clip}'>x</div>",
+            f"<table><tr><td style='{clip}'>x</table>", f"<table style='{clip}'><tr><td>x</table>",
+            f"<div style='display:table;{clip}'>x</div>", f"<div style='min-height:9px;{clip}'>x</div>",
+            "<p style='opacity:0foo'>x", "<p style='height:0foo;overflow:hidden'>x",
+            "<style type=text/foo>p{display:none}</style><p>x", "<style>p,,b{display:none}</style><p>x",
+        ):  # fmt: skip
+            self.expect((html, "x"))
+        for html in (
+            f"<div style='{clip}'>x</div>y", f"<span style='display:block;{clip}'>x</span>y",
+            f"<span style='display:inline-block;{clip}'>x</span>y", f"<div style='min-height:0;{clip}'>x</div>y",
+            "<p style='opacity:0%'>x</p>y", "<style type='text/CSS'>p{display:none}</style><p>x</p>y",
+            f"<div style='min-width:9px;{clip}'>x</div>y",
+        ):  # fmt: skip
+            self.expect((html, "y"))
+
     def test_lists_and_quotes_are_indented(self) -> None:
         self.expect(
             ("<ul><li>a<li>b</ul>c", "  * a\n  * b\n\nc"),
