@@ -306,9 +306,10 @@ class Layout:
         return self._outdent
 
     def _picture(self, tag: str, attributes: dict[str, str | None]) -> None:
-        if not self._is_shown:
-            return
         alt = " ".join((attributes.get("alt") or "").split())
+        if not self._is_shown:
+            self._count_hidden(alt)
+            return
         if alt:
             self._out.text(f"[{alt}]")
         elif tag != "area" and "alt" not in attributes and attributes.get("src") and not _is_tiny(attributes):
@@ -323,6 +324,7 @@ class Layout:
             self.characters(f" [{' '.join(value.split())}] ")
 
     def _frame(self, tag: str, attributes: dict[str, str | None]) -> None:
+        self._count_hidden(attributes.get("srcdoc") or "")
         source = attributes.get("src") or ""
         if source and self._is_shown and not _is_tiny(attributes):
             self._out.end_line()

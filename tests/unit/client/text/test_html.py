@@ -53,6 +53,12 @@ class Layout(SynchronousTestCase):
         ):  # fmt: skip
             self.expect((html, "y"))
 
+    def test_text_of_pictures_and_frames_that_is_not_shown_is_told(self) -> None:
+        for html in ("<p style='visibility:hidden'><img alt=abc></p>y", "<iframe srcdoc='abc'></iframe>y"):
+            shown = convert(html)
+            self.assertEqual(shown.text, "y")
+            self.assertIn('hides 3 characters, which are not shown: "abc"', " ".join(shown.defects))
+
     def test_lists_and_quotes_are_indented(self) -> None:
         self.expect(
             ("<ul><li>a<li>b</ul>c", "  * a\n  * b\n\nc"),
