@@ -10,9 +10,8 @@ from icalendar import Calendar
 from icalendar.timezone import tzp
 from icalendar.timezone.zoneinfo import ZONEINFO
 
-# Limits of the zones of one calendar, and of the rules of one zone. A rule is expanded up to the time of the event, so
+# Limit of the rules of all zones of one calendar. A rule is expanded up to the time of the event, so
 # that its beginning and its dates in one year decide how long that takes. Outlook lets its zones begin in 1601.
-_MAX_ZONES: Final = 10
 _MAX_RULES: Final = 20
 _FIRST_YEAR: Final = 1600
 _MAX_DAYS: Final = 7
@@ -37,7 +36,7 @@ def read_calendars(text: str) -> list[Any]:
 class _Zones(ZONEINFO):
     """The zones of the system, and those that one calendar defines if their rules are simple."""
 
-    _count = 0
+    _rules_left = _MAX_RULES
 
     def timezone(self, name: str) -> tzinfo | None:
         try:
@@ -48,8 +47,8 @@ class _Zones(ZONEINFO):
 
     def create_timezone(self, tz: Any) -> Any:  # type: ignore[override]
         """Return a zone that the calendar defines. None: the zone is unknown, and its times are shown as written."""
-        self._count += 1
-        if self._count > _MAX_ZONES:
+        self._rules_left -= len(tz.subcomponents)
+        if self._rules_left < 0:
             return None
         try:
             return super().create_timezone(tz) if _is_simple(tz) else None
@@ -59,7 +58,7 @@ class _Zones(ZONEINFO):
 
 def _is_simple(zone: Any) -> bool:
     rules = zone.subcomponents
-    return len(rules) <= _MAX_RULES and all(
+    return all(
         one.name in ("STANDARD", "DAYLIGHT") and not one.subcomponents and "EXRULE" not in one and _is_yearly(one)
         for one in rules
     )
