@@ -92,6 +92,16 @@ class Entry:
     marks: Marks
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that is closed when nothing refers to it.
+
+    Whoever runs a statement refers to it. To close it in another thread meanwhile ends the process (SIGSEGV).
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Index:
     """The SQLite file, with one connection per thread. Callers that write hold the store's write lock."""
 
@@ -99,11 +109,8 @@ class Index:
         """@raise sqlite3.DatabaseError: the file is damaged."""
         self._path = path
         self._threads = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._guard = threading.Lock()
         # Never writes: SQLite counts the changes of other connections only.
-        self._watching = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        self._connections.append(self._watching)
+        self._watching: sqlite3.Connection | None = None
         #: Whether the index is empty or of another version, and has to be rebuilt.
         self.is_new = self.connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION
 
@@ -112,7 +119,7 @@ class Index:
         """The connection of the current thread."""
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+            connection = self._connect()
             connection.execute("PRAGMA journal_mode = WAL")
             # A power cut may lose commits, which the comparison with the files restores; the file stays valid.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -120,22 +127,25 @@ class Index:
             connection.execute("PRAGMA temp_store = MEMORY")
             # In pages of 4 KiB. A checkpoint waits for the disk and delays a fetch, so it should be rare.
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
-            with self._guard:
-                self._connections.append(connection)
             self._threads.connection = connection
         return connection
 
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False, factory=_Connection
+        )
+
     def close(self) -> None:
-        """Close the connections of all threads."""
-        with self._guard:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+        """Close the connections of all threads: at once, or after the statement that a thread is running."""
+        self._watching = None
         self._threads = threading.local()
 
     def version(self) -> int:
         """Return a number that changes when any thread or process changes the index, as long as this is open."""
-        number: int = self._watching.execute("PRAGMA data_version").fetchone()[0]
+        watching = self._watching
+        if watching is None:
+            watching = self._watching = self._connect()
+        number: int = watching.execute("PRAGMA data_version").fetchone()[0]
         return number
 
     @contextmanager
