@@ -188,20 +188,20 @@ class Importer:
             self._flush(batch)
 
     def _flush(self, batch: Sequence[Addition]) -> None:
-        known = self._archive.known(one.source for one in batch if one.source is not None)
-        earlier = [self._earlier_sources.pop(one.source or "", None) for one in batch]
+        sources = [one.source for one in batch]
+        earlier = [self._earlier_sources.pop(one or "", None) for one in sources]
+        known = self._archive.known(one for one in (*sources, *earlier) if one is not None)
         fresh = [
             one
             for one, former in zip(batch, earlier, strict=True)
-            if one.source not in known and not self._is_stored_as(former, one.octets)
+            if one.source not in known and not self._has_octets(known.get(former or ""), one.octets)
         ]
         if fresh:
             self._archive.add_many(fresh)
         self.added += len(fresh)
         self.already_stored += len(batch) - len(fresh)
 
-    def _is_stored_as(self, source: str | None, octets: bytes) -> bool:
-        key = self._archive.known([source]).get(source) if source is not None else None
+    def _has_octets(self, key: str | None, octets: bytes) -> bool:
         return key is not None and self._archive.octets(key) == octets
 
 

@@ -99,7 +99,9 @@ class _Connection(sqlite3.Connection):
     """
 
     def __del__(self) -> None:
-        self.close()
+        # SQLite raises this for a file that could not be opened.
+        with suppress(sqlite3.ProgrammingError):
+            self.close()
 
 
 class Index:

@@ -14,6 +14,16 @@ from tests.fakes.store.queue_house import DAY, GREYLISTED, HOUR, NO_SUCH_USER, S
 JUMP = 400 * DAY
 
 
+def jump_beside_a_slow_host(system: System) -> None:
+    """Let the clock jump while some of eight messages are under way to a host that does not answer."""
+    system.relay.hanging.add("slow.test")
+    for n in range(8):
+        system.relay.replies[f"user{n}@slow.test"] = [GREYLISTED]
+    system.accept_many(8, "slow.test")
+    system.store.jumped = JUMP
+    system.pass_time(60, 1.0)
+
+
 class JumpingClock(SynchronousTestCase):
     def test_mail_that_waits_is_not_returned_because_the_clock_jumped(self) -> None:
         system = System()
@@ -108,12 +118,7 @@ class JumpingClock(SynchronousTestCase):
     def test_mail_that_gives_way_to_other_hosts_after_a_jump_is_not_returned(self) -> None:
         """Memory is short, and the rows that wait for the slow host are rescheduled."""
         system = System(QueueSettings(max_leased=16, max_per_next_hop=2))
-        system.relay.hanging.add("slow.test")
-        for n in range(8):
-            system.relay.replies[f"user{n}@slow.test"] = [GREYLISTED]
-        system.accept_many(8, "slow.test")
-        system.store.jumped = JUMP
-        system.pass_time(60, 1.0)
+        jump_beside_a_slow_host(system)
         self.assertTrue(any(not settlement.tried for settlement in system.store.settlements))
         system.relay.hanging.clear()
         system.relay.let_go()
@@ -124,12 +129,7 @@ class JumpingClock(SynchronousTestCase):
     def test_mail_that_a_stop_releases_after_a_jump_is_not_returned(self) -> None:
         """The jump was noticed, and the leases renewed; then an operator stops the daemon and starts it again."""
         system = System()
-        system.relay.hanging.add("slow.test")
-        for n in range(8):
-            system.relay.replies[f"user{n}@slow.test"] = [GREYLISTED]
-        system.accept_many(8, "slow.test")
-        system.store.jumped = JUMP
-        system.pass_time(60, 1.0)
+        jump_beside_a_slow_host(system)
         self.assertEqual(system.telemetry.counters["clock-jumped"], 1)
         stopped = system.runner.stopService()
         system.pass_time(60, 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import sys
 import threading
 from pathlib import Path
 
@@ -10,10 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.client.archive.index import open_index
 
 
-class ClosingTests(SynchronousTestCase):
-    """One thread closes the index while another uses it, as at the end of the program."""
+class ConnectionTests(SynchronousTestCase):
+    """The connections of an index."""
 
     def test_a_statement_under_way_ends_with_its_result(self) -> None:
+        """One thread closes the index while another uses it, as at the end of the program."""
         index = open_index(Path(self.mktemp()))
         entered, released = threading.Event(), threading.Event()
         found: list[object] = []
@@ -35,3 +38,10 @@ class ClosingTests(SynchronousTestCase):
             released.set()
             reader.join()
         self.assertEqual(found, [1])
+
+    def test_an_index_that_cannot_be_opened_is_one_error(self) -> None:
+        """Python prints a traceback for an exception in `__del__`."""
+        unraisable: list[object] = []
+        self.patch(sys, "unraisablehook", unraisable.append)
+        self.assertRaises(sqlite3.OperationalError, open_index, Path(self.mktemp()) / "missing" / "index")
+        self.assertEqual(unraisable, [])
