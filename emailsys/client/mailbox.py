@@ -112,12 +112,12 @@ class UserMailbox:
 
         return Draft(sender=sender_mailbox(account), text="")
 
-    def reply(self, summary: Summary, to_all: bool = False) -> Draft:
-        """Return a draft that answers a message."""
-        from emailsys.client.compose.answer import reply
+    def reply(self, summary: Summary, reply_to: str = "sender") -> Draft:
+        """Return a draft that answers a message. @param reply_to: a value of `ReplyTo`: sender, all or list."""
+        from emailsys.client.compose.answer import ReplyTo, reply
 
         account = self.account_for(summary)
-        return reply(self.archive.octets(summary.key), sender_mailbox(account), account.owns, to_all)
+        return reply(self.archive.octets(summary.key), sender_mailbox(account), account.owns, ReplyTo(reply_to))
 
     def forward(self, summary: Summary, inline: bool = False) -> Draft:
         """Return a draft that forwards a message: as an attachment, or with its text if `inline`."""
@@ -173,9 +173,16 @@ class UserMailbox:
 
         return self.put(account, build(draft, self.now()), hold, notices)
 
-    def put(self, account: Account, message: OutgoingMessage, hold: float = 0.0, notices: Notices | None = None) -> str:
-        """Put a finished message into the outbox, and return its key."""
-        return self.outbox.put(account.name, message, hold=hold, notices=notices)
+    def put(
+        self,
+        account: Account,
+        message: OutgoingMessage,
+        hold: float = 0.0,
+        notices: Notices | None = None,
+        at: datetime | None = None,
+    ) -> str:
+        """Put a finished message into the outbox, and return its key. Parameters as `Outbox.put`."""
+        return self.outbox.put(account.name, message, hold=hold, at=at, notices=notices)
 
     def people(self, typed: str, limit: int = 8) -> list[Mailbox]:
         """Return up to `limit` correspondents whose name or address starts with `typed`, the most likely first.

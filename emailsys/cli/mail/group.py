@@ -107,6 +107,11 @@ def refused_by(error: Exception) -> Refused | None:
         ),
         "reply": (f"{_ROOM}.verbs.composition:reply", "Reply to a message."),
         "forward": (f"{_ROOM}.verbs.composition:forward", "Forward a message."),
+        "bounce": (f"{_ROOM}.verbs.bounce:bounce", "Send a message on to others, unchanged."),
+        "unsubscribe": (
+            f"{_ROOM}.verbs.unsubscribe:unsubscribe",
+            "Leave the mailing list that a message came through.",
+        ),
         "draft": (f"{_ROOM}.verbs.drafts:draft", "List, edit and send drafts."),
         "outbox": (f"{_ROOM}.verbs.outbox:outbox", "List, stop and send messages that wait in the outbox."),
         "sendmail": (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session
+from emailsys.client.compose.moments import EXAMPLES, BadMoment, parse_moment
 from emailsys.config.exit_status import Exit
 
 if TYPE_CHECKING:
@@ -21,8 +23,26 @@ if TYPE_CHECKING:
     from emailsys.client.send.sender import SendResult
 
 
+class _Moment(click.ParamType[datetime]):
+    """A time in the future, in the time zone of this machine."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Parse a text."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_moment(value, datetime.now().astimezone())
+        except BadMoment as error:
+            self.fail(str(error), param, ctx)
+
+
+MOMENT: Final = _Moment()
+
+
 def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb --hold, --later, --notify and --json."""
+    """Give a verb --hold, --at, --later, --notify and --json."""
     for option in (
         click.option(
             "--hold",
@@ -30,6 +50,13 @@ def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
             default=0.0,
             metavar="SECONDS",
             help="Wait before sending. Ctrl-C stops the message.",
+        ),
+        click.option(
+            "--at",
+            type=MOMENT,
+            metavar="WHEN",
+            help=f"Leave it in the outbox, and send it at a time: {EXAMPLES}. "
+            "`emailsys mail outbox send --watch` or the open full screen sends it then.",
         ),
         click.option(
             "--later", is_flag=True, help="Put the message into the outbox. `emailsys mail outbox send` sends it."
@@ -52,6 +79,7 @@ def queue_and_send(
     message: OutgoingMessage,
     *,
     hold: float = 0.0,
+    at: datetime | None = None,
     later: bool = False,
     notify: Sequence[str] = (),
     whole_message: bool = False,
@@ -63,6 +91,7 @@ def queue_and_send(
     If the network is down, the message stays in the outbox.
 
     @param hold: seconds to wait before sending.
+    @param at: when to send it; it waits in the outbox until then.
     @param later: do not send now.
     @param notify: the delivery status notifications to request.
     @param whole_message: whether these return the whole message.
@@ -72,8 +101,16 @@ def queue_and_send(
 
     kinds = ("success" in notify, "failure" in notify, "delay" in notify)
     notices = Notices(*kinds, whole_message) if notify else None
-    key = session.mailbox.put(account, message, hold, notices)
+    key = session.mailbox.put(account, message, hold, notices, at)
     queued()
+    if at is not None:
+        tell(
+            f"{key} waits in the outbox until {at:%Y-%m-%d %H:%M}. It is then sent by the open full screen, or by: "
+            f"emailsys mail outbox send --watch. To stop it: emailsys mail outbox stop {key}"
+        )
+        if as_json:
+            print_json({"key": key, "message_id": message.message_id, "waits": True, "due": at.isoformat()})
+        return Exit.OK
     if later:
         tell(
             f"{key} waits in the outbox. To send it: emailsys mail outbox send. "

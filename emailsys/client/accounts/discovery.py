@@ -13,10 +13,10 @@ from urllib.parse import quote
 from twisted.internet.defer import Deferred
 
 from emailsys.client.accounts.autoconfig import MAX_OCTETS, servers_of
-from emailsys.client.accounts.https_document import get
 from emailsys.client.accounts.toml_reader import PORTS
 from emailsys.client.accounts.values import Auth, Security, Server
 from emailsys.client.base.gather import gather_or_raise
+from emailsys.client.base.https import get
 from emailsys.mail.address import Address, domain_key, is_domain
 
 #: Fetches a document by its URL; None if there is none.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable
 from typing import Final
 
-from emailsys.client.compose.draft import Attachment, Draft
+from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.header_fields import is_message_id
+from emailsys.client.compose.mailing_list import posting_address
 from emailsys.client.compose.reopened_draft import as_attachment, body_and_files
 from emailsys.client.text.file_names import safe_name
 from emailsys.client.text.message_text import read_text
@@ -52,17 +54,39 @@ def _references(root: Part) -> tuple[str | None, list[str]]:
     return (chain[-1] if own and chain and chain[-1] == own[0] else None), chain
 
 
+class ReplyTo(enum.Enum):
+    """Whom an answer is for."""
+
+    SENDER = "sender"
+    ALL = "all"
+    #: The mailing list that the message came through, and nobody else.
+    LIST = "list"
+
+
+# Fields whose addresses an answer is for.
+_USED: Final = {
+    ReplyTo.SENDER: ("reply-to", "from"),
+    ReplyTo.ALL: ("reply-to", "from", "to", "cc"),
+    ReplyTo.LIST: (),
+}
+
+
 def reply(
-    octets: bytes, sender: Mailbox, is_own: Callable[[Address], bool] | None = None, to_all: bool = False
+    octets: bytes,
+    sender: Mailbox,
+    is_own: Callable[[Address], bool] | None = None,
+    reply_to: ReplyTo = ReplyTo.SENDER,
 ) -> Draft:
     """Return a draft that answers a message in the same conversation and quotes its text.
 
     The answer goes to Reply-To, or else to From. An answer to the user's own message goes to its recipients.
 
     @param is_own: whether an address belongs to the answering account, and gets no copy. Default: the sender's alone.
-    @param to_all: send the answer to all other recipients as well.
+    @param reply_to: the sender, all recipients, or the mailing list.
+    @raise ComposeError: the answer is for the list, and the message names no address of a list.
     """
     root = parse(octets)
+    to_all = reply_to is ReplyTo.ALL
     own = is_own or (lambda address: address.key == sender.address.key)
     origin = read_mailboxes(root.text_of("from"))
     # A Reply-To that names only the answering account would send the answer back to it.
@@ -72,6 +96,11 @@ def reply(
         to = read_mailboxes(root.text_of("to"))
         # A message to others and to oneself: the answer is for the others.
         to = [one for one in to if not own(one.address)] or to
+    if reply_to is ReplyTo.LIST:
+        posting = posting_address(root)
+        if posting is None:
+            raise ComposeError("The message names no mailing list: it has no usable List-Post.")
+        to = [posting]
     taken = {one.address.key for one in to}
     others = {
         one.address.key: one for one in everybody if to_all and one.address.key not in taken and not own(one.address)
@@ -89,11 +118,7 @@ def reply(
         text=f"{when}{who} wrote:\n{quote(message_text(root))}\n\n",
         in_reply_to=in_reply_to,
         references=references,
-        unusable=[
-            one
-            for name in (("reply-to", "from", "to", "cc") if to_all else ("reply-to", "from"))
-            for one in unusable_addresses(root.text_of(name))
-        ],
+        unusable=[one for name in _USED[reply_to] for one in unusable_addresses(root.text_of(name))],
     )
 
 

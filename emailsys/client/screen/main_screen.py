@@ -27,6 +27,8 @@ from emailsys.client.screen.selection_actions import SelectionActions
 #: An action on messages: the current one, or all that are selected.
 MessageAction = Callable[[Sequence[Summary]], None]
 
+# Seconds between two looks for messages whose time has come.
+_SCHEDULED_EVERY: Final = 20.0
 _SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
 
 
@@ -44,6 +46,12 @@ class MainScreen(Panes):
         self._reading_actions = ReadingActions(mailbox, self)
         self._message_actions = MessageActions(mailbox, self)
         self._selection_actions = SelectionActions(mailbox, self)
+
+    def on_mount(self) -> None:
+        """Look now and then for messages whose time to be sent has come."""
+        self.set_interval(
+            _SCHEDULED_EVERY, lambda: self.start_action(self._outbox_actions.send_scheduled, "scheduled messages")
+        )
 
     def on_message_pane_chosen(self) -> None:
         """Open the message that was clicked."""
@@ -123,11 +131,15 @@ class MainScreen(Panes):
 
     def action_reply(self) -> None:
         """Reply to the sender."""
-        self._start_with_current(lambda summary: self._outbox_actions.answer(summary, False))
+        self._start_with_current(lambda summary: self._outbox_actions.answer(summary, "sender"))
 
     def action_reply_all(self) -> None:
         """Reply to the sender and all recipients."""
-        self._start_with_current(lambda summary: self._outbox_actions.answer(summary, True))
+        self._start_with_current(lambda summary: self._outbox_actions.answer(summary, "all"))
+
+    def action_reply_list(self) -> None:
+        """Reply to the mailing list."""
+        self._start_with_current(lambda summary: self._outbox_actions.answer(summary, "list"))
 
     def action_forward(self) -> None:
         """Forward the message."""

@@ -29,15 +29,20 @@ class OutboxActions:
         self._screen = screen
         #: The key of the message that is on hold or being sent.
         self.unsent_key: str | None = None
+        self._is_sending_scheduled = False
 
     async def compose(self) -> None:
         """Write a new message."""
         account = await asyncio.to_thread(self._account, self._screen.account_name)
         await self._write(account, self._mailbox.blank(account))
 
-    async def answer(self, summary: Summary, to_all: bool) -> None:
-        """Write a reply."""
-        draft = await asyncio.to_thread(self._mailbox.reply, summary, to_all)
+    async def answer(self, summary: Summary, reply_to: str) -> None:
+        """Write a reply. @param reply_to: sender, all or list."""
+        try:
+            draft = await asyncio.to_thread(self._mailbox.reply, summary, reply_to)
+        except ComposeError as error:
+            self._screen.show_status(str(error), error=True)
+            return
         await self._write(self._mailbox.account_for(summary), draft, origins=[summary.key], flag=Flag.ANSWERED)
 
     async def forward(self, summaries: Sequence[Summary]) -> None:
@@ -145,6 +150,18 @@ class OutboxActions:
         for sent in results:
             self._report(sent)
         await self._screen.reload()
+
+    async def send_scheduled(self) -> None:
+        """Send the messages whose time, which the user named, has come. Each is tried once; then $ tries again."""
+        if self._is_sending_scheduled:
+            return
+        self._is_sending_scheduled = True
+        try:
+            accounts = {one.name: one for one in await asyncio.to_thread(self._mailbox.accounts)}
+            for one in await asyncio.to_thread(self._mailbox.outbox.scheduled, list(accounts)):
+                await self.send(accounts[one.account], one.key)
+        finally:
+            self._is_sending_scheduled = False
 
     async def stop(self, key: str | None = None) -> None:
         """Stop a message and move it to Drafts. @param key: None for the message that is on hold."""

@@ -50,6 +50,7 @@ class OutboxNote:
 
     - `waiting` are the recipients that have not accepted it, including refused ones.
     - `due` is the time of the next attempt, in seconds since 1970.
+    - `scheduled`: the user named that time.
     - `begun`: in an attempt that was not settled, the last octets of the message were about to be sent, so it may have
       arrived.
     - `again`: it may have arrived, and the user wants it sent again.
@@ -61,6 +62,7 @@ class OutboxNote:
     waiting: tuple[Address, ...]
     message_id: str = ""
     due: float = 0.0
+    scheduled: bool = False
     eight_bit: bool = False
     smtputf8: bool = False
     notices: Notices | None = None
@@ -97,6 +99,7 @@ class OutboxNote:
                 "to": [str(address) for address in self.waiting],
                 "message_id": self.message_id,
                 "due": self.due,
+                "scheduled": self.scheduled,
                 "eight_bit": self.eight_bit,
                 "smtputf8": self.smtputf8,
                 "notices": None
@@ -140,8 +143,9 @@ def note_from(note: Mapping[str, Any] | None) -> OutboxNote | None:
             attempts=int(table["attempts"]),
             problem=str(table["problem"]),
             begun=bool(table["begun"]),
-            # Notes of earlier versions do not have it.
+            # Notes of earlier versions do not have these two.
             again=bool(table.get("again", False)),
+            scheduled=bool(table.get("scheduled", False)),
             stuck=bool(table["stuck"]),
             sent=bool(table["sent"]),
         )

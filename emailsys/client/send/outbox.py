@@ -53,6 +53,7 @@ class QueuedMessage:
 
     - `recipients` are those that have not accepted it.
     - `attempts` is the number of delivery attempts, `last_problem` the reason why the last one failed, or "".
+    - `scheduled`: the user named the time `due`.
     - `may_be_sent`: an attempt ended before the server's reply to the whole message, so the server may have it.
     """
 
@@ -69,6 +70,7 @@ class QueuedMessage:
     refusals: tuple[Refusal, ...] = ()
     accepted: tuple[str, ...] = ()
     may_be_sent: bool = False
+    scheduled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +107,27 @@ class Outbox:
 
     # For the user interface
 
-    def put(self, account: str, message: OutgoingMessage, *, hold: float = 0.0, notices: Notices | None = None) -> str:
+    def put(
+        self,
+        account: str,
+        message: OutgoingMessage,
+        *,
+        hold: float = 0.0,
+        at: datetime | None = None,
+        notices: Notices | None = None,
+    ) -> str:
         """Add a message. It is on disk when this returns its key.
 
         @param hold: seconds before it is sent, in which it can be stopped.
+        @param at: when the user wants it sent, in place of `hold`.
         """
         self._archive.add_account(account)
         note = OutboxNote(
             sender=message.reverse_path,
             waiting=message.recipients,
             message_id=message.message_id,
-            due=self._now().timestamp() + hold,
+            due=self._now().timestamp() + hold if at is None else at.timestamp(),
+            scheduled=at is not None,
             eight_bit=message.eight_bit,
             smtputf8=message.smtputf8,
             notices=notices,
@@ -211,6 +223,15 @@ class Outbox:
             return self._archive.get(key).folder.name
         except NoSuchMessage:
             return None
+
+    def scheduled(self, accounts: Sequence[str]) -> Sequence[QueuedMessage]:
+        """Return the messages whose time, which the user named, has come, and that were not tried yet."""
+        return [
+            one
+            for name in accounts
+            for one in self.list(name)
+            if one.state is State.WAITING and one.scheduled and not one.attempts
+        ]
 
     def due_at(self, key: str) -> float:
         """Return when a message is due, in seconds since 1970. @raise NoSuchMessage: it is not in an outbox."""
@@ -321,6 +342,7 @@ class Outbox:
             refusals=note.refusals,
             accepted=tuple(str(address) for address in note.accepted),
             may_be_sent=note.begun and not sending,
+            scheduled=note.scheduled,
         )
 
     def _write(self, key: str, note: OutboxNote) -> None:

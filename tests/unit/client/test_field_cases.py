@@ -13,7 +13,7 @@ from typing import Final
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.archive.index_entry import IndexFields, index_fields, spaced
-from emailsys.client.compose.answer import reply
+from emailsys.client.compose.answer import ReplyTo, reply
 from emailsys.client.compose.warnings import warnings
 from emailsys.client.display.message import attachments, view
 from emailsys.mail.address import parse as parse_address
@@ -359,7 +359,7 @@ class Addresses(SynchronousTestCase):
             ("To: friends: c@example.com, d@example.com;", []),
         ):
             octets = message(field)
-            draft = reply(octets, BOB, to_all=True)
+            draft = reply(octets, BOB, reply_to=ReplyTo.ALL)
             self.assertEqual([one.strip() for one in draft.unusable], lost, field)
             said = [one for one in warnings(draft) if "no usable address" in one]
             self.assertEqual(len(said), len(lost), said)
@@ -368,7 +368,7 @@ class Addresses(SynchronousTestCase):
 
     def test_ones_own_address_with_a_tag_gets_no_copy(self) -> None:
         octets = case("reply-all-own-plus.eml")
-        draft = reply(octets, BOB, lambda address: address.local.partition("+")[0] == "bob", to_all=True)
+        draft = reply(octets, BOB, lambda address: address.local.partition("+")[0] == "bob", reply_to=ReplyTo.ALL)
         self.assertEqual([str(one.address) for one in draft.cc], ["carol@example.com"])
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from unittest import skipUnless
 
 import platformdirs
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,3 +27,15 @@ class NoHomeTests(SynchronousTestCase):
         for locate in (accounts_file, archive_folder, state_folder):
             error = self.assertRaises(FileNotFoundError, locate)
             self.assertIn("no home folder: set HOME", str(error))
+
+
+@skipUnless(sys.platform == "linux", "the rules of XDG are Linux's")
+class PlaceTests(SynchronousTestCase):
+    """The XDG base directories."""
+
+    def test_each_thing_has_the_folder_that_the_person_chose(self) -> None:
+        for name in ("CONFIG", "DATA", "STATE"):
+            self.patch(os, "environ", {**os.environ, f"XDG_{name}_HOME": f"/chosen/{name.lower()}"})
+        self.assertEqual(accounts_file(), Path("/chosen/config/emailsys/mail.toml"))
+        self.assertEqual(archive_folder(), Path("/chosen/data/emailsys/mail"))
+        self.assertEqual(state_folder(), Path("/chosen/state/emailsys/mail"))

@@ -297,23 +297,25 @@ def _answer_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @key_argument
-@click.option("--all", "to_all", is_flag=True, help="Reply to all other recipients as well.")
+@click.option("--all", "whom", flag_value="all", help="Reply to all other recipients as well.")
+@click.option("--list", "whom", flag_value="list", help="Reply to the mailing list alone (List-Post).")
 @_answer_options
 @draft_options
 @sending_options
 @pass_session
-def reply(session: Session, key: str, to_all: bool, **rest: Any) -> int:
+def reply(session: Session, key: str, whom: str | None, **rest: Any) -> int:
     """Reply to a message in the same conversation, and quote its text.
 
     \b
     emailsys mail reply KEY
     emailsys mail reply KEY --all
+    emailsys mail reply KEY --list
     echo "Thanks, I'll be there." | emailsys mail reply KEY --stdin
     """
     from emailsys.client.archive.values import Flag
 
     summary = message_of(session, key)
-    return _answer(session, summary, session.mailbox.reply(summary, to_all), Flag.ANSWERED, **rest)
+    return _answer(session, summary, session.mailbox.reply(summary, whom or "sender"), Flag.ANSWERED, **rest)
 
 
 @click.command()

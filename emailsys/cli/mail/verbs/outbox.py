@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,8 +20,14 @@ from emailsys.client.text.terminal import safe_line
 from emailsys.config.exit_status import Exit
 
 if TYPE_CHECKING:
+    from emailsys.client.accounts.values import Account
+    from emailsys.client.online import MailTransfer
     from emailsys.client.send.outbox import QueuedMessage
     from emailsys.client.send.sender import SendResult
+
+# With --watch: seconds between two rounds, and the most after failures.
+_PAUSE: Final = 30.0
+_LONGEST_PAUSE: Final = 900.0
 
 
 @click.group(cls=Verbs, invoke_without_command=True)
@@ -63,6 +69,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
                     "account": one.account,
                     "state": one.state.value,
                     "due": one.due.isoformat(),
+                    "scheduled": one.scheduled,
                     "sender": one.sender,
                     "recipients": list(one.recipients),
                     "message_id": one.message_id,
@@ -134,16 +141,20 @@ def retry(session: Session, key: str, as_json: bool) -> None:
 @outbox.command("send")
 @account_arguments
 @click.option("--again", is_flag=True, help="Send messages again that may have arrived. Default: ask.")
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C: send each message when it is due.")
 @as_json
 @pass_session
-def send(session: Session, accounts: tuple[str, ...], again: bool, as_json: bool) -> int:
+def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, as_json: bool) -> int:
     """Send all messages that are due, from all accounts or from ACCOUNTS.
 
-    A message that may have arrived is sent again only if you say so.
+    A message that may have arrived is sent again only if you say so. With --watch, a message that a server did not take
+    is tried again after a minute, then after two, and so on up to a quarter of an hour; with --json, each round prints
+    a JSON document of its own.
 
     \b
     emailsys mail outbox send
     emailsys mail outbox send --again
+    emailsys mail outbox send --watch
     emailsys mail outbox send work --json
     """
     from emailsys.client.archive.values import NoSuchMessage
@@ -163,25 +174,56 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, as_json: bool
             if one not in left:
                 session.mailbox.outbox.retry(one.key)
 
+    def told(results: Sequence[SendResult]) -> int:
+        if as_json and results:
+            print_json([sent_fields(one) for one in results])
+        return max((tell_sent(one) for one in results), default=Exit.OK)
+
     async def work(reactor: Any) -> Sequence[SendResult]:
         transfer = MailTransfer(session.mailbox, reactor, ask_secret)
         try:
+            if watch:
+                await _send_for_ever(reactor, transfer, chosen, told)
             return await transfer.flush(chosen)
         finally:
             await transfer.close()
 
+    if watch:
+        _tell_left(left)
+        tell("Sending each message when it is due. Press Ctrl-C to stop.")
+        with suppress(KeyboardInterrupt):
+            session.run(work)
+        return Exit.OK
     results = session.run(work)
     if as_json:
         kept = (SendResult(one.key, one.account, problem=one.state.value, waits=True, in_doubt=True) for one in left)
         print_json([sent_fields(one) for one in (*results, *kept)])
+    _tell_left(left)
+    if not results and not left:
+        tell("No message is due.")
+    return max([*(tell_sent(one) for one in results), Exit.TEMPORARY if left else Exit.OK])
+
+
+async def _send_for_ever(
+    reactor: Any, transfer: MailTransfer, accounts: Sequence[Account], told: Callable[[Sequence[SendResult]], int]
+) -> None:
+    """Send what is due, again and again, until cancelled. After failures the pauses grow."""
+    from twisted.internet.task import deferLater
+
+    pause = _PAUSE
+    while True:
+        results = await transfer.flush(accounts)
+        told(results)
+        pause = min(pause * 2, _LONGEST_PAUSE) if any(one.waits for one in results) else _PAUSE
+        await deferLater(reactor, pause)
+
+
+def _tell_left(left: Sequence[QueuedMessage]) -> None:
     for one in left:
         tell(
             f"Not sent: {one.key} to {', '.join(one.recipients)} may have arrived. To send it again: "
             f"emailsys mail outbox retry {one.key}. To make it a draft: emailsys mail outbox stop {one.key}"
         )
-    if not results and not left:
-        tell("No message is due.")
-    return max([*(tell_sent(one) for one in results), Exit.TEMPORARY if left else Exit.OK])
 
 
 def _again(one: QueuedMessage, again: bool) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.accounts.values import Account
-from emailsys.client.compose.answer import reply
+from emailsys.client.compose.answer import ReplyTo, reply
 from emailsys.mail.address import Address
 from emailsys.mail.message.mailboxes import Mailbox
 
@@ -25,7 +25,7 @@ class OwnAddresses(SynchronousTestCase):
         octets = (CASES / "reply-all-own-plus.eml").read_bytes()
         for own, copies in (("bob", ["carol"]), ("bob+x", ["bob+shop", "carol"]), ("shop", ["bob+shop", "carol"])):
             address = Address(own, "example.org")
-            draft = reply(octets, Mailbox("", address), Account("a", address).owns, to_all=True)
+            draft = reply(octets, Mailbox("", address), Account("a", address).owns, reply_to=ReplyTo.ALL)
             self.assertEqual([one.address.local for one in (*draft.to, *draft.cc)], ["ann", *copies])
 
     def test_a_reply_to_that_names_oneself_is_ignored(self) -> None:

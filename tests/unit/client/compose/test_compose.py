@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.accounts.values import Account
 from emailsys.client.compose import header_fields
-from emailsys.client.compose.answer import forward, quote, reply
+from emailsys.client.compose.answer import ReplyTo, forward, quote, reply
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.draft_files import draft_octets, open_draft, save_draft
 from emailsys.client.compose.editor_text import from_text, to_text
@@ -202,7 +202,7 @@ class Answering(SynchronousTestCase):
 
     def test_a_reply_to_all_leaves_oneself_out(self) -> None:
         owner = Account("alice", ALICE.address, aliases=(Address("d", "example.test"),))
-        draft = reply(self.ORIGINAL, ALICE, owner.owns, to_all=True)
+        draft = reply(self.ORIGINAL, ALICE, owner.owns, reply_to=ReplyTo.ALL)
         self.assertEqual((draft.to, [str(one) for one in draft.cc]), ([CAROL], ["Bob <bob@example.test>"]))
 
     def test_reply_to_is_obeyed_and_ones_own_mail_goes_on(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from textual.widgets import Button
 
 from emailsys.client.compose.draft import Draft
-from tests.unit.client.screen.screen_case import ALICE, BOB, Driver, ScreenCase
+from emailsys.client.compose.message_builder import build
+from tests.unit.client.screen.screen_case import ALICE, BOB, NOW, Driver, ScreenCase
 
 
 class FlushTests(ScreenCase):
@@ -50,6 +52,22 @@ class FlushTests(ScreenCase):
         self.drive(steps)
         # The fake network sends all messages, also those that may have arrived.
         self.assertEqual((retried, self.network.sent), ([gone], [asked]))
+
+    def test_a_message_is_sent_when_its_time_has_come(self) -> None:
+        """It is tried once. A message that waits for other reasons is not sent without `$`."""
+        account = self.mailbox.account("alice")
+        for at in (NOW - timedelta(minutes=1), NOW + timedelta(minutes=1), None):
+            message = build(Draft(ALICE, [BOB], subject=str(at), text="text\n"), NOW)
+            self.mailbox.put(account, message, at=at)
+        due = [one.key for one in self.mailbox.outbox.scheduled(["alice"])]
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            await screen._outbox_actions.send_scheduled()
+            await screen._outbox_actions.send_scheduled()
+
+        self.drive(steps)
+        self.assertEqual((len(due), self.network.sent), (1, due))
 
     def test_enter_deletes_nothing_for_good(self) -> None:
         self.mailbox.delete([self.mailbox.archive.get(self.third)])

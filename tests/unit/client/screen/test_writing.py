@@ -110,6 +110,24 @@ class WritingTests(ScreenCase):
         everybody = [str(one.address) for one in (*draft.to, *draft.cc)]
         self.assertEqual(everybody, ["bob@example.org", "carol@example.org"])
 
+    @tries("reply_list")
+    def test_an_answer_to_the_list_goes_to_the_list_alone(self) -> None:
+        """L on a message that came through no list says so."""
+        octets = self.mailbox.archive.octets(self.third)
+        self.mailbox.archive.replace(self.second, b"List-Post: <mailto:talk@lists.example>\r\n" + octets)
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("L")
+            await driver.until(lambda: "names no mailing list" in driver.said)
+            await driver.press("j", "L")
+            await driver.until_screen("Composer")
+            await self._send(driver)
+            await driver.until(lambda: self.network.sent)
+
+        self.drive(steps)
+        draft = self._outbox_actions()
+        self.assertEqual([str(one.address) for one in (*draft.to, *draft.cc)], ["talk@lists.example"])
+
     @tries("forward")
     def test_a_message_is_passed_on_whole(self) -> None:
         """f attaches the message as message/rfc822 with the octets that were received."""

@@ -1,21 +1,16 @@
-"""Small documents from the web, which tell a client its servers; and where the client keeps its things."""
+"""Small requests to web servers: documents that tell a client its servers, and forms."""
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
-from unittest import skipUnless
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from emailsys.client.accounts.https_document import get
-from emailsys.client.base import locations
+from emailsys.client.base.https import get, post_form
 
 reactor: Any = _reactor
 
@@ -32,6 +27,11 @@ class _Page(Resource):
         request.setResponseCode(self._code)
         return NOT_DONE_YET if self._body is None else self._body
 
+    def render_POST(self, request: Any) -> bytes | int:
+        self.posted = request.getHeader("content-type"), request.content.read()
+        request.setHeader("location", "/elsewhere")
+        return self.render_GET(request)
+
 
 class DocumentTests(TestCase):
     """A web server in this process, without TLS."""
@@ -39,7 +39,8 @@ class DocumentTests(TestCase):
     timeout = 30
 
     def url(self, body: bytes | None, code: int = 200) -> str:
-        port = reactor.listenTCP(0, Site(_Page(body, code)), interface="127.0.0.1")
+        self.page = _Page(body, code)
+        port = reactor.listenTCP(0, Site(self.page), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return f"http://127.0.0.1:{port.getHost().port}/mail.xml"
 
@@ -66,14 +67,13 @@ class DocumentTests(TestCase):
         with self.assertRaises(CancelledError):
             await waiting
 
+    async def test_a_form_is_posted_once_and_no_redirection_is_followed(self) -> None:
+        for code in (200, 302, 500):
+            self.assertEqual(await post_form(reactor, self.url(b"thanks", code), b"a=b"), code)
+            self.assertEqual(self.page.posted, ("application/x-www-form-urlencoded", b"a=b"))
 
-@skipUnless(sys.platform == "linux", "the rules of XDG are Linux's")
-class PlaceTests(SynchronousTestCase):
-    """The XDG base directories."""
-
-    def test_each_thing_has_the_folder_that_the_person_chose(self) -> None:
-        for name in ("CONFIG", "DATA", "STATE"):
-            self.patch(os, "environ", {**os.environ, f"XDG_{name}_HOME": f"/chosen/{name.lower()}"})
-        self.assertEqual(locations.accounts_file(), Path("/chosen/config/emailsys/mail.toml"))
-        self.assertEqual(locations.archive_folder(), Path("/chosen/data/emailsys/mail"))
-        self.assertEqual(locations.state_folder(), Path("/chosen/state/emailsys/mail"))
+    async def test_a_form_that_nobody_takes_has_a_reason(self) -> None:
+        port = reactor.listenTCP(0, Site(_Page(b"")), interface="127.0.0.1")
+        number = port.getHost().port
+        await port.stopListening()
+        self.assertIn("refused", str(await post_form(reactor, f"http://127.0.0.1:{number}/", b"a=b")))

@@ -1,0 +1,87 @@
+"""Mailing lists: where to post, and how to unsubscribe (RFC 2369, RFC 8058)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from emailsys.client.compose.draft import ComposeError, Draft
+from emailsys.client.compose.mailto import draft_of_link
+from emailsys.client.text.terminal import safe_line
+from emailsys.mail.ip import is_public, read_ip
+from emailsys.mail.message.mailboxes import Mailbox
+from emailsys.mail.message.mime import Part
+
+# RFC 2369 §2: URLs in angle brackets, in order of preference. Only these schemes are used.
+_URL: Final = re.compile(r"<\s*((?:https|mailto):[^<>\s]{1,1000})\s*>", re.I)
+_MAX_LINKS: Final = 10
+#: The form of RFC 8058 §3.2.
+ONE_CLICK: Final = b"List-Unsubscribe=One-Click"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscription:
+    """A way to leave a mailing list. `target` is a host, an address or a URL that may be shown to the user.
+
+    - `url`: post ONE_CLICK there (RFC 8058).
+    - `draft`: or send this message.
+    - `page`: or open this page in a browser.
+    """
+
+    target: str
+    url: str = ""
+    draft: Draft | None = None
+    page: str = ""
+
+
+def posting_address(root: Part) -> Mailbox | None:
+    """Return the address for messages to the list that a message came through, or None if it names none.
+
+    @raise ComposeError: the list takes no messages (RFC 2369 §3.4).
+    """
+    text = root.text_of("list-post")
+    for link in _URL.findall(text)[:_MAX_LINKS]:
+        if link.lower().startswith("mailto:"):
+            try:
+                return next(iter(draft_of_link(link).to), None)
+            except ComposeError:
+                continue
+    if re.match(r"\s*no\b", text, re.I):
+        raise ComposeError("This mailing list takes no messages from its readers.")
+    return None
+
+
+def unsubscription(root: Part) -> Unsubscription | None:
+    """Return the best way to leave the list that a message came through: one click, a message, a page. Or None."""
+    links = _URL.findall(root.text_of("list-unsubscribe"))[:_MAX_LINKS]
+    pages = [link for link in links if link.lower().startswith("https:") and _host(link)]
+    # RFC 8058 §3.1: only with this field does a POST unsubscribe.
+    if pages and root.text_of("list-unsubscribe-post").replace(" ", "").lower() == ONE_CLICK.decode().lower():
+        return Unsubscription(_host(pages[0]), url=pages[0])
+    for link in links:
+        if link.lower().startswith("mailto:"):
+            try:
+                draft = draft_of_link(link)
+            except ComposeError:
+                continue
+            if draft.to:
+                # A link of a stranger's making reaches nobody but the list.
+                draft.cc, draft.bcc = [], []
+                draft.subject, draft.text = draft.subject or "unsubscribe", draft.text or "unsubscribe\n"
+                return Unsubscription(safe_line(", ".join(str(one.address) for one in draft.to)), draft=draft)
+    return Unsubscription(safe_line(pages[0]), page=pages[0]) if pages else None
+
+
+def _host(link: str) -> str:
+    """Return the host of a URL that may be requested, or ""."""
+    try:
+        parts = urlsplit(link)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    is_own_network = "." not in host or (read_ip(host) is not None and not is_public(host))
+    if not link.isascii() or port not in (None, 443) or parts.username is not None or is_own_network:
+        return ""
+    return safe_line(host)
