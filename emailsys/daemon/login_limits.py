@@ -33,15 +33,10 @@ class LoginLimits:
         self._record = LoginRecord(networks, reactor, now, telemetry)
         is_exempt = exemption(TrustedNetworks(settings.routing.trusted_networks), settings.limits.exempt_loopback)
         self.failed_logins = FailedLogins(reactor, settings.limits, settings.login, is_exempt, self._record.note)
-        networks.call_when_forgotten(self._forget)
 
     def start(self) -> None:
         """Read the known networks. Logins do not wait for that: until then, their networks are unknown."""
         self._record.start(self.failed_logins.restore)
-
-    def _forget(self, account_id: int) -> None:
-        self._record.forget(account_id)
-        self.failed_logins.forget(account_id)
 
     async def stop(self) -> None:
         """Write the networks that are not in the store yet."""

@@ -11,6 +11,7 @@ from emailsys.interfaces.accounts import (
     IProvenName,
     ISecrets,
     Login,
+    PasswordId,
     ProvenName,
 )
 from emailsys.interfaces.errors import (
@@ -64,6 +65,7 @@ __all__ = [
     "MaildropLost",
     "NoDomains",
     "Notice",
+    "PasswordId",
     "ProvenName",
     "QueueRow",
     "SentCount",

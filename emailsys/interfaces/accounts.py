@@ -15,6 +15,9 @@ from emailsys.mail.forward import Forward
 #: The key of a delegation that allows every address.
 ANY_SENDER: Final = ("", "")
 
+# An account, and the number of its password (see `Login`).
+PasswordId = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -28,14 +31,23 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """An account with its credentials, as pairs of scheme and stored secret."""
+    """An account with its credentials, as pairs of scheme and stored secret.
+
+    `password_number` is how often the password was replaced. A renewal of its hash does not count.
+    """
 
     account: Account
     credentials: tuple[tuple[str, str], ...]
+    password_number: int = 0
 
     def secret(self, scheme: str) -> str | None:
         """Return the stored secret of a scheme, or None."""
         return next((value for name, value in self.credentials if name == scheme), None)
+
+    @property
+    def password_id(self) -> PasswordId:
+        """The id of the account, and the number of its password."""
+        return self.account.account_id, self.password_number
 
 
 class ClientPassword(UsernamePassword):

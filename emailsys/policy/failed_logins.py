@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from emailsys.config.settings import LimitSettings, LoginSettings
-from emailsys.interfaces import LoginBusy, TooManyGuesses
+from emailsys.interfaces import LoginBusy, PasswordId, TooManyGuesses
 from emailsys.mail.ip import client_network, neighbourhood
 from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters, growing_delay
 from emailsys.policy.fair_queue import FairQueue
@@ -83,17 +83,13 @@ class FailedLogins:
         for pair, wrong in known.items():
             self._keep(pair, wrong)
 
-    def forget(self, account_id: int) -> None:
-        """Treat all networks of an account as unknown."""
-        for pair in [pair for pair in self._known if pair[0] == account_id]:
-            del self._known[pair]
-
     async def verify(
-        self, account_id: int | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
+        self, password: PasswordId | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
     ) -> bool:
         """Verify a login within the limits. A failed login is answered late.
 
-        @param account_id: None if there is no such account.
+        @param password: that of the account; None if there is no such account. With another password, all networks of
+            the account are unknown: a thief may have used the old one.
         @param digest: the same for the same name and password. A changed password must change it: a digest that was
             wrong once is not verified again.
         @param verify: returns whether the login is correct. Not called if the login is refused.
@@ -103,9 +99,9 @@ class FailedLogins:
         if self._is_exempt(ip):
             return await verify()
         network = client_network(ip)
-        if account_id is not None and (account_id, network) in self._known:
-            return await self._verify_known((account_id, network), digest, verify)
-        return await self._verify_unknown(account_id, ip, digest, verify)
+        if password is not None and (password, network) in self._known:
+            return await self._verify_known((password, network), digest, verify)
+        return await self._verify_unknown(password, ip, digest, verify)
 
     async def _verify_known(self, pair: Pair, digest: bytes, verify: Callable[[], Awaitable[bool]]) -> bool:
         if digest in self._known[pair]:
@@ -116,14 +112,14 @@ class FailedLogins:
             self._keep(pair, wrong or ())
             self._logged_in(pair)
         else:
-            # The pair may have been forgotten during the verification.
+            # The pair may have been dropped during the verification.
             if wrong is not None:
                 self._keep(pair, (*wrong[1 - _REMEMBERED :], digest))
             await self._delay(self._pairs.count(pair))
         return is_right
 
     async def _verify_unknown(
-        self, account_id: int | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
+        self, password: PasswordId | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
     ) -> bool:
         network, prefix = client_network(ip), neighbourhood(ip)
         wrong = (network, digest)
@@ -146,9 +142,9 @@ class FailedLogins:
             if len(self._wrong) > _MAX_WRONG:
                 self._wrong.popitem(last=False)
             await self._delay(self._networks.count(network))
-        elif account_id is not None:
-            self._keep((account_id, network), ())
-            self._logged_in((account_id, network))
+        elif password is not None:
+            self._keep((password, network), ())
+            self._logged_in((password, network))
         return is_right
 
     async def _repeat(self, counters: DecayingCounters[KeyT], key: KeyT) -> bool:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from emailsys.interfaces import IKnownNetworks, KnownNetwork, StoreError
+from emailsys.interfaces import IKnownNetworks, KnownNetwork, PasswordId, StoreError
 from emailsys.policy.decaying_counters import MAX_KEYS
 from emailsys.telemetry import Telemetry
 
@@ -22,8 +22,8 @@ _WRITE_AFTER: Final = 60.0
 _RETRY_AFTER: Final = 60.0
 _DAY: Final = 86_400
 
-# An account and a network from which it has logged in.
-Pair = tuple[int, str]
+# A password of an account, and a network from which the account has logged in with it.
+Pair = tuple[PasswordId, str]
 
 
 class LoginRecord:
@@ -46,8 +46,6 @@ class LoginRecord:
         self._day = 0
         self._noted: set[Pair] = set()
         self._unwritten: dict[Pair, int] = {}
-        # The pairs of the write that is in progress.
-        self._in_write: dict[Pair, int] = {}
         self._writing: Deferred[None] | None = None
         self._write_call: IDelayedCall | None = None
         self._maintenance_call: IDelayedCall | None = None
@@ -72,13 +70,6 @@ class LoginRecord:
             self._unwritten[pair] = today
             self._write_later()
 
-    def forget(self, account_id: int) -> None:
-        """Do not write earlier logins of an account."""
-        for pairs in (self._unwritten, self._in_write):
-            for pair in [pair for pair in pairs if pair[0] == account_id]:
-                del pairs[pair]
-        self._noted = {pair for pair in self._noted if pair[0] != account_id}
-
     async def stop(self) -> None:
         """Write what is not in the store yet, and begin nothing more."""
         self._stopped = True
@@ -102,7 +93,10 @@ class LoginRecord:
         """Returns the seconds until the next call."""
         try:
             if self._restore is not None:
-                pairs = [(known.account_id, known.network) for known in await self._networks.load(MAX_KEYS)]
+                pairs = [
+                    ((known.account_id, known.password_number), known.network)
+                    for known in await self._networks.load(MAX_KEYS)
+                ]
                 self._restore(pairs)
                 self._restore = None
             await self._networks.prune(self._today(), KEPT_DAYS, MAX_KEYS)
@@ -132,11 +126,15 @@ class LoginRecord:
         unwritten, self._unwritten = self._unwritten, {}
         if not unwritten:
             return
-        self._in_write = unwritten
         today = self._today()
         try:
             # The clock may have been set back since the login.
-            await self._networks.note([KnownNetwork(*pair, min(day, today)) for pair, day in unwritten.items()])
+            await self._networks.note(
+                [
+                    KnownNetwork(account_id, network, min(day, today), password_number)
+                    for ((account_id, password_number), network), day in unwritten.items()
+                ]
+            )
         except StoreError:
             if len(unwritten) + len(self._unwritten) <= MAX_KEYS:
                 self._unwritten = {**unwritten, **self._unwritten}
@@ -145,8 +143,6 @@ class LoginRecord:
         except Exception:
             self._drop(unwritten)
             raise
-        finally:
-            self._in_write = {}
 
     def _drop(self, pairs: Iterable[Pair]) -> None:
         """Give up writing some logins. The next ones of these pairs are written again."""

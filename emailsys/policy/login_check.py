@@ -152,8 +152,8 @@ class PasswordChecker:
         if self._failed_logins is None:
             fits = await verify()
         else:
-            account_id = None if login is None or stored is None else login.account.account_id
-            fits = await self._failed_logins.verify(account_id, ip, digest, verify)
+            password_id = None if login is None or stored is None else login.password_id
+            fits = await self._failed_logins.verify(password_id, ip, digest, verify)
         if login is None or pair is None or not fits:
             raise UnauthorizedLogin("login failed")
         if digest not in self._verified:
@@ -188,20 +188,20 @@ class StoredSecrets:
     async def _check(self, credentials: IProvenName) -> Account:
         login = await find_login(self._directory, credentials.username)
         # The account may have been disabled since its secret was read.
-        account = None if login is None or not login.account.enabled else login.account
+        enabled = None if login is None or not login.account.enabled else login
 
         async def verify() -> bool:
-            return credentials.is_proven and account is not None
+            return credentials.is_proven and enabled is not None
 
         if self._failed_logins is None:
             fits = await verify()
         else:
-            account_id = None if account is None else account.account_id
+            password_id = None if enabled is None else enabled.password_id
             # A wrong proof has no password by which a repetition could be recognised.
-            fits = await self._failed_logins.verify(account_id, credentials.ip, secrets.token_bytes(16), verify)
-        if account is None or not fits:
+            fits = await self._failed_logins.verify(password_id, credentials.ip, secrets.token_bytes(16), verify)
+        if enabled is None or not fits:
             raise UnauthorizedLogin("login failed")
-        return account
+        return enabled.account
 
 
 @implementer(IRealm)

@@ -100,7 +100,7 @@ class Store:
         self.directory = Directory(database, reactor)
         changes = Changes(database, self.directory)
         self.known_networks = KnownNetworks(database)
-        self.accounts = Accounts(changes, self.known_networks, self.sweeper.wake, settings.default_quota, now)
+        self.accounts = Accounts(changes, self.sweeper.wake, settings.default_quota, now)
         self.aliases = Aliases(changes)
         self.delegated_senders = DelegatedSenders(changes)
         self.routes = Routes(changes, self.directory)

@@ -271,14 +271,23 @@ class AccountsContract(MailCase):
         """They may be those of a thief."""
         alice, bob = await self.users()
         networks = self.store.known_networks
-        forgotten: list[int] = []
-        networks.call_when_forgotten(forgotten.append)
-        others = KnownNetwork(bob.account_id, "192.0.2.1", 10)
-        await networks.note([KnownNetwork(alice.account_id, "192.0.2.1", 10), others])
+        home, others = (KnownNetwork(account.account_id, "192.0.2.1", 10) for account in (alice, bob))
+        await networks.note([home, others])
         await self.store.accounts.set_credentials(ALICE, [("argon2id", "x")])
         self.assertEqual(list(await networks.load(10)), [others])
-        await self.store.accounts.remove_user(BOB, False)
-        self.assertEqual(forgotten, [alice.account_id, bob.account_id])
+        login = await self.store.directory.find_login(ALICE.key)
+        assert login is not None
+        self.assertEqual(login.password_id, (alice.account_id, 1))
+        # A login with the old password, on a node that writes it late.
+        await networks.note([home])
+        self.assertEqual(list(await networks.load(10)), [others])
+        renewed = replace(home, password_number=1)
+        await networks.note([renewed])
+        # A renewed hash belongs to the same password.
+        await self.store.accounts.renew_credentials(alice.account_id, ("argon2id", "x"), [("argon2id", "y")])
+        self.assertEqual(list(await networks.load(10)), [others, renewed])
+        await networks.prune(10, 90, 10)
+        self.assertEqual(list(await networks.load(10)), [others, renewed])
 
     async def test_a_postmaster_goes_last(self) -> None:
         await self.users()

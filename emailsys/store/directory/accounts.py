@@ -23,7 +23,7 @@ from emailsys.store.directory.aliases import check_target
 from emailsys.store.directory.cache import ROLES
 from emailsys.store.directory.changes import Changes, find_account, find_domain
 from emailsys.store.directory.forwards import check_forward, put_forward, read_forward
-from emailsys.store.directory.known_networks import KnownNetworks
+from emailsys.store.directory.known_networks import delete_networks
 from emailsys.store.ledger.endings import end_oldest, end_where
 from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.tables import (
@@ -48,7 +48,6 @@ class Accounts:
     def __init__(
         self,
         changes: Changes,
-        known_networks: KnownNetworks,
         purged: Callable[[], None],
         default_quota: int,
         now: Callable[[], float],
@@ -59,7 +58,6 @@ class Accounts:
         @param now: seconds since 1970.
         """
         self._changes = changes
-        self._known_networks = known_networks
         self._purged = purged
         self._default_quota = default_quota
         self._now = now
@@ -143,7 +141,7 @@ class Accounts:
         if purge:
             await self._purge(address)
 
-        def remove(connection: Connection) -> int:
+        def remove(connection: Connection) -> None:
             account = _removable(connection, address)
             drop = maildrop.c.account_id == account.account_id
             mail = connection.execute(select(func.count()).where(drop)).scalar_one()
@@ -155,15 +153,14 @@ class Accounts:
             delegated = delegated_senders.c.account_id == account.account_id
             connection.execute(delete(delegated_senders).where(delegated))
             connection.execute(delete(forwards).where(forwards.c.account_id == account.account_id))
-            self._known_networks.delete(connection, account.account_id)
+            delete_networks(connection, account.account_id)
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
             connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
             leading = addresses.c.account_id == account.account_id
             connection.execute(update(addresses).where(leading).values(account_id=None))
             connection.execute(delete(accounts).where(accounts.c.account_id == account.account_id))
-            return int(account.account_id)
 
-        self._known_networks.forgotten(await self._changes.run("remove-user", remove))
+        await self._changes.run("remove-user", remove)
         self._purged()
 
     async def _purge(self, address: Address) -> None:
@@ -182,13 +179,14 @@ class Accounts:
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Replace the credentials of an account, and forget its networks: a thief may have used the old password."""
 
-        def put(connection: Connection) -> int:
+        def put(connection: Connection) -> None:
             account_id = int(_known(connection, address).account_id)
             put_credentials(connection, account_id, credentials)
-            self._known_networks.delete(connection, account_id)
-            return account_id
+            own = accounts.c.account_id == account_id
+            connection.execute(update(accounts).where(own).values(password_number=accounts.c.password_number + 1))
+            delete_networks(connection, account_id)
 
-        self._known_networks.forgotten(await self._changes.run("set-credentials", put))
+        await self._changes.run("set-credentials", put)
 
     async def renew_credentials(self, account_id: int, old: tuple[str, str], made: Sequence[tuple[str, str]]) -> bool:
         """Replace a secret by others if it is still the old one. Returns whether it was."""

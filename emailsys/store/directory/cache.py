@@ -185,15 +185,16 @@ class Directory:
                 .join(domains, domains.c.domain_id == accounts.c.domain_id)
                 .where(accounts.c.local_key == local_key, domains.c.domain_key == domain_key)
             )
-            account = _account(connection.execute(asked).one_or_none())
-            if account is None:
+            row = connection.execute(asked).one_or_none()
+            account = _account(row)
+            if row is None or account is None:
                 return None
             pairs = connection.execute(
                 select(credentials.c.scheme, credentials.c.secret)
                 .where(credentials.c.account_id == account.account_id)
                 .order_by(credentials.c.scheme)
             ).all()
-            return Login(account, tuple((str(scheme), str(secret)) for scheme, secret in pairs))
+            return Login(account, tuple((str(scheme), str(secret)) for scheme, secret in pairs), row.password_number)
 
         return await self._answer_or_no_domains(("login", local_key, domain_key), look_up)
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0013"
+REVISION: Final = "0014"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -102,6 +102,8 @@ accounts: Final = Table(
     # 0: no forward; 1: mail is forwarded, and the maildrop keeps a copy; 2: without a copy. The targets are in
     # `forwards`.
     Column("forwarding", SmallInteger, nullable=False, server_default="0"),
+    # How often the password was replaced. Networks that are known by another password are unknown.
+    Column("password_number", Integer, nullable=False, server_default="0"),
     UniqueConstraint("domain_id", "local_key"),
 )
 
@@ -326,6 +328,8 @@ known_networks: Final = Table(
     Column("network", Text, nullable=False),
     # The day of the last login, in days since 1970, UTC.
     Column("day", BigInteger, nullable=False),
+    # That of the account at the login.
+    Column("password_number", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("account_id", "network"),
 )
 

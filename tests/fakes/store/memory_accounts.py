@@ -267,12 +267,13 @@ class MemoryAccounts:
         del self._logins[address.key]
         self._delegated.pop(address.key, None)
         self.forwards.pop(address.key, None)
-        self._known_networks.drop(login.account.account_id, is_removed=True)
+        self._known_networks.drop(login.account.account_id, None)
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         login = self._login(address)
-        self._logins[address.key] = replace(login, credentials=tuple(credentials))
-        self._known_networks.drop(login.account.account_id, is_removed=False)
+        number = login.password_number + 1
+        self._logins[address.key] = Login(login.account, tuple(credentials), number)
+        self._known_networks.drop(login.account.account_id, number)
 
     async def renew_credentials(self, account_id: int, old: tuple[str, str], made: Sequence[tuple[str, str]]) -> bool:
         for key, login in self._logins.items():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from emailsys.interfaces import IKnownNetworks, KnownNetwork
+from emailsys.interfaces import IKnownNetworks, KnownNetwork, PasswordId
 
 
 @implementer(IKnownNetworks)
@@ -14,20 +14,21 @@ class MemoryKnownNetworks:
     """The networks. `fails` makes the next call raise."""
 
     def __init__(self) -> None:
-        self.days: dict[tuple[int, str], int] = {}
+        self.days: dict[tuple[PasswordId, str], int] = {}
         self.fails: Exception | None = None
-        self._watchers: list[Callable[[int], None]] = []
-        self._removed: set[int] = set()
+        # The number of the password of each account that has another than its first; None if the account was removed.
+        self._passwords: dict[int, int | None] = {}
 
     async def load(self, most: int) -> Sequence[KnownNetwork]:
         self._fail()
-        return [KnownNetwork(*pair, day) for pair, day in self._newest_first()[:most]][::-1]
+        newest = self._newest_first()[:most]
+        return [KnownNetwork(owner, network, day, number) for ((owner, number), network), day in reversed(newest)]
 
     async def note(self, logins: Sequence[KnownNetwork]) -> None:
         self._fail()
         for login in logins:
-            pair = login.account_id, login.network
-            if login.account_id not in self._removed:
+            pair = (login.account_id, login.password_number), login.network
+            if login.password_number == self._passwords.get(login.account_id, 0):
                 self.days[pair] = max(login.day, self.days.get(pair, login.day))
 
     async def prune(self, today: int, kept_days: int, most: int) -> None:
@@ -36,21 +37,15 @@ class MemoryKnownNetworks:
         kept = {pair: day for pair, day in self.days.items() if day >= today - kept_days}
         self.days = kept or self.days
 
-    def call_when_forgotten(self, forgotten: Callable[[int], None]) -> None:
-        self._watchers.append(forgotten)
-
-    def drop(self, account_id: int, is_removed: bool) -> None:
-        """Delete the networks of an account that is removed, or gets another password."""
-        self.days = {pair: day for pair, day in self.days.items() if pair[0] != account_id}
-        if is_removed:
-            self._removed.add(account_id)
-        for watcher in self._watchers:
-            watcher(account_id)
+    def drop(self, account_id: int, password_number: int | None) -> None:
+        """Delete the networks of an account that gets another password, or is removed."""
+        self.days = {pair: day for pair, day in self.days.items() if pair[0][0] != account_id}
+        self._passwords[account_id] = password_number
 
     def _fail(self) -> None:
         error, self.fails = self.fails, None
         if error is not None:
             raise error
 
-    def _newest_first(self) -> list[tuple[tuple[int, str], int]]:
+    def _newest_first(self) -> list[tuple[tuple[PasswordId, str], int]]:
         return sorted(self.days.items(), key=lambda item: (-item[1], item[0]))

@@ -10,11 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import LimitSettings, Settings
 from emailsys.daemon.login_limits import LoginLimits
-from emailsys.interfaces import TooManyGuesses
+from emailsys.interfaces import PasswordId, TooManyGuesses
 from emailsys.telemetry import Telemetry
 from tests.fakes.store.memory_known_networks import MemoryKnownNetworks
 
-ALICE, BOB = 1, 2
+ALICE, BOB = (1, 0), (2, 0)
+ALICE_WITH_NEW_PASSWORD = (1, 1)
 HOME = "198.51.100.7"
 
 
@@ -29,7 +30,7 @@ class LoginLimitsTests(SynchronousTestCase):
         self.limits = LoginLimits(self.clock, settings, self.store, Telemetry())
         self.limits.start()
 
-    def log_in(self, account: int | None, is_right: bool) -> Deferred[bool]:
+    def log_in(self, account: PasswordId | None, is_right: bool) -> Deferred[bool]:
         async def verify() -> bool:
             return is_right
 
@@ -44,8 +45,8 @@ class LoginLimitsTests(SynchronousTestCase):
             self.assertFalse(self.successResultOf(self.log_in(None, False)))
         for account in (ALICE, BOB):
             self.assertTrue(self.successResultOf(self.log_in(account, True)))
-        self.store.drop(ALICE, is_removed=False)
-        self.failureResultOf(self.log_in(ALICE, True), TooManyGuesses)
+        self.store.drop(*ALICE_WITH_NEW_PASSWORD)
+        self.failureResultOf(self.log_in(ALICE_WITH_NEW_PASSWORD, True), TooManyGuesses)
         self.assertTrue(self.successResultOf(self.log_in(BOB, True)))
         self.successResultOf(Deferred.fromCoroutine(self.limits.stop()))
         self.assertEqual({account for account, _network in self.store.days}, {BOB})

@@ -15,7 +15,8 @@ from emailsys.policy.known_networks import KEPT_DAYS, LoginRecord, Pair
 from emailsys.telemetry import Telemetry
 from tests.fakes.store.memory_known_networks import MemoryKnownNetworks
 
-HOME, OFFICE = (1, "198.51.100.7"), (1, "2001:db8::")
+ALICE = (1, 0)
+HOME, OFFICE = (ALICE, "198.51.100.7"), (ALICE, "2001:db8::")
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DAY = 86_400
 TODAY = int(BEGAN.timestamp()) // DAY
@@ -130,18 +131,15 @@ class LoginRecordTests(SynchronousTestCase):
         self.assertEqual({login.network for login in written[-1]}, {HOME[1], OFFICE[1]})
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_logins_of_a_forgotten_account_are_not_written(self) -> None:
-        """Its password was replaced, or the account removed. The next login is a new one."""
-        other = (2, HOME[1])
-        self.store.fails = StoreError("locked")
-        for pair in (HOME, other):
-            self.record.note(pair)
-        self.record.forget(HOME[0])
-        self.clock.pump([60, 60])
-        self.assertEqual(self.store.days, {other: TODAY})
+    def test_a_login_with_the_new_password_is_written_on_the_same_day(self) -> None:
+        """The store has deleted the networks of the old one, and takes none of them any more."""
         self.record.note(HOME)
+        self.store.drop(ALICE[0], 1)
         self.clock.advance(60)
-        self.assertEqual(self.store.days, {HOME: TODAY, other: TODAY})
+        self.assertEqual(self.store.days, {})
+        self.record.note(((1, 1), HOME[1]))
+        self.clock.advance(60)
+        self.assertEqual(self.restored(), [((1, 1), HOME[1])])
 
     def test_a_store_that_fails_gets_the_logins_later(self) -> None:
         self.store.fails = StoreError("locked")
@@ -157,7 +155,7 @@ class LoginRecordTests(SynchronousTestCase):
         """While the store fails, the record keeps no more logins for it than the table holds."""
         self.patch(known_networks, "MAX_KEYS", 3)
         for account in range(5):
-            self.record.note((account, "192.0.2.1"))
+            self.record.note(((account, 0), "192.0.2.1"))
         self.assertLessEqual(len(self.record._noted), 3)
         self.assertLessEqual(len(self.record._unwritten), 3)
 
@@ -174,12 +172,12 @@ class LoginRecordTests(SynchronousTestCase):
         self.clock.advance(60)
         self.patch(known_networks, "MAX_KEYS", 3)
         for account in (2, 3):
-            self.record.note((account, "192.0.2.1"))
+            self.record.note(((account, 0), "192.0.2.1"))
         self.patch(known_networks, "MAX_KEYS", 2)
         failing.errback(StoreError("locked"))
         self.patch(self.store, "note", really)
         self.clock.advance(60)
-        self.assertEqual(set(self.store.days), {(2, "192.0.2.1"), (3, "192.0.2.1")})
+        self.assertEqual(set(self.store.days), {((2, 0), "192.0.2.1"), ((3, 0), "192.0.2.1")})
         self.patch(known_networks, "MAX_KEYS", 9)
         self.record.note(HOME)
         self.clock.advance(60)
