@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 import click
+
+# Characters to which a column may be cut.
+_CUT_TO: Final = 10
 
 
 def print_json(document: Any) -> None:
@@ -40,8 +43,18 @@ class Progress:
             click.echo(f"\r\x1b[K{words}", err=True, nl=False)
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> None:
-    """Print rows with the same keys. If there are none, print `empty` to stderr."""
+def print_rows(
+    rows: Sequence[Mapping[str, Any]],
+    as_json: bool,
+    empty: str,
+    cut: Collection[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print rows with the same keys. If there are none, print `empty` to stderr.
+
+    @param cut: columns that a terminal shows in part if it is too narrow. Without any, each value gets its own line.
+    @param spare: columns that a narrow terminal leaves out, the first one first.
+    """
     if as_json:
         print_json(list(rows))
         return
@@ -49,7 +62,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> 
         click.echo(empty, err=True)
         return
     if sys.stdout.isatty():
-        _print_table(rows)
+        _print_table(rows, cut, spare)
         return
     # For pipes: one line for each row, with tabs between columns, for cut and awk.
     click.echo("\t".join(rows[0]))
@@ -57,19 +70,26 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> 
         click.echo("\t".join(_shown(value) for value in row.values()))
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print each row on one line. If the screen is too narrow, print each value on its own line, so nothing is cut."""
+def _print_table(rows: Sequence[Mapping[str, Any]], cut: Collection[str], spare: Sequence[str]) -> None:
+    """Print each row on one line. If the screen is too narrow, cut values, or print each on its own line."""
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, value in rows[0].items():
-        table.add_column(name, justify="right" if isinstance(value, int) and not isinstance(value, bool) else "left")
-    for row in rows:
-        table.add_row(*(Text(_shown(value)) for value in row.values()))
     console = Console()
+    shown = _columns(rows, console.width, cut, spare)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in shown:
+        value = rows[0][name]
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=bool(cut) and name not in cut)
+    for row in rows:
+        # A column that may wrap becomes narrower before the others do; its text does not wrap.
+        table.add_row(*(Text(_shown(row[name]), no_wrap=bool(cut), overflow="ellipsis") for name in shown))
+    if cut:
+        console.print(table)
+        return
     boundless = console.options.update(max_width=sys.maxsize)
     if Measurement.get(console, boundless, table).maximum <= console.width:
         console.print(table)
@@ -77,6 +97,23 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     widest = max(map(len, rows[0]))
     records = ("\n".join(f"{name:<{widest}}  {_shown(value)}" for name, value in row.items()) for row in rows)
     click.echo("\n\n".join(records))
+
+
+def _columns(
+    rows: Sequence[Mapping[str, Any]], width: int, cut: Collection[str], spare: Sequence[str]
+) -> Sequence[str]:
+    """Return the columns that fit into a width, where those that can be cut take a few characters each."""
+    from rich.cells import cell_len
+
+    def least(name: str) -> int:
+        widest = max(cell_len(_shown(row[name])) for row in (*rows, {name: name}))
+        return (min(widest, _CUT_TO) if name in cut else widest) + 1
+
+    columns = [name for name in rows[0] if name not in spare or any(row[name] for row in rows)]
+    for name in spare:
+        if sum(map(least, columns)) > width and name in columns:
+            columns.remove(name)
+    return columns
 
 
 def _shown(value: Any) -> str:

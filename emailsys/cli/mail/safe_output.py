@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,15 +33,19 @@ def print_json(value: Any) -> None:
     click.echo(_IN_JSON.sub(_escaped, text))
 
 
-def print_safe_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
+def print_safe_rows(
+    rows: Sequence[Mapping[str, Any]], empty: str, cut: Collection[str] = (), spare: Sequence[str] = ()
+) -> None:
     """Print rows: as a table on a terminal, or else with tabs between columns.
 
     @param empty: the message if there are no rows.
+    @param cut: columns that a narrow terminal shows in part.
+    @param spare: columns that it leaves out, the first one first.
     """
     from emailsys.client.text.terminal import safe_line
 
     safe = [{name: safe_line(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
-    print_rows(safe, False, empty)
+    print_rows(safe, False, empty, cut, spare)
 
 
 def tell(text: str) -> None:

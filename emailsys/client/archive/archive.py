@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from emailsys.client.archive.changes import Changes
-from emailsys.client.archive.files import new_key, translated_disk_errors
+from emailsys.client.archive.files import translated_disk_errors
 from emailsys.client.archive.folder_changes import check_names, remove_folder, rename_folder
 from emailsys.client.archive.index import open_index, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
-from emailsys.client.archive.people import find
-from emailsys.client.archive.query import parse_query
+from emailsys.client.archive.reader import MOST, ArchiveReader
 from emailsys.client.archive.reconcile import Progress, catch_up, folder_path, rebuild
 from emailsys.client.archive.staging import Staging, make_staging_folder
 from emailsys.client.archive.values import (
@@ -27,14 +26,12 @@ from emailsys.client.archive.values import (
     ArchiveError,
     Flag,
     Folder,
-    FolderCount,
     NoSuchFolder,
     NoSuchMessage,
     Summary,
 )
 from emailsys.client.archive.writer import Writer
 from emailsys.client.base.folders import make_folder, make_folders
-from emailsys.mail.message.mailboxes import Mailbox
 
 #: File name of the index in the store's folder.
 INDEX: Final = "index.sqlite"
@@ -43,7 +40,7 @@ _LOCK: Final = ".lock"
 _WAS_IN: Final = "was_in"
 
 
-class Archive:
+class Archive(ArchiveReader):
     """The messages of all accounts, below one folder. Any thread may call any method; methods block until done.
 
     Several processes may have the same folder open. Methods that write raise ArchiveError, or ArchiveFull if the disk
@@ -58,15 +55,13 @@ class Archive:
         @param now: the current moment, with time zone.
         @param tell: called before the files of a store are indexed anew, which may take minutes.
         """
-        self._root = root
-        self._now = now
         #: Sentences for the user about files that are gone or cannot be read.
         self.reports: list[str] = []
         with translated_disk_errors():
             make_folder(root)
             self._lock = WriteLock(root / _LOCK)
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
-            self._index = open_index(root / INDEX)
+            super().__init__(root, open_index(root / INDEX), now)
             make_staging_folder(root)
             self._changes = Changes(root, self._index)
             self._staging = Staging(root)
@@ -81,11 +76,6 @@ class Archive:
         self._staging.close()
         self._index.close()
         self._lock.close()
-
-    @property
-    def root(self) -> Path:
-        """The folder of the store."""
-        return self._root
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -119,30 +109,13 @@ class Archive:
         if text not in self.reports:
             self.reports.append(text)
 
-    def accounts(self) -> Sequence[str]:
-        """Return the accounts that have folders, sorted."""
-        return sorted({count.folder.account for count in self.folders()})
-
-    def folders(self, account: str | None = None) -> Sequence[FolderCount]:
-        """Return the folders of one account or of all, with message counts, standard folders first."""
-        with translated_index_errors():
-            rows = self._index.connection.execute(
-                """SELECT account, name, (SELECT count(*) FROM messages m WHERE m.folder = f.folder),
-                (SELECT count(*) FROM messages m WHERE m.folder = f.folder AND m.flags & 1 = 0)
-                FROM folders f WHERE account = coalesce(?, account)""",
-                (account,),
-            ).fetchall()
-        standard = {name: number for number, name in enumerate(STANDARD_FOLDERS)}
-        rows.sort(key=lambda row: (row[0], standard.get(row[1], len(standard)), row[1]))
-        return [FolderCount(Folder(row[0], row[1]), row[2], row[3]) for row in rows]
-
     def add_folder(self, folder: Folder) -> None:
         """Create a folder if it does not exist. @raise ArchiveError: the name is not a valid folder name."""
         check_names([folder])
         self._add_folders([folder])
 
     def _add_folders(self, folders: Sequence[Folder]) -> None:
-        if all(map(self._has_folder, folders)):
+        if all(map(self.has_folder, folders)):
             return
         with self._writing():
             make_folders(folder_path(self._root, folder) for folder in folders)
@@ -167,16 +140,9 @@ class Archive:
         if folder.name in STANDARD_FOLDERS:
             raise ArchiveError(f"{folder.name} is a standard folder and cannot be renamed or removed")
 
-    def _has_folder(self, folder: Folder) -> bool:
-        with translated_index_errors():
-            row = self._index.connection.execute(
-                "SELECT 1 FROM folders WHERE account = ? AND name = ?", (folder.account, folder.name)
-            ).fetchone()
-        return row is not None and folder_path(self._root, folder).is_dir()
-
     def _require_folder(self, folder: Folder) -> None:
         """@raise NoSuchFolder: the account has no such folder."""
-        if not self._has_folder(folder):
+        if not self.has_folder(folder):
             raise NoSuchFolder(f"{folder.account} has no folder {folder.name!r}")
 
     # Adding
@@ -204,32 +170,12 @@ class Archive:
         """
         return Writer(self._root, self._index, self._staging, self._writing, self._now, seconds)
 
-    def known(self, sources: Iterable[str]) -> dict[str, str]:
-        """Return the sources whose messages are stored, with their keys."""
-        keys = {source: new_key(source) for source in sources}
-        with translated_index_errors():
-            here = self._index.existing_keys([*keys.values()])
-        return {source: key for source, key in keys.items() if key in here}
-
     def replace(self, key: str, octets: bytes) -> None:
         """Replace a message's octets atomically. Drafts use this."""
         with self._writing():
             self._changes.replace(self.get(key).key, octets, self._now())
 
     # Reading
-
-    def get(self, key: str) -> Summary:
-        """Return the message whose key has that prefix. @raise NoSuchMessage: no message has it, or several have."""
-        with translated_index_errors():
-            found = self._index.summaries("m.key >= ? AND m.key < ?", (key, f"{key}~"), 2) if key else []
-        if len(found) != 1:
-            raise NoSuchMessage(f"{'more than one' if found else 'no'} message {key!r}")
-        return found[0]
-
-    def _each(self, keys: Iterable[str]) -> Sequence[Summary]:
-        """Return the messages of the keys, without duplicates."""
-        found = {one.key: one for one in map(self.get, keys)}
-        return [*found.values()]
 
     def octets(self, key: str) -> bytes:
         """Return a message exactly as it was received. @raise NoSuchMessage: the message or its file does not exist."""
@@ -242,52 +188,11 @@ class Archive:
                 raise ArchiveError(f"{refused.filename}: {refused.strerror}") from refused
         raise NoSuchMessage(f"the file of message {key!r} is not there")
 
-    def path(self, key: str) -> Path:
-        """Return the path of a message's file. @raise NoSuchMessage: there is no such message."""
-        with translated_index_errors():
-            location = self._index.location(self.get(key).key)
-        if location is None:
-            raise NoSuchMessage(f"no message {key!r}")
-        return folder_path(self._root, location[0]) / location[1]
-
-    def list(self, folder: Folder, limit: int = 100, below: int | None = None) -> Sequence[Summary]:
-        """List the messages of a folder, newest first.
-
-        @param below: list only messages with a smaller `order`: the next page.
-        """
-        with translated_index_errors():
-            return self._index.summaries(
-                "m.folder = (SELECT folder FROM folders WHERE account = ? AND name = ?) AND m.id < ?",
-                (folder.account, folder.name, _MOST if below is None else below),
-                limit,
-            )
-
-    def search(
-        self, query: str, account: str | None = None, limit: int = 100, below: int | None = None
-    ) -> Sequence[Summary]:
-        """Search messages, newest first. Trash is searched only if the query names a folder.
-
-        @param below: find only messages with a smaller `order`: the next page.
-        @raise BadQuery: the query is invalid; the message says why.
-        """
-        with translated_index_errors():
-            return self._index.search(parse_query(query, self._now()), account, limit, below)
-
-    def thread(self, key: str) -> Sequence[Summary]:
-        """Return the conversation of a message, oldest first, at most 1,000 messages."""
-        with translated_index_errors():
-            return self._index.summaries("m.thread = ?", (self.get(key).thread,), 1_000, oldest_first=True)
-
-    def people(self, typed: str, limit: int = 8) -> Sequence[Mailbox]:
-        """Complete a name or an address: people you wrote to come first, then people who wrote to you."""
-        with translated_index_errors():
-            return find(self._index.connection, typed, limit)
-
     # Marks
 
     def _mark(self, keys: Iterable[str], change: Callable[[Marks], Marks]) -> None:
         with self._writing():
-            self._changes.mark([one.key for one in self._each(keys)], change)
+            self._changes.mark([one.key for one in self.each(keys)], change)
 
     def set_flags(self, keys: Iterable[str], add: Flag = Flag.NONE, remove: Flag = Flag.NONE) -> None:
         """Set and clear flags. They are on disk when this returns."""
@@ -301,22 +206,9 @@ class Archive:
                 raise ArchiveError(f"{tag!r} is not a valid tag: a tag is one word")
         self._mark(keys, lambda marks: changed(marks, tags=tuple(sorted({*marks.tags, *wanted} - unwanted))))
 
-    def tags(self) -> dict[str, int]:
-        """Return all tags in use, with the number of their messages."""
-        with translated_index_errors():
-            return dict(
-                self._index.connection.execute("SELECT tag, count(*) FROM tags JOIN messages USING (key) GROUP BY tag")
-            )
-
     def set_note(self, key: str, note: Mapping[str, Any] | None) -> None:
         """Replace or remove the note of a message. The change is on disk when this returns."""
         self._mark([key], lambda marks: changed(marks, note=note))
-
-    def note(self, key: str) -> Mapping[str, Any] | None:
-        """The note that goes with a message."""
-        with translated_index_errors():
-            found = self._index.marks([self.get(key).key])
-        return next((marks.note for marks in found.values()), None)
 
     # Moving
 
@@ -324,7 +216,7 @@ class Archive:
         """Move messages to a folder, also of another account. The move is on disk when this returns."""
         self._require_folder(folder)
         with self._writing():
-            found = self._each(keys)
+            found = self.each(keys)
             if folder.name == TRASH:
                 self._remember_folders(found)
             self._changes.move([(one.key, folder) for one in found])
@@ -342,7 +234,7 @@ class Archive:
         """Return the folder a message was in before Trash, or None if it is unknown or no longer exists."""
         name = (self.note(key) or {}).get(_WAS_IN)
         folder = Folder(self.get(key).folder.account, str(name))
-        return folder.name if name is not None and self._has_folder(folder) else None
+        return folder.name if name is not None and self.has_folder(folder) else None
 
     def delete(self, seen: Iterable[Summary]) -> Sequence[Summary]:
         """Move messages to their account's Trash. Those that the caller saw in Trash are deleted permanently.
@@ -355,7 +247,7 @@ class Archive:
         """
         with self._writing():
             seen_in_trash = {one.key: one.folder.name == TRASH for one in seen}
-            found = [one for one in self._each(seen_in_trash) if seen_in_trash[one.key] == (one.folder.name == TRASH)]
+            found = [one for one in self.each(seen_in_trash) if seen_in_trash[one.key] == (one.folder.name == TRASH)]
             trashed = [(one.key, Folder(one.folder.account, TRASH)) for one in found if one.folder.name != TRASH]
             self._remember_folders(found)
             for _key, folder in trashed:
@@ -367,7 +259,7 @@ class Archive:
     def purge(self, keys: Iterable[str]) -> None:
         """Delete messages permanently, whatever folder they are in."""
         with self._writing():
-            self._changes.remove([one.key for one in self._each(keys)])
+            self._changes.remove([one.key for one in self.each(keys)])
 
     def empty_trash(self, account: str, before: datetime | None = None) -> int:
         """Delete the messages in Trash permanently, or those that arrived before a moment. Return their number."""
@@ -375,7 +267,7 @@ class Archive:
             rows = self._index.connection.execute(
                 """SELECT key FROM messages m JOIN folders f USING (folder)
                 WHERE f.account = ? AND f.name = ? AND m.arrived < ?""",
-                (account, TRASH, _MOST if before is None else before.timestamp()),
+                (account, TRASH, MOST if before is None else before.timestamp()),
             ).fetchall()
             self._changes.remove([row[0] for row in rows])
         return len(rows)
@@ -394,7 +286,3 @@ class Archive:
         """
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
             return rebuild(self._root, self._index, progress, self._report)
-
-
-# Larger than every `order`.
-_MOST: Final = 1 << 62

@@ -327,9 +327,10 @@ class Index:
         @raise BadQuery: the query names a folder or an account that does not exist.
         """
         folders = self.connection.execute("SELECT account, name FROM folders ORDER BY account, name").fetchall()
-        conditions, values = query.filters(folders)
-        number = "words.rowid" if query.match else "m.id"
-        for sign, bound in ((">=", query.least), ("<", query.most), ("<", below)):
+        chosen = query.selection(folders)
+        conditions, values = chosen.conditions, chosen.values
+        number = "words.rowid" if chosen.match else "m.id"
+        for sign, bound in ((">=", chosen.least), ("<", chosen.most), ("<", below)):
             if bound is not None:
                 conditions.append(f"{number} {sign} ?")
                 values.append(bound)
@@ -340,11 +341,11 @@ class Index:
             conditions.append("m.folder NOT IN (SELECT folder FROM folders WHERE name = ?)")
             values.append(TRASH)
         tables = _FROM
-        if query.match:
+        if chosen.match:
             # The words are scanned first, already in order of date, so that the search stops at the limit.
             tables = "FROM words CROSS JOIN messages m ON m.id = words.rowid JOIN folders f USING (folder)"
             conditions.insert(0, "words MATCH ?")
-            values.insert(0, query.match)
+            values.insert(0, chosen.match)
         rows = self.connection.execute(
             f"SELECT {SUMMARY} {tables} WHERE {' AND '.join(conditions) or '1'} ORDER BY {number} DESC LIMIT ?",
             (*values, limit),

@@ -1,25 +1,34 @@
-"""Parser of the search language: words, "phrases", field:value, -not.
+"""Parser of the search language: words, "phrases", field:value, -not, OR, and parentheses.
 
 from: to: subject: text: file:    words in those fields; prefixes match ("from:ali")
 has:attachment  has:tag           before:2026-03  after:2026-03-01  newer:7d  older:1y
 tag:invoice  folder:Sent  account:a@example.org  is:unread read flagged answered forwarded trash
 larger:2M  smaller:100k
+a OR b    a (b OR -c)    NOT (a b)    from:(alice OR bob)
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from emailsys.client.archive.index_entry import spaced
+from emailsys.client.archive.search_terms import All, Any_, Bound, Condition, Named, Not, Selection, Term, Words, select
 from emailsys.client.archive.values import TRASH, BadQuery, order_of
-from emailsys.client.text.terminal import safe_line
 
-_TERM: Final = re.compile(r'\s*(-?)(?:([a-zA-Z]+):)?(?:"([^"]*)"?|(\S*))')
+# A sign, a field, and a phrase, the beginning of a group, or a word.
+_TERM: Final = re.compile(r'\s*(-?)(?:([a-zA-Z]+):)?(?:"([^"]*)"?|(\()|([^\s"]\S*)?)')
+# The fields and words of a search, without its structure.
+_WRITTEN: Final = re.compile(r'(?:([a-zA-Z]+):)?(?:"([^"]*)"?|([^\s"()]\S*))')
+_CLOSING: Final = re.compile(r"\s*\)")
+_OPERATOR: Final = re.compile(r"\s*(OR|AND|NOT)(?=[\s()]|$)")
+# Groups within groups. Nobody writes more, and the parser calls itself for each.
+_MAX_DEPTH: Final = 50
+# Terms of one search. SQLite accepts expressions that are 1,000 deep.
+_MAX_TERMS: Final = 500
 _WORD: Final = re.compile(r"[^\W_]")
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 _AGE: Final = re.compile(r"(\d{1,5})([hdwmy])")
@@ -48,54 +57,27 @@ _STATES: Final = {
     "starred": "m.flags & 4 != 0",
     "forwarded": "m.flags & 8 != 0",
 }
+_TRASHED: Final = ("trash", "deleted")
 FIELDS: Final = (
     *_COLUMNS,
     *("has", "before", "after", "newer", "older", "tag", "folder", "in", "account", "is", "larger", "smaller"),
 )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Query:
-    """A search for the index: an FTS5 expression, and SQL conditions with their values.
+    """A search. `names_folder` is whether it names a folder: only then, it finds messages in Trash."""
 
-    `least` and `most` are bounds of the message numbers, which sort by date.
-    """
+    term: Term
+    names_folder: bool
 
-    match: str = ""
-    conditions: list[str] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-    least: int | None = None
-    most: int | None = None
-    names_folder: bool = False
-    #: Terms that name a folder or an account: the column of the index, the name, the term as it was written, and
-    #: whether it is negated. The index finds the names in any case, which SQLite does for ASCII only.
-    named: list[tuple[str, str, str, bool]] = field(default_factory=list)
-
-    def _add(self, negated: bool, condition: str, *values: Any) -> None:
-        self.conditions.append(f"NOT ({condition})" if negated else condition)
-        self.values.extend(values)
-
-    def filters(self, folders: Sequence[tuple[str, str]]) -> tuple[list[str], list[Any]]:
-        """Return the conditions and their values, with those of the terms that name a folder or an account.
+    def selection(self, folders: Sequence[tuple[str, str]]) -> Selection:
+        """Translate the search for the index.
 
         @param folders: account and name of each folder in the index.
         @raise BadQuery: the query names a folder or an account that does not exist.
         """
-        conditions, values = list(self.conditions), list(self.values)
-        for column, name, term, is_negated in self.named:
-            names = dict.fromkeys(folder[column == "name"] for folder in folders)
-            alike = [one for one in names if _folded(one) == _folded(name)]
-            if not alike:
-                raise BadQuery(f"{term}: there is none of that name; there are {', '.join(map(safe_line, names))}")
-            marks = ", ".join("?" * len(alike))
-            conditions.append(f"f.{column} {'NOT ' if is_negated else ''}IN ({marks})")
-            values += alike
-        return conditions, values
-
-
-def _folded(name: str) -> str:
-    """Return a name for comparison, without case and in one form: some systems write file names in NFD."""
-    return unicodedata.normalize("NFC", name.casefold())
+        return select(self.term, folders)
 
 
 def _phrase(text: str, prefix: bool) -> str:
@@ -131,96 +113,199 @@ def _size(value: str, name: str) -> int:
     return min(int(found[1]) * _UNITS[found[2].lower()], 1 << 62)
 
 
-def _dated(query: Query, negated: bool, name: str, value: str, now: datetime) -> None:
-    order = order_of(_moment(value, now, name))
-    is_before = (name in ("before", "older")) != negated
-    if is_before:
-        query.most = order if query.most is None else min(query.most, order)
-    else:
-        query.least = order if query.least is None else max(query.least, order)
+def _bound(name: str, value: str, now: datetime) -> Bound:
+    return Bound(order_of(_moment(value, now, name)), name in ("before", "older"))
 
 
-def _listed(query: Query, negated: bool, name: str, value: str) -> None:
-    """Add a condition of `has:` or `is:`."""
+def _state(name: str, value: str) -> Condition:
+    """Return the condition of `has:` or `is:`."""
     if name == "has" and value in ("attachment", "attachments", "file"):
-        query._add(negated, "m.attachments > 0")
-    elif name == "has" and value in ("tag", "tags"):
-        query._add(negated, "EXISTS (SELECT 1 FROM tags t WHERE t.key = m.key)")
-    elif name == "has":
+        return Condition("m.attachments > 0")
+    if name == "has" and value in ("tag", "tags"):
+        return Condition("EXISTS (SELECT 1 FROM tags t WHERE t.key = m.key)")
+    if name == "has":
         raise BadQuery(f"has:{value}: there is has:attachment and has:tag")
-    elif value in _STATES:
-        query._add(negated, _STATES[value])
-    elif value in ("trash", "deleted"):
-        query.names_folder = True
-        query._add(negated, "f.name = ?", TRASH)
-    else:
-        raise BadQuery(f"is:{value}: there is {', '.join(f'is:{state}' for state in _STATES)} and is:trash")
+    if value in _STATES:
+        return Condition(_STATES[value])
+    if value in _TRASHED:
+        return Condition("f.name = ?", (TRASH,))
+    raise BadQuery(f"is:{value}: there is {', '.join(f'is:{state}' for state in _STATES)} and is:trash")
 
 
-def _field(query: Query, negated: bool, name: str, value: str, now: datetime) -> None:
+def _field(name: str, value: str, now: datetime) -> Term:
     if name in ("before", "after", "newer", "older"):
-        _dated(query, negated, name, value.lower(), now)
-    elif name in ("has", "is"):
-        _listed(query, negated, name, value.lower())
-    elif name == "tag":
-        query._add(negated, "m.key IN (SELECT key FROM tags WHERE tag = ?)", value)
-    elif name in ("folder", "in"):
-        query.names_folder = True
-        query.named.append(("name", value, f"{name}:{value}", negated))
-    elif name == "account":
-        query.named.append(("account", value, f"{name}:{value}", negated))
-    elif name == "larger":
-        query._add(negated, "m.octets > ?", _size(value, name))
-    else:
-        query._add(negated, "m.octets < ?", _size(value, name))
+        return _bound(name, value.lower(), now)
+    if name in ("has", "is"):
+        return _state(name, value.lower())
+    if name == "tag":
+        return Condition("m.key IN (SELECT key FROM tags WHERE tag = ?)", (value,))
+    if name in ("folder", "in"):
+        return Named("name", value, f"{name}:{value}")
+    if name == "account":
+        return Named("account", value, f"{name}:{value}")
+    return Condition(f"m.octets {'>' if name == 'larger' else '<'} ?", (_size(value, name),))
 
 
-def _no_words(signs: list[str]) -> BadQuery:
+def _no_words(signs: Sequence[str]) -> BadQuery:
     return BadQuery(f"{' '.join(signs)}: this has no letters, digits or symbols that can be searched for")
 
 
-def parse_query(text: str, now: datetime) -> Query:
-    """Parse a search. A message must match all terms. @raise BadQuery: a term is invalid; the message names it.
+class _Parser:
+    """Parses a search from left to right. `signs` are the words that no text is searched for, such as "&"."""
 
-    Signs that no text is searched for, such as "&", are ignored between words. Alone they would find everything.
-    """
-    query = Query()
-    signs: list[str] = []
-    wanted: list[str] = []
-    unwanted: list[str] = []
-    for found in _TERM.finditer(text):
-        if not found[0].strip():
-            continue
-        negated = found[1] == "-"
-        name = (found[2] or "").lower()
-        value = found[3] if found[3] is not None else found[4]
+    def __init__(self, text: str, now: datetime) -> None:
+        self._text = text
+        self._now = now
+        self._at = 0
+        self._depth = self._terms = 0
+        self.signs: list[str] = []
+        self.names_folder = False
+
+    def whole(self) -> Term:
+        """Parse the whole text."""
+        return self._either("")
+
+    def _either(self, name: str) -> Term:
+        """Parse groups of terms with OR between them. @param name: the field of terms that have none, or ""."""
+        found = [self._each(name)]
+        while self._operator("OR"):
+            if found[-1] is None:
+                raise _one_sided("OR")
+            found.append(self._each(name))
+        if len(found) == 1:
+            return found[0] or All(())
+        if found[-1] is None:
+            raise _one_sided("OR")
+        return Any_(tuple(filter(None, found)))
+
+    def _each(self, name: str) -> Term | None:
+        """Parse terms that must all match. Return None if there are none."""
+        found: list[Term] = []
+        signs = len(self.signs)
+        is_open = False
+        while not self._is_end():
+            if self._operator("AND"):
+                if not found or is_open:
+                    raise _one_sided("AND")
+                is_open = True
+            elif self._peek("OR"):
+                break
+            elif (term := self._one(name)) is not None:
+                found.append(term)
+                is_open = False
+        if is_open:
+            raise _one_sided("AND")
+        if len(self.signs) > signs and not any(isinstance(one, Words | All | Any_) for one in found):
+            raise _no_words(self.signs)
+        del self.signs[signs:]
+        return found[0] if len(found) == 1 else All(tuple(found)) if found else None
+
+    def _is_end(self) -> bool:
+        return not self._text[self._at :].strip() or (
+            bool(self._depth) and _CLOSING.match(self._text, self._at) is not None
+        )
+
+    def _peek(self, word: str) -> bool:
+        found = _OPERATOR.match(self._text, self._at)
+        return found is not None and found[1] == word
+
+    def _operator(self, word: str) -> bool:
+        found = _OPERATOR.match(self._text, self._at)
+        if found is None or found[1] != word:
+            return False
+        self._at = found.end()
+        return True
+
+    def _one(self, outer: str) -> Term | None:
+        """Parse one term. Return None for a sign."""
+        self._terms += 1
+        if self._terms > _MAX_TERMS:
+            raise BadQuery(f"the search has more than {_MAX_TERMS} terms")
+        if self._operator("NOT"):
+            if self._is_end() or _OPERATOR.match(self._text, self._at):
+                raise BadQuery('NOT: what? Put a word after it, or "NOT" into quotes to search for the word')
+            excluded = self._one(outer)
+            if excluded is None:
+                raise _no_words(self.signs)
+            return Not(excluded)
+        found = _TERM.match(self._text, self._at)
+        assert found is not None
+        sign, name, phrase, group, word = found.groups()
+        name, before = (name or "").lower(), ""
+        begin = found.end() - len(group or word or "")
+        self._at = found.end()
         if name and name not in FIELDS:
             # "Re:" and "http://example.org" are words.
-            value, name = f"{found[2]}:{value}", ""
-        if name and not value:
-            raise BadQuery(f"{name}: what?")
-        if name and name not in _COLUMNS:
-            _field(query, negated, name, value, now)
-        elif not _WORD.search(spaced(value)):
-            signs.append(found[0].strip())
-            if name or negated:
-                raise _no_words(signs)
+            name, before, group = "", f"{found[2]}:", None
+        if group is not None:
+            term: Term | None = self._group(name or outer, found[0].strip())
+        elif phrase is not None:
+            term = self._term(name, outer, before + phrase, True, bool(sign))
         else:
-            # Phrases and plain words match exactly; "word*" and words of address fields also match as prefixes.
-            # A prefix of one letter would match too much.
-            prefix = value.endswith("*") or (name in ("from", "to", "cc", "file", "attachment"))
-            prefix = prefix and len(value.rstrip("*")) > 1
-            phrase = _phrase(value.rstrip("*"), prefix and found[3] is None)
-            term = f"{_COLUMNS[name]} : {phrase}" if name else phrase
-            (unwanted if negated else wanted).append(f"({term})")
-    if signs and not wanted:
-        raise _no_words(signs)
-    query.match = " AND ".join(wanted)
-    if unwanted and wanted:
-        query.match = f"({query.match}) NOT ({' OR '.join(unwanted)})"
-    elif unwanted:
-        query._add(True, "m.id IN (SELECT rowid FROM words WHERE words MATCH ?)", " OR ".join(unwanted))
-    return query
+            value = self._cut(before + (word or ""))
+            self._at = begin + len(value) - len(before)
+            term = self._term(name, outer, value, False, bool(sign))
+        return Not(term) if sign and term is not None else term
+
+    def _cut(self, word: str) -> str:
+        """Return a word without the parentheses at its end that close a group."""
+        while self._depth and word.endswith(")") and word.count(")") > word.count("("):
+            word = word[:-1]
+        return word
+
+    def _group(self, name: str, begin: str) -> Term:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise BadQuery(f"there are more than {_MAX_DEPTH} parentheses within each other")
+        term = self._either(name)
+        closing = _CLOSING.match(self._text, self._at)
+        if closing is None:
+            raise BadQuery(f"{begin}: the parenthesis is not closed. To search for the sign, use quotes")
+        if term == All(()):
+            raise BadQuery(f"{begin}): there is nothing between the parentheses")
+        self._at = closing.end()
+        self._depth -= 1
+        return term
+
+    def _term(self, own: str, outer: str, value: str, is_phrase: bool, is_negated: bool) -> Term | None:
+        """Return a term. @param own: its field, or "". @param outer: the field of its group, or ""."""
+        name = own or outer
+        if own and not value:
+            raise BadQuery(f"{own}: what?")
+        if name and name not in _COLUMNS:
+            self.names_folder |= name in ("folder", "in") or (name == "is" and value.lower() in _TRASHED)
+            return _field(name, value, self._now)
+        return self._word(name, value, is_phrase, is_negated)
+
+    def _word(self, name: str, value: str, is_phrase: bool, is_negated: bool) -> Term | None:
+        if not _WORD.search(spaced(value)):
+            shown = f'"{value}"' if is_phrase else value
+            self.signs.append(f"{'-' if is_negated else ''}{f'{name}:' if name else ''}{shown}")
+            if name or is_negated:
+                raise _no_words(self.signs)
+            return None
+        # Phrases and plain words match exactly; "word*" and words of address fields also match as prefixes.
+        # A prefix of one letter would match too much.
+        prefix = value.endswith("*") or (name in ("from", "to", "cc", "file", "attachment"))
+        prefix = prefix and len(value.rstrip("*")) > 1
+        phrase = _phrase(value.rstrip("*"), prefix and not is_phrase)
+        return Words(f"({_COLUMNS[name]} : {phrase})" if name else f"({phrase})")
+
+
+def _one_sided(word: str) -> BadQuery:
+    return BadQuery(f'{word} needs a term on each side. To search for the word, write "{word}" in quotes')
+
+
+def parse_query(now: datetime, *texts: str) -> Query:
+    """Parse searches that must all match. @raise BadQuery: a term is invalid; the message names it.
+
+    Terms side by side must all match. OR binds less tightly, NOT and "-" more tightly. Signs that no text is searched
+    for, such as "&", are ignored between words. Alone they would find everything.
+    """
+    parsers = [_Parser(text, now) for text in texts]
+    found = [parser.whole() for parser in parsers]
+    terms = [term for one in found for term in (one.terms if isinstance(one, All) else (one,))]
+    return Query(All(tuple(terms)), any(parser.names_folder for parser in parsers))
 
 
 def unknown_field_warning(text: str) -> str:
@@ -231,9 +316,11 @@ def unknown_field_warning(text: str) -> str:
     from difflib import get_close_matches
 
     warnings = []
-    for found in _TERM.finditer(text):
-        name = (found[2] or "").lower()
-        value = found[3] if found[3] is not None else found[4]
+    for found in _WRITTEN.finditer(text):
+        name = (found[1] or "").lower()
+        value = found[2] if found[2] is not None else found[3]
+        if found[0] == "or" and 0 < found.start() < found.end() < len(text):
+            warnings.append('or is searched as a word; for one or the other, write OR; for the word, write "or"')
         if name and name not in FIELDS and value and not value.startswith("//"):
             near = get_close_matches(name, FIELDS, n=1)
             meant = f"did you mean {near[0]}:?" if near else f"there are {', '.join(f'{field}:' for field in FIELDS)}"

@@ -32,7 +32,7 @@ class FolderList:
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
         """Return the messages of the folder that match a query; "" matches all."""
         # A search includes Trash only if it names the folder.
-        found = archive.search(f'folder:"{self.folder.name}" {query}', self.folder.account, _ALL)
+        found = archive.search(query, self.folder.account, _ALL, within=f'folder:"{self.folder.name}"')
         return [one for one in found if one.folder == self.folder]
 
 
@@ -53,8 +53,7 @@ class SearchList:
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
         """Return the messages of this search that also match a second query; "" matches all."""
-        closed = f'{self.query}"' if self.query.count('"') % 2 else self.query
-        return archive.search(f"{closed} {query}", None, _ALL)
+        return archive.search(query, None, _ALL, within=self.query)
 
 
 @dataclass(frozen=True, slots=True)

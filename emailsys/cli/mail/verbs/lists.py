@@ -47,7 +47,7 @@ def _print(
         rows = [{"no": number, **row} for number, row in enumerate(rows, 1)]
         for row in rows:
             del row["key"]
-    print_safe_rows(rows, empty)
+    print_safe_rows(rows, empty, cut=("folder", "from", "subject", "tags"), spare=("tags", "size", "flags"))
 
 
 def _row(session: Session, one: Summary, now: datetime, with_folder: bool) -> dict[str, Any]:
@@ -109,13 +109,15 @@ def list_(
 def search(
     session: Session, query: tuple[str, ...], account: str | None, limit: int, only_keys: bool, as_json: bool
 ) -> None:
-    """Search for messages, and list them, the newest first. A message must match every term of QUERY.
+    """Search for messages, and list them, the newest first. A message must match every term of QUERY,
+    unless OR stands between them.
 
     Put QUERY into quotes if a term begins with "-".
 
     \b
     from: to: cc: subject: text: file:     words in that place
     "two words"  -not  start*              a phrase, an excluded word, a prefix
+    a OR b  (a OR b) c  NOT (a b)          either, both, neither; from:(alice OR bob)
     has:attachment has:tag tag:NAME        attachments and tags
     is:unread is:flagged is:answered       flags
     before:2026-03 after:2026-03-09        dates; also newer:7d older:1y
@@ -123,6 +125,7 @@ def search(
     folder:Sent                            a folder; Trash is searched only this way
     \b
     emailsys mail search 'from:alice has:attachment newer:30d'
+    emailsys mail search 'from:(alice OR bob) -tag:done'
     emailsys mail search --keys tag:invoice | emailsys mail move - --to Archive
     """
     from emailsys.client.archive.query import unknown_field_warning

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
+from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import (
     SENT,
     Addition,
@@ -40,7 +41,7 @@ class Searching(ArchiveCase):
             ("本語", ["Ünïcode 日本語テスト"]),
             ("re: http://x.test/a", ["Re: http://x.test/a"]),
             ("bill & rights", ["Re: http://x.test/a"]),
-            ("AND OR NOT ) * _", []),
+            ('"AND" "OR" "NOT" ) * _', []),
         ):
             self.assertEqual(self.subjects(query), subjects, query)
 
@@ -79,6 +80,72 @@ class Searching(ArchiveCase):
         self.archive.refresh()
         for query, subjects in (("folder:änderungen", ["s0"]), ("in:GRÖSSE", ["s1"]), ("s0 -in:ÄNDERUNGEN", [])):
             self.assertEqual(self.subjects(query), subjects, query)
+
+    def test_or_not_and_parentheses(self) -> None:
+        """OR binds less tightly than terms side by side; a field before parentheses is that of the terms in them."""
+        invoice, other, rights = "Invoice March", "Ünïcode 日本語テスト", "Re: http://x.test/a"
+        for query, subjects in (
+            ("pay OR rights", [rights, invoice]),
+            ("pay OR rights OR nothing", [rights, other, invoice]),
+            ("bill pay OR bill rights", [rights, invoice]),
+            ("bill (pay OR rights)", [rights, invoice]),
+            ("bill (pay OR nowhere)", [invoice]),
+            ("(pay OR rights) -bill", []),
+            ("bill AND rights", [rights]),
+            ("NOT bill", [other]),
+            ("NOT (pay OR rights)", [other]),
+            ("-(pay OR rights)", [other]),
+            ("bill -(pay OR nothing)", [rights]),
+            ("pay OR is:unread", [rights, other, invoice]),
+            ("pay OR (is:unread bill)", [rights, invoice]),
+            ("tag:money OR folder:sent", [other, invoice]),
+            ("(tag:money OR folder:sent) -folder:Sent", [invoice]),
+            ("tag:(money OR other)", [invoice]),
+            ("subject:(invoice OR re)", [rights, invoice]),
+            ("subject:(invoice bill)", []),
+            ("from:(ali) bill", [rights, invoice]),
+            ("before:2026-11-02 OR after:2026-11-03", [rights, invoice]),
+            ("NOT before:2026-11-02 NOT after:2026-11-03", [other]),
+            ("NOT -bill", [rights, invoice]),
+            ("bill OR -bill", [rights, other, invoice]),
+            ("((((bill))))", [rights, invoice]),
+            ("(bill) (rights)", [rights]),
+            ("bill & (rights)", [rights]),
+            ("re:(http OR pay)", [rights]),
+            ("bill :)", [rights, invoice]),
+            ("pay or rights", []),
+            ('"pay" OR "bill of rights"', [rights, invoice]),
+            (" OR ".join(["nowhere"] * 300 + ["pay"]), [invoice]),
+            (" ".join(["(bill OR a)"] * 100), [rights, invoice]),
+            ("is:read " * 500, [invoice]),
+            (" OR ".join(["is:read -nowhere"] * 250), [invoice]),
+        ):
+            self.assertEqual(self.subjects(query), subjects, query)
+
+    def test_a_search_within_another(self) -> None:
+        found = self.archive.search("pay OR rights", within="bill OR nothing")
+        self.assertEqual([one.subject for one in found], ["Re: http://x.test/a", "Invoice March"])
+        self.assertEqual(len(self.archive.search("", within='subject:"invoice march')), 1)
+
+    def test_a_structure_that_cannot_be_understood_is_said(self) -> None:
+        for query, words in (
+            ("OR", "each side"), ("bill OR", "each side"), ("OR bill", "each side"), ("a OR OR b", "each side"),
+            ("a AND", "each side"), ("AND a", "each side"), ("a AND OR b", "each side"), ("a AND AND b", "each side"),
+            ("a OR AND b", "each side"),
+            ("NOT", "what"), ("NOT NOT a", "what"), ("(NOT)", "what"), ("()", "nothing"), ("a ()", "nothing"),
+            ("(a", "not closed"), ("(a OR (b)", "not closed"), ("subject:(a", "subject:("), ("(a OR)", "each side"),
+            ("%", "%"), ("a OR %", "%"), ("(%) a", "%"), ("NOT %", "%"), ("from:(%)", "%"), ("is:unread OR %", "%"),
+            ("(" * 2000 + "a" + ")" * 2000, "within each other"), ("larger:(a OR b)", "larger:a"),
+            ("is:unread " * 501, "500 terms"), ("a OR " * 600 + "b", "500 terms"),
+            ("tag:nothing OR folder:nope", "none of that name"),
+        ):  # fmt: skip
+            self.assertIn(words, str(self.assertRaises(BadQuery, self.archive.search, query)), query[:60])
+
+    def test_a_small_or_is_told(self) -> None:
+        self.assertIn("write OR", unknown_field_warning("bill or rights"))
+        for query in ("bill OR rights", 'bill "or" rights', "or", "author editor", "subject:or a"):
+            self.assertEqual(unknown_field_warning(query), "", query)
+        self.assertIn("did you mean from:", unknown_field_warning("(fron:bob OR x)"))
 
     def test_pages_follow_each_other(self) -> None:
         first = self.archive.search("bill", limit=1)
