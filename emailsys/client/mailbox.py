@@ -113,17 +113,31 @@ class UserMailbox:
         return Draft(sender=sender_mailbox(account), text="")
 
     def reply(self, summary: Summary, reply_to: str = "sender") -> Draft:
-        """Return a draft that answers a message. @param reply_to: a value of `ReplyTo`: sender, all or list."""
-        from emailsys.client.compose.answer import ReplyTo, reply
+        """Return a draft that answers a message, from the address of the account that the message was sent to.
+
+        @param reply_to: a value of `ReplyTo`: sender, all or list.
+        """
+        from emailsys.client.compose.answer import ReplyTo, recipients_of, reply
 
         account = self.account_for(summary)
-        return reply(self.archive.octets(summary.key), sender_mailbox(account), account.owns, ReplyTo(reply_to))
+        octets = self.archive.octets(summary.key)
+        asked = {address.key for address in recipients_of(octets)}
+        own = identities(account)
+        sender = next((one for one in own if one.address.key in asked), own[0])
+        return reply(octets, sender, account.owns, ReplyTo(reply_to))
 
     def forward(self, summary: Summary, inline: bool = False) -> Draft:
         """Return a draft that forwards a message: as an attachment, or with its text if `inline`."""
         from emailsys.client.compose.answer import forward
 
         return forward(self.archive.octets(summary.key), sender_mailbox(self.account_for(summary)), inline)
+
+    def sign(self, account: Account, draft: Draft) -> None:
+        """Put the account's signature below the text of a new draft (RFC 3676 §4.3)."""
+        if account.signature and draft.text is not None:
+            draft.text = f"{draft.text}\n\n-- \n{account.signature}\n"
+        elif account.signature and draft.markdown is not None:
+            draft.markdown = f"{draft.markdown}\n\n-- \n{account.signature}\n"
 
     def save_draft(self, account: Account, draft: Draft, key: str | None = None) -> str:
         """Save a draft and return its key. @param key: the saved draft to replace."""
@@ -239,6 +253,11 @@ class UserMailbox:
 
 def sender_mailbox(account: Account) -> Mailbox:
     """Return the name and address of an account for the From field."""
+    return identities(account)[0]
+
+
+def identities(account: Account) -> list[Mailbox]:
+    """Return what From can be for an account: its own address first, then its aliases."""
     from emailsys.mail.message.mailboxes import Mailbox
 
-    return Mailbox(account.display_name, account.address)
+    return [Mailbox(account.display_name, address) for address in (account.address, *account.aliases)]

@@ -135,6 +135,7 @@ class AccountSetup:
             keep_of(options["keep"]),
             octets_of(options["max_size"]) if options["max_size"] else None,
             aliases=tuple(options["aliases"]),
+            signature=options["signature"].strip("\n"),
         )
 
     async def _candidates(

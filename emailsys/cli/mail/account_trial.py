@@ -22,6 +22,7 @@ def account_fields(one: Account) -> dict[str, Any]:
         "keep": f"{one.keep.days} days" if one.keep.days else one.keep.kind.value,
         "max_octets": one.max_octets,
         "copy_to_sent": one.copy_to_sent,
+        "signature": one.signature,
     }
 
 

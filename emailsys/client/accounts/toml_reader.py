@@ -29,7 +29,8 @@ ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 _HOST: Final = re.compile(r"[^\s/:@\x00-\x20]{1,253}|[0-9A-Fa-f:.]+")
 _DAYS: Final = re.compile(r"([1-9][0-9]{0,3}) days?")
 _ACCOUNT_KEYS: Final = (
-    "address", "aliases", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "pop3", "smtp",
+    "address", "aliases", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "signature",
+    "pop3", "smtp",
 )  # fmt: skip
 _SERVER_KEYS: Final = ("host", "port", "security", "username", "auth", "secret", "ca_file", "fingerprint")
 # Default ports.
@@ -56,6 +57,12 @@ def _some_text(value: object) -> str:
     if not text:
         raise Unfit("text that is not empty")
     return text
+
+
+def _lines(value: object) -> str:
+    if not isinstance(value, str) or not all(line.isprintable() for line in value.split("\n")):
+        raise Unfit("text of one or more lines")
+    return value.strip("\n")
 
 
 def _address(value: object) -> Address:
@@ -209,6 +216,7 @@ def _account(state: _Document, path: str, name: str, value: object, folder: Path
         max_octets=state.read(path, table, "max_size", a_size(1), None),
         copy_to_sent=state.read(path, table, "copy_to_sent", a_boolean, True),
         aliases=state.read(path, table, "aliases", _addresses, ()),
+        signature=state.read(path, table, "signature", _lines, ""),
     )
 
 

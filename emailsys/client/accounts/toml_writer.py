@@ -70,6 +70,8 @@ def _account_lines(account: Account) -> Iterator[str]:
         yield f"max_size = {shown_size(account.max_octets)}"
     if not account.copy_to_sent:
         yield "copy_to_sent = false"
+    if account.signature:
+        yield f"signature = {_string(account.signature)}"
     for protocol, server in (("pop3", account.pop3), ("smtp", account.smtp)):
         if server is not None:
             yield ""

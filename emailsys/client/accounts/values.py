@@ -112,7 +112,8 @@ class Account:
     - `name` is the user's name for it and for its folder: letters, digits, `.`, `_`, `-`, `@`, `+`.
     - `max_octets`: larger messages stay on the server until they are requested; None for no limit.
     - `copy_to_sent`: a copy of each sent message is stored in the folder Sent.
-    - `aliases`: other addresses whose mail arrives in this account.
+    - `aliases`: other addresses whose mail arrives in this account, and from which it can send.
+    - `signature`: text below the user's own messages, without the line "-- " above it; "" for none.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Account:
     max_octets: int | None = None
     copy_to_sent: bool = True
     aliases: tuple[Address, ...] = ()
+    signature: str = ""
 
     def owns(self, address: Address) -> bool:
         """Whether mail to an address arrives in this account: its own, an alias, or one of these with a "+tag"."""

@@ -18,7 +18,7 @@ from emailsys.mail.address import Address
 from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.ids import message_id, message_ids, replied_ids
 from emailsys.mail.message.mailboxes import Mailbox, list_name, read_mailboxes, unusable_addresses
-from emailsys.mail.message.mime import Part, parse
+from emailsys.mail.message.mime import Part, parse, parse_header
 
 # "Re" and "Fwd" in the languages whose mail programs translate them.
 _REPLY_PREFIX: Final = re.compile(r"^\s*(?:(?:re|aw|sv|vs|antw|odp|ynt|回复|答复)(?:\[\d+\])?\s*[:\uff1a]\s*)+", re.I)
@@ -69,6 +69,12 @@ _USED: Final = {
     ReplyTo.ALL: ("reply-to", "from", "to", "cc"),
     ReplyTo.LIST: (),
 }
+
+
+def recipients_of(octets: bytes) -> list[Address]:
+    """Return the addresses of To and Cc of a message."""
+    root = parse_header(octets)
+    return [one.address for name in ("to", "cc") for one in read_mailboxes(root.text_of(name))]
 
 
 def reply(

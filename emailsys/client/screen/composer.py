@@ -29,7 +29,7 @@ from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.editor_text import from_text, to_text
 from emailsys.client.compose.warnings import warnings
 from emailsys.client.display.list_text import size_text
-from emailsys.client.mailbox import UserMailbox, sender_mailbox
+from emailsys.client.mailbox import UserMailbox, identities, sender_mailbox
 from emailsys.client.screen.address_fields import AddressField
 from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
@@ -77,9 +77,13 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         """@param key: the saved draft to continue; None for a new message."""
         super().__init__()
         self._mailbox = mailbox
-        self._accounts = list(accounts)
-        self._account = account
         self._draft = draft
+        #: What From can be: each account with each of its addresses, and first what the draft has.
+        self._senders = [(one, sender) for one in accounts for sender in identities(one)]
+        own = draft.sender or sender_mailbox(account)
+        if (account, own) not in self._senders:
+            self._senders.insert(0, (account, own))
+        self._first_sender = self._senders.index((account, own))
         self._key = key
         self._saved: str | None = None
         self._saving = asyncio.Lock()
@@ -89,10 +93,10 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         draft = self._draft
         yield Static("New message", classes="bar")
         with Vertical(id="fields"):
-            senders = [(str(sender_mailbox(one)), one.name) for one in self._accounts]
+            senders = [(str(sender), number) for number, (_, sender) in enumerate(self._senders)]
             with Horizontal(classes="field"):
                 yield Label("From")
-                yield Select(senders, value=self._account.name, allow_blank=False, id="from", compact=True)
+                yield Select(senders, value=self._first_sender, allow_blank=False, id="from", compact=True)
             for name in _PEOPLE:
                 with Horizontal(classes="field"):
                     yield Label(name.capitalize())
@@ -136,11 +140,10 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 people[name] = []
                 as_typed.append((name.capitalize(), text))
         body = self.query_one("#body", TextArea).text
-        old, account = self._draft, self._chosen_account()
-        own = old.sender if old.sender is not None and account.name == self._account.name else sender_mailbox(account)
+        old = self._draft
         draft = replace(
             old,
-            sender=own,
+            sender=self._chosen_sender()[1],
             to=people["to"],
             cc=people["cc"],
             bcc=people["bcc"],
@@ -156,9 +159,20 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             draft.text = body
         return draft
 
-    def _chosen_account(self) -> Account:
-        name = self.query_one("#from", Select).value
-        return next((one for one in self._accounts if one.name == name), self._account)
+    def _chosen_sender(self) -> tuple[Account, Mailbox]:
+        number = self.query_one("#from", Select).value
+        return self._senders[number if isinstance(number, int) else self._first_sender]
+
+    def _choose_sender(self, sender: Mailbox) -> None:
+        """Choose what the user wrote in From with an editor."""
+        account, chosen = self._chosen_sender()
+        if sender == chosen:
+            return
+        select = self.query_one("#from", Select)
+        if sender not in [one for _, one in self._senders]:
+            self._senders.append((account, sender))
+            select.set_options([(str(one), number) for number, (_, one) in enumerate(self._senders)])
+        select.value = [one for _, one in self._senders].index(sender)
 
     def _show_attachments(self) -> None:
         shown = self.query_one("#attachments", AttachmentList)
@@ -179,7 +193,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         return self._as_text() == self._saved or await self._save()
 
     async def _save(self) -> bool:
-        draft, account = self._read(lenient=True), self._chosen_account()
+        draft, account = self._read(lenient=True), self._chosen_sender()[0]
         async with self._saving:
             text = to_text(draft)
             try:
@@ -255,7 +269,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         if found and not await self.app.push_screen_wait(ConfirmDialog(f"Warning: {'; '.join(found)}. Send anyway?")):
             return
         if await self._save() and self._key is not None:
-            self.dismiss((self._chosen_account(), draft, self._key))
+            self.dismiss((self._chosen_sender()[0], draft, self._key))
 
     def action_attach(self) -> None:
         """Ask for a file, and attach it."""
@@ -323,6 +337,8 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
 
     def _show(self, draft: Draft) -> None:
         self._draft = draft
+        if draft.sender is not None:
+            self._choose_sender(draft.sender)
         for name in _PEOPLE:
             self.query_one(f"#{name}", Input).value = draft.typed(name)
         self.query_one("#subject", Input).value = draft.subject

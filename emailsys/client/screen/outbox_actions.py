@@ -34,7 +34,9 @@ class OutboxActions:
     async def compose(self) -> None:
         """Write a new message."""
         account = await asyncio.to_thread(self._account, self._screen.account_name)
-        await self._write(account, self._mailbox.blank(account))
+        draft = self._mailbox.blank(account)
+        self._mailbox.sign(account, draft)
+        await self._write(account, draft)
 
     async def answer(self, summary: Summary, reply_to: str) -> None:
         """Write a reply. @param reply_to: sender, all or list."""
@@ -43,7 +45,9 @@ class OutboxActions:
         except ComposeError as error:
             self._screen.show_status(str(error), error=True)
             return
-        await self._write(self._mailbox.account_for(summary), draft, origins=[summary.key], flag=Flag.ANSWERED)
+        account = self._mailbox.account_for(summary)
+        self._mailbox.sign(account, draft)
+        await self._write(account, draft, origins=[summary.key], flag=Flag.ANSWERED)
 
     async def forward(self, summaries: Sequence[Summary]) -> None:
         """Forward messages as attachments of one new message."""
@@ -51,7 +55,9 @@ class OutboxActions:
         draft = drafts[0]
         draft.attachments = [file for one in drafts for file in one.attachments]
         keys = [one.key for one in summaries]
-        await self._write(self._mailbox.account_for(summaries[0]), draft, origins=keys, flag=Flag.FORWARDED)
+        account = self._mailbox.account_for(summaries[0])
+        self._mailbox.sign(account, draft)
+        await self._write(account, draft, origins=keys, flag=Flag.FORWARDED)
 
     async def edit(self, summary: Summary) -> None:
         """Continue a draft, or write a new message from any other one."""

@@ -38,6 +38,7 @@ def account() -> None:
     "--alias", "aliases", multiple=True, type=ADDRESS, help="Another address whose mail arrives here. Repeatable."
 )
 @click.option("--display-name", default="", metavar="NAME", help="Your name for the From field.")
+@click.option("--signature", default="", metavar="TEXT", help="Text below the messages that you write.")
 @click.option("--pop3", metavar="HOST[:PORT]", help="POP3 server, or none. Default: found from the address.")
 @click.option("--smtp", metavar="HOST[:PORT]", help="SMTP server, or none. Default: found from the address.")
 @click.option("--pop3-security", type=click.Choice(["tls", "starttls", "none"]), help="Default: depends on the port.")

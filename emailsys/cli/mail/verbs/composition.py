@@ -283,6 +283,7 @@ def compose(
     if form is not None:
         text, draft.text = draft.body, None
         setattr(draft, form, text)
+    session.mailbox.sign(owner, draft)
     return write(session, owner, draft, **send_options)
 
 
@@ -363,6 +364,7 @@ def _answer(
     if from_stdin:
         body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
     if body is None:
+        session.mailbox.sign(account, draft)
         return write(session, account, draft, queued=handled, **send_options)
     quote = draft.text or ""
     draft.text = f"{body.rstrip()}\n\n{quote.lstrip()}" if quote.strip() else f"{body.rstrip()}\n"

@@ -71,6 +71,7 @@ class FileTests(SynchronousTestCase):
             Keep(KeepKind.DAYS, 14),
             5 * 1024 * 1024,
             copy_to_sent=False,
+            signature='Alice "A" \\ Ä\n\nCompany',
             aliases=(parse("info@example.org"), parse('"a b"@example.org')),
         )
         self.file.put(WORK)

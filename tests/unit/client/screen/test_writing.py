@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from textual.widgets import Checkbox, Input, Select, TextArea
 
 from emailsys.client.archive.values import DRAFTS, Flag, Folder
 from emailsys.client.send.outbox import State
-from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
+from emailsys.mail.address import parse
+from emailsys.mail.message.mailboxes import Mailbox
+from tests.unit.client.screen.screen_case import Driver, ScreenCase, account, tries
 
 
 class WritingTests(ScreenCase):
@@ -114,12 +117,12 @@ class WritingTests(ScreenCase):
     def test_an_answer_to_the_list_goes_to_the_list_alone(self) -> None:
         """L on a message that came through no list says so."""
         octets = self.mailbox.archive.octets(self.third)
-        self.mailbox.archive.replace(self.second, b"List-Post: <mailto:talk@lists.example>\r\n" + octets)
+        self.mailbox.archive.replace(self.third, b"List-Post: <mailto:talk@lists.example>\r\n" + octets)
 
         async def steps(driver: Driver) -> None:
-            await driver.press("L")
-            await driver.until(lambda: "names no mailing list" in driver.said)
             await driver.press("j", "L")
+            await driver.until(lambda: "names no mailing list" in driver.said)
+            await driver.press("k", "L")
             await driver.until_screen("Composer")
             await self._send(driver)
             await driver.until(lambda: self.network.sent)
@@ -287,12 +290,30 @@ class WritingTests(ScreenCase):
         self.drive(steps)
         self.assertEqual(self.subjects("Outbox"), [])
 
+    def test_an_answer_comes_from_the_address_that_was_written_to(self) -> None:
+        """The signature stands below the quoted text. From offers all addresses of all accounts."""
+        info = Mailbox("Alice", parse("info@example.org"))
+        self.mailbox.accounts_file.put(replace(account("alice"), aliases=(info.address,), signature="Alice\nCompany"))
+        octets = self.mailbox.archive.octets(self.third)
+        self.mailbox.archive.replace(self.third, octets.replace(b"Alice <alice@example.org>", b"INFO@example.org"))
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("r")
+            await driver.until_screen("Composer")
+            self.assertEqual(driver.app.screen.query_one("#from", Select).value, 1)
+            self.assertTrue(driver.app.screen.query_one("#body", TextArea).text.endswith("\n\n-- \nAlice\nCompany\n"))
+            await self._send(driver)
+            await driver.until(lambda: self.network.sent)
+
+        self.drive(steps)
+        self.assertEqual(self._outbox_actions().sender, info)
+
     def test_another_account_writes_in_its_own_name(self) -> None:
         """From chooses an account, and the copy goes into its Sent."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose("dora@example.org", "From work", "Hello.")
-            driver.app.screen.query_one("#from", Select).value = "work"
+            driver.app.screen.query_one("#from", Select).value = 1
             await self._send(driver)
             await driver.until(lambda: self.subjects("Sent", "work") == ["From work"])
 
