@@ -153,7 +153,8 @@ def mail(ctx: click.Context, theme: str | None, hold: float) -> Any:
         ctx.obj = Session()
         ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is None:
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        # The screen is drawn on standard error.
+        if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
             raise Refused(
                 "The full screen needs a terminal. In scripts, use a verb; to list the verbs: emailsys mail --help",
                 Exit.USAGE,

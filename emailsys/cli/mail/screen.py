@@ -24,5 +24,6 @@ def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
         # Unlock the keyring now: its prompt could not be used while the full screen is drawn.
         unlock(mailbox.accounts())
         app = MailApp(mailbox, lambda app: TwistedNetwork(mailbox, reactor, app.ask_secret), theme, hold)
-        loop.run_until_complete(app.run_async())
+        with app.signals_handled(loop):
+            loop.run_until_complete(app.run_async())
     return app.return_code or Exit.OK

@@ -1,13 +1,32 @@
-"""Textual application of `emailsys mail`: style and first screen."""
+"""Textual application of `emailsys mail`: style, first screen, and how the program ends."""
 
 from __future__ import annotations
 
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ScreenStackError
+from textual.binding import BindingType
+from textual.widgets import TextArea
 from typing_extensions import override
 
 from emailsys.client.screen.composer import Composer
+from emailsys.client.screen.keys import EVERYWHERE
+from emailsys.client.screen.leaving import SendingDialog
 from emailsys.client.screen.main_screen import MainScreen
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.stylesheet import STYLESHEET
+
+# Windows has no SIGHUP.
+_ENDING: Final = ("SIGTERM", "SIGHUP")
+# The exit status of a program that a signal ended, as shells show it.
+_SIGNALLED: Final = 128
+# The status if the terminal is gone, but no signal came: `nohup` ignores SIGHUP.
+_HUNG_UP: Final = 129
 
 
 class MailApp(MailProgram):
@@ -17,21 +36,84 @@ class MailApp(MailProgram):
     CSS = STYLESHEET
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (90, "-wide")]
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in EVERYWHERE]
+
+    _ending: asyncio.Task[None] | None = None
 
     def on_mount(self) -> None:
         """Open the main screen. All other screens open above it."""
         self.push_screen(MainScreen(self.mailbox, self))
 
+    def _composers(self) -> Iterator[Composer]:
+        with suppress(ScreenStackError):
+            yield from (screen for screen in self.screen_stack if isinstance(screen, Composer))
+
+    @override
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key may act: Ctrl-Z does not suspend in the text of a letter, where it undoes a change."""
+        return not (action == "suspend_process" and isinstance(self.focused, TextArea))
+
     @override
     async def action_quit(self) -> None:
-        """Leave on Ctrl-Q. First save what is being written as a draft, and finish the changes of earlier keys.
+        """Leave on Ctrl-Q. First save what is being written as a draft, and finish what earlier keys began.
 
         If either fails, the program stays. The composer asks whether to leave without saving.
         """
+        if isinstance(self.screen, SendingDialog):
+            self.screen.dismiss(True)
+            return
+        for composer in self._composers():
+            if not await composer.save_if_changed():
+                composer.ask_to_leave()
+                return
         for screen in self.screen_stack:
-            if isinstance(screen, Composer) and not await screen.save_if_changed():
-                screen.ask_to_leave()
-                return
-            if isinstance(screen, MainScreen) and not await screen.finish_changes():
-                return
-        self.exit()
+            if isinstance(screen, MainScreen):
+                screen.leave()
+
+    # Ends that nobody can be asked about
+
+    @contextmanager
+    def signals_handled(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Let SIGTERM and SIGHUP end the program in order. @param loop: the event loop that runs it."""
+
+        def handle(number: int, frame: object) -> None:
+            # Now and not in the event loop: SIGCONT follows SIGHUP, and Textual's handler of it writes at once.
+            self.let_go_of_a_lost_terminal()
+            loop.call_soon_threadsafe(self.end, _SIGNALLED + number)
+
+        numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+        before = [(number, signal.signal(number, handle)) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
+
+    def end(self, status: int) -> None:
+        """Save what is being written, finish the changes of earlier keys, and end with an exit status."""
+        self.let_go_of_a_lost_terminal()
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(status))
+
+    async def _end(self, status: int) -> None:
+        try:
+            for composer in self._composers():
+                await composer.keep()
+            for screen in self.screen_stack:
+                if isinstance(screen, MainScreen):
+                    await screen.finish_changes()
+        finally:
+            self.exit(return_code=status)
+
+    @override
+    def panic(self, *renderables: object) -> None:
+        """End because the terminal cannot be read: its window was closed."""
+        self.end(_HUNG_UP)
+
+    @override
+    def failure_text(self, error: Exception | None) -> Text:
+        """Save what is being written, as the program ends by an unexpected exception. Return the text about it."""
+        text = super().failure_text(error)
+        for composer in self._composers():
+            text.append(f"\n{composer.keep_at_once()}")
+        return text

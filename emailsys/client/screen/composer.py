@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Final
@@ -33,6 +34,7 @@ from emailsys.client.mailbox import UserMailbox, identities, sender_mailbox
 from emailsys.client.screen.address_fields import AddressField
 from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
+from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.text_fields import SafeInput, SafeTextArea
 from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import AddressSyntaxError
@@ -211,16 +213,34 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         except NoSuchMessage:
             return self._mailbox.save_draft(account, draft)
 
+    async def keep(self) -> None:
+        """Save what was typed before the program ends, as a draft or else in a file."""
+        with suppress(Exception):
+            if await self.save_if_changed():
+                return
+        await asyncio.to_thread(self._keep_in, EditedFile(self._mailbox.paths.state), self._as_text())
+
+    def keep_at_once(self) -> str:
+        """Do the same in the event loop, which ends by an exception. Return a text for the user."""
+        try:
+            self._key = self._save_draft(self._chosen_account(), self._read(lenient=True))
+        except Exception:
+            return self._keep_in(EditedFile(self._mailbox.paths.state), self._as_text())
+        return "What you were writing is in the folder Drafts."
+
+    def _keep_in(self, file: EditedFile, words: str) -> str:
+        try:
+            file.write(words)
+        except OSError as error:
+            return f"The text cannot be kept in {file.path} either: {error.strerror}."
+        return f"The text is kept in {file.path}."
+
     def ask_to_leave(self) -> None:
         """Keep the text of a draft that cannot be saved in a file, and ask whether to leave without saving it."""
 
         async def ask() -> None:
             file = EditedFile(self._mailbox.paths.state)
-            try:
-                await asyncio.to_thread(file.write, self._as_text())
-                kept = f"Its text is kept in {file.path}."
-            except OSError as error:
-                kept = f"Its text cannot be kept in {file.path} either: {error.strerror}."
+            kept = await asyncio.to_thread(self._keep_in, file, self._as_text())
             question = f"The draft cannot be saved. {kept} Leave without saving?"
             if not await self.app.push_screen_wait(ConfirmDialog(safe_line(question), is_risky=True)):
                 await asyncio.to_thread(file.remove)
@@ -309,6 +329,9 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             with self.app.suspend():
                 # Blocks on purpose: the editor owns the terminal, and the screen must not draw.
                 subprocess.run(arguments, check=False)  # noqa: S603, ASYNC221
+                if isinstance(self.app, MailProgram):
+                    # A closed window ends the editor, too.
+                    self.app.let_go_of_a_lost_terminal()
         except SuspendNotSupported:
             # The terminal cannot be released, for example in a browser. Editors with their own window do not need it.
             await asyncio.to_thread(

@@ -57,6 +57,8 @@ _SHOWN: Final = {
     "ctrl+t": "^T",
     "ctrl+s": "^S",
     "ctrl+o": "^O",
+    "ctrl+q": "^Q",
+    "ctrl+z": "^Z",
 }
 
 MOVING: Final = (
@@ -112,6 +114,11 @@ PROGRAM: Final = (
     Key("question_mark", "help", "show this help", "Help"),
     Key("q", "quit", "back to the list; from the list, leave", "Quit"),
 )
+#: Keys of all screens. In the text of a message, Ctrl-Z undoes the last change instead.
+EVERYWHERE: Final = (
+    Key("ctrl+q", "quit", "leave from any screen; a letter is saved as a draft"),
+    Key("ctrl+z", "suspend_process", "suspend the program; fg continues it"),
+)
 COMPOSING: Final = (
     Key("ctrl+t", "send", "send the message", "Send"),
     Key("ctrl+s", "save", "save a draft and continue writing", "Save draft"),
@@ -132,7 +139,7 @@ SECTIONS: Final = (
     ("Write and send", WRITING),
     ("Delete, move and mark", HANDLING),
     ("Select several messages", SELECTING),
-    ("Program", PROGRAM),
+    ("Program", PROGRAM + EVERYWHERE),
     ("While you write a message", COMPOSING + OFFERED + ATTACHED),
 )
 # A terminal of 80 columns cuts the bottom line off, so the help key comes first.

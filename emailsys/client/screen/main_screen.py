@@ -12,10 +12,11 @@ from typing_extensions import override
 from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.mailbox import UserMailbox
-from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog, TextDialog, help_text
+from emailsys.client.screen.dialogs import InputDialog, TextDialog, help_text
 from emailsys.client.screen.fetch import FetchAction
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.keys import MAIN
+from emailsys.client.screen.leaving import leave_is_safe, unknown_outcome
 from emailsys.client.screen.list_sources import ConversationList, SearchList
 from emailsys.client.screen.message_actions import MessageActions
 from emailsys.client.screen.outbox_actions import OutboxActions
@@ -41,6 +42,7 @@ class MainScreen(Panes):
 
     def __init__(self, mailbox: UserMailbox, app: MailProgram) -> None:
         super().__init__(mailbox, app)
+        self._is_leaving = False
         self._outbox_actions = OutboxActions(mailbox, app, self)
         self._fetch_action = FetchAction(mailbox, app, self)
         self._reading_actions = ReadingActions(mailbox, self)
@@ -265,16 +267,20 @@ class MainScreen(Panes):
             self.set_focus(self.messages)
             return
 
-        async def leave() -> None:
-            held = self._outbox_actions.unsent_key
-            if held is not None and not await self.app.push_screen_wait(
-                ConfirmDialog("A message is not sent yet. It stays in the outbox if you leave. Leave?")
-            ):
-                return
-            if await self.finish_changes():
-                self.app.exit()
+        self.leave()
 
-        self.start_dialog(leave)
+    def leave(self) -> None:
+        """Leave the program when the changes of earlier keys are saved, and mail is no longer being sent."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            self.start_dialog(self._leave)
+
+    async def _leave(self) -> None:
+        try:
+            if await leave_is_safe(self.mail_app, self._outbox_actions) and await self.finish_changes():
+                self.app.exit(message=unknown_outcome(self._outbox_actions))
+        finally:
+            self._is_leaving = False
 
     async def finish_changes(self) -> bool:
         """Wait for the changes of earlier keys. Return False if one failed: its error is on the screen."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import ArchiveError, Flag, NoSuchMessage, Summary
@@ -30,6 +30,41 @@ class OutboxActions:
         #: The key of the message that is on hold or being sent.
         self.unsent_key: str | None = None
         self._is_sending_scheduled = False
+        # The time of the event loop until which that message is on hold.
+        self._held_until = 0.0
+        self._sending = 0
+        self._all_sent = asyncio.Event()
+        self._all_sent.set()
+        #: Counts the messages that were not sent.
+        self.failures = 0
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether a message is on hold, of which nothing has been sent."""
+        return self.unsent_key is not None and asyncio.get_running_loop().time() < self._held_until
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether messages are being sent, or on hold."""
+        return self._sending > 0
+
+    async def wait_until_sent(self) -> None:
+        """Wait for the outcomes of all messages that are being sent."""
+        await self._all_sent.wait()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._sending += 1
+        self._all_sent.clear()
+        try:
+            yield
+        except BaseException:
+            self.failures += 1
+            raise
+        finally:
+            self._sending -= 1
+            if not self._sending:
+                self._all_sent.set()
 
     async def compose(self) -> None:
         """Write a new message."""
@@ -105,17 +140,18 @@ class OutboxActions:
     async def send(self, account: Account, key: str) -> None:
         """Send a message from the outbox when its hold time is over."""
         self.unsent_key = key
+        self._held_until = asyncio.get_running_loop().time() + self._app.hold
         if self._app.hold:
             self._screen.show_status(f"The message is on hold for {self._app.hold:g} seconds. Press z to stop it.")
         else:
             self._screen.show_status("Sending ...")
         try:
-            sent = await self._app.network.send(account, key, self._progress)
+            with self._counted():
+                self._report(await self._app.network.send(account, key, self._progress))
         finally:
             if self.unsent_key == key:
                 self.unsent_key = None
             self._screen.progress(None, None)
-        self._report(sent)
         await self._screen.reload()
 
     def _progress(self, progress: SendProgress) -> None:
@@ -129,6 +165,7 @@ class OutboxActions:
             self._screen.show_status(f"Sent to {', '.join(sent.accepted)}. It can no longer be stopped.")
             return
         stopped = not sent.waits and not sent.refusals and not sent.accepted
+        self.failures += not stopped
         words = problem_text(sent.problem, sent.advice)
         if sent.in_doubt:
             words = problem_text(words, "It may have arrived; $ asks before it is sent again.")
@@ -150,11 +187,12 @@ class OutboxActions:
 
     async def _send_due(self, accounts: Sequence[Account]) -> None:
         self._screen.show_status("Sending the messages in the outbox ...")
-        results = await self._app.network.flush(accounts)
-        if not results:
-            self._screen.show_status("No message is waiting to be sent.")
-        for sent in results:
-            self._report(sent)
+        with self._counted():
+            results = await self._app.network.flush(accounts)
+            if not results:
+                self._screen.show_status("No message is waiting to be sent.")
+            for sent in results:
+                self._report(sent)
         await self._screen.reload()
 
     async def send_scheduled(self) -> None:

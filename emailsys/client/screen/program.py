@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,6 +42,8 @@ class MailProgram(NoLocals, App[None]):
         super().__init__()
         self.mailbox = mailbox
         self.hold = hold
+        # The file descriptors that lead to the terminal.
+        self._terminal = [number for number in range(3) if os.isatty(number)]
         self._make_network = network
         self._network: MailNetwork | None = None
         for one in THEMES:
@@ -80,6 +83,14 @@ class MailProgram(NoLocals, App[None]):
         if answer is None:
             raise AccountError("No password was entered. Try again, and enter the password.")
         return answer
+
+    def let_go_of_a_lost_terminal(self) -> None:
+        """If the terminal is gone, let output go nowhere: an error in Textual's output thread blocks the event loop."""
+        for number in self._terminal:
+            if not os.isatty(number):
+                null = os.open(os.devnull, os.O_RDWR)
+                os.dup2(null, number)
+                os.close(null)
 
     # The theme
 
