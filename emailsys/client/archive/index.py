@@ -6,8 +6,7 @@ import json
 import os
 import sqlite3
 import threading
-import zlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,12 +17,13 @@ from emailsys.client.archive import people
 from emailsys.client.archive.conversations import Conversations
 from emailsys.client.archive.index_entry import IndexFields
 from emailsys.client.archive.marks import Marks
+from emailsys.client.archive.message_numbers import new_numbers
 from emailsys.client.archive.query import Query
-from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Folder, Summary, order_of
-from emailsys.client.archive.word_index import add_words, checksum, remove_words
+from emailsys.client.archive.values import TRASH, ArchiveError, Flag, Folder, Summary
+from emailsys.client.archive.word_index import WORDS, add_words, checksum, remove_words
 
 # Increment it to rebuild every index when it is next opened.
-_VERSION: Final = 4
+_VERSION: Final = 5
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
 
@@ -34,7 +34,8 @@ CREATE TABLE folders (folder INTEGER PRIMARY KEY, account TEXT NOT NULL, name TE
 CREATE TABLE messages (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, folder INTEGER NOT NULL, name TEXT NOT NULL,
     octets INTEGER NOT NULL, arrived INTEGER NOT NULL, subject TEXT NOT NULL, sender TEXT NOT NULL,
     recipients TEXT NOT NULL, preview TEXT NOT NULL, attachments INTEGER NOT NULL, flags INTEGER NOT NULL,
-    message_id TEXT NOT NULL, thread INTEGER NOT NULL, checksum INTEGER NOT NULL, unverified INTEGER NOT NULL);
+    message_id TEXT NOT NULL, thread INTEGER NOT NULL, checksum INTEGER NOT NULL, unverified INTEGER NOT NULL,
+    date INTEGER NOT NULL);
 CREATE INDEX messages_folder ON messages (folder, id);
 CREATE INDEX messages_unread ON messages (folder, id) WHERE flags & 1 = 0;
 CREATE INDEX messages_thread ON messages (thread);
@@ -47,13 +48,12 @@ CREATE TABLE mentions (account TEXT NOT NULL, message_id TEXT NOT NULL, thread I
     PRIMARY KEY (account, message_id)) WITHOUT ROWID;
 CREATE TABLE journals (account TEXT PRIMARY KEY, octets INTEGER NOT NULL);
 CREATE TABLE gone (id INTEGER PRIMARY KEY);
-CREATE VIRTUAL TABLE words USING fts5(subject, sender, recipients, body, attachments, content='',
-    tokenize="unicode61 remove_diacritics 2", prefix='2 3 4');
+{WORDS};
 """
 _NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "people", "words")
 
 SUMMARY: Final = """m.id, m.key, f.account, f.name, m.subject, m.sender, m.recipients, m.preview, m.octets,
-    m.attachments, m.flags, m.message_id, m.thread, m.unverified,
+    m.attachments, m.flags, m.message_id, m.thread, m.unverified, m.date,
     (SELECT group_concat(tag, char(31)) FROM tags t WHERE t.key = m.key)"""
 _FROM: Final = "FROM messages m JOIN folders f USING (folder)"
 
@@ -64,7 +64,7 @@ def summary(row: Sequence[Any]) -> Summary:
         key=row[1],
         order=row[0],
         folder=Folder(row[2], row[3]),
-        date=datetime.fromtimestamp(row[0] >> ORDER_BITS, UTC),
+        date=datetime.fromtimestamp(row[14], UTC),
         subject=row[4],
         sender=row[5],
         recipients=row[6],
@@ -72,7 +72,7 @@ def summary(row: Sequence[Any]) -> Summary:
         octets=row[8],
         attachments=row[9],
         flags=Flag(row[10]),
-        tags=tuple(sorted(row[14].split("\x1f"))) if row[14] else (),
+        tags=tuple(sorted(row[15].split("\x1f"))) if row[15] else (),
         message_id=row[11],
         thread=row[12],
         unverified=bool(row[13]),
@@ -188,10 +188,11 @@ class Index:
         """Index messages with new keys, with a few statements for all of them."""
         folders = {folder: self.folder(connection, folder) for folder in {entry.folder for entry in entries}}
         # In order of number: FTS5 starts a new segment when a number is smaller than the previous one.
-        numbered = self._numbered(connection, entries)
+        numbers = new_numbers(connection, [(entry.fields.date, entry.key) for entry in entries])
+        numbered = sorted(zip(numbers, entries, strict=True), key=lambda pair: pair[0])
         threads = _threads(connection, numbered)
         connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     number,
@@ -210,6 +211,7 @@ class Index:
                     threads[number],
                     checksum(entry.fields),
                     entry.fields.unverified,
+                    int(entry.fields.date.timestamp()),
                 )
                 for number, entry in numbered
             ],
@@ -219,34 +221,6 @@ class Index:
             if not entry.marks.is_empty:
                 self.mark(connection, entry.key, entry.marks)
         people.note(connection, ((entry.folder, entry.fields) for entry in entries))
-
-    def _numbered(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
-        """Give entries numbers that were never used, and sort them by number, which is by date."""
-        wanted = [order_of(entry.fields.date) | zlib.crc32(entry.key.encode()) >> 12 for entry in entries]
-        ids = json.dumps(wanted)
-        rows = connection.execute(
-            """SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(:ids))
-            UNION ALL SELECT id FROM gone WHERE id IN (SELECT value FROM json_each(:ids))""",
-            {"ids": ids},
-        )
-        taken = {number for (number,) in rows}
-        numbered: list[tuple[int, Entry]] = []
-        for number, entry in sorted(zip(wanted, entries, strict=True), key=lambda pair: pair[0]):
-            free = self._free(connection, number + 1, taken) if number in taken else number
-            taken.add(free)
-            numbered.append((free, entry))
-        numbered.sort(key=lambda pair: pair[0])
-        return numbered
-
-    def _free(self, connection: sqlite3.Connection, number: int, taken: Container[int]) -> int:
-        while (
-            number in taken
-            or connection.execute(
-                "SELECT 1 FROM messages WHERE id = :id UNION ALL SELECT 1 FROM gone WHERE id = :id", {"id": number}
-            ).fetchone()
-        ):
-            number += 1
-        return number
 
     def mark(self, connection: sqlite3.Connection, key: str, marks: Marks) -> None:
         """Replace the marks of a message."""

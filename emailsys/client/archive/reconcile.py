@@ -269,6 +269,9 @@ def rebuild(
     unread: list[str] = []
     with index.transaction() as connection:
         index.clear(connection)
+    with suppress(sqlite3.Error):
+        # The file gives back the space of the old index.
+        index.connection.execute("VACUUM")
     count = catch_up(root, index, everything=True, progress=progress, report=unread.append)
     for text in unread:
         report(text)

@@ -10,6 +10,10 @@ from typing import Final
 
 from emailsys.client.archive.index_entry import IndexFields
 
+#: The table. It keeps neither texts nor their sizes. Indexes of prefixes would make it three times as large.
+WORDS: Final = """CREATE VIRTUAL TABLE words USING fts5(subject, sender, recipients, body, attachments, content='',
+    columnsize=0, tokenize="unicode61 remove_diacritics 2")"""
+
 # `places`: for each message its number, then the position and length of each text in `texts`.
 _INSERT: Final = """INSERT INTO words (rowid, subject, sender, recipients, body, attachments)
 SELECT json_extract(value, '$[0]'),

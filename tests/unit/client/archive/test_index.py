@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.archive.index import open_index
+from emailsys.client.archive.values import Addition
+from tests.unit.client.archive.test_archive import IN, ArchiveCase, message
 
 
 class ConnectionTests(SynchronousTestCase):
@@ -45,3 +48,46 @@ class ConnectionTests(SynchronousTestCase):
         self.patch(sys, "unraisablehook", unraisable.append)
         self.assertRaises(sqlite3.OperationalError, open_index, Path(self.mktemp()) / "missing" / "index")
         self.assertEqual(unraisable, [])
+
+
+class SpaceTests(ArchiveCase):
+    """The space that the index takes, and the numbers of its messages."""
+
+    def test_an_index_of_another_version_gives_back_its_space(self) -> None:
+        self.keep(message())
+        self.archive.close()
+        index = self.root / "index.sqlite"
+        connection = sqlite3.connect(index)
+        connection.execute("CREATE TABLE people_of_before AS SELECT hex(randomblob(1000000)) AS many")
+        connection.commit()
+        connection.execute("DROP TABLE people_of_before")
+        connection.execute("PRAGMA user_version = 4")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        before = index.stat().st_size
+        self.archive = self.opened()
+        self.assertGreater(before, 1_000_000)
+        self.assertLess(index.stat().st_size, 200_000)
+
+    def test_more_messages_of_one_second_than_numbers_keep_their_date(self) -> None:
+        octets = message()
+        keys = self.archive.add_many([Addition(octets, IN, f"{number}") for number in range(1_500)])
+        listed = self.archive.list(IN, 2_000)
+        self.assertEqual({one.key for one in listed}, set(keys))
+        self.assertEqual({one.date for one in listed}, {datetime(2026, 11, 1, 10, tzinfo=UTC)})
+        self.assertEqual(len({one.order for one in listed}), 1_500)
+        self.assertLess(max(one.order for one in listed) - min(one.order for one in listed), 16 << 10)
+
+    def test_the_index_of_many_words_is_smaller_than_twice_the_mail(self) -> None:
+        words = [f"{prefix}{number}" for prefix in ("ab", "cd", "ef") for number in range(100, 200)]
+        octets = [
+            message(f"number {number}", " ".join(words[(number * 7 + at * 11) % 300] for at in range(250)), day=day)
+            for number in range(300)
+            for day in [1 + number % 20]
+        ]
+        self.archive.add_many([Addition(one, IN, f"{number}") for number, one in enumerate(octets)])
+        self.archive.rebuild()
+        self.assertLess((self.root / "index.sqlite").stat().st_size, 1.6 * sum(map(len, octets)))
+        self.assertEqual(len(self.archive.search("ab1*", limit=1_000)), 300)
+        self.assertEqual(len(self.archive.search('"number 17"')), 1)
