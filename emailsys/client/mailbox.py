@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.compose.draft import Draft
     from emailsys.client.compose.message_builder import OutgoingMessage
+    from emailsys.client.crypto.gpg import Gpg
+    from emailsys.client.crypto.opening import Opener
     from emailsys.client.send.outbox import Notices, Outbox
     from emailsys.mail.address import Address
     from emailsys.mail.message.mailboxes import Mailbox
@@ -69,6 +71,19 @@ class UserMailbox:
         from emailsys.client.send.outbox import Outbox
 
         return Outbox(self.archive, self.paths.state, self.now)
+
+    @cached_property
+    def gpg(self) -> Gpg | None:
+        """The user's gpg; None if it is not installed."""
+        from emailsys.client.crypto.gpg import find_gpg
+
+        return find_gpg()
+
+    def opener(self, ask: bool = False) -> Opener:
+        """Return what opens protected messages. @param ask: whether the user may be asked for passphrases."""
+        from emailsys.client.crypto.opening import Opener
+
+        return Opener(self.gpg, self.now, ask)
 
     def close(self) -> None:
         """Close the archive if it was opened."""

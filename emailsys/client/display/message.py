@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.display.protection import protection_of
+from emailsys.client.crypto.opening import Opener
+from emailsys.client.crypto.protected_headers import other_author, protected_fields
+from emailsys.client.crypto.values import DecryptionState, Layer, Opened
+from emailsys.client.display.protection import Told, frame_of, protection_of
 from emailsys.client.display.report_text import report_text
 from emailsys.client.text.file_names import numbered, safe_name
 from emailsys.client.text.message_text import plain_text, read_text
 from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.contents import Contents, contents
+from emailsys.mail.message.fields import decode_words
 from emailsys.mail.message.mailboxes import unusable_addresses
 from emailsys.mail.message.mime import Part, parse
 from emailsys.mail.message.structure import Row, structure
@@ -57,6 +61,8 @@ class MessageView:
     """A message ready to be shown. All text is safe for a terminal.
 
     @ivar warnings: what the reader has to know before the text, such as that the author is not verified.
+    @ivar notes: what was checked and is right, such as a signature.
+    @ivar protection: the layers of signatures and encryption.
     """
 
     headers: tuple[tuple[str, str], ...]
@@ -64,6 +70,13 @@ class MessageView:
     attachments: tuple[ReceivedAttachment, ...]
     defects: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    protection: tuple[Layer, ...] = ()
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a passphrase would show more of the message."""
+        return any(layer.decryption is DecryptionState.LOCKED for layer in self.protection)
 
 
 _EXTENSIONS: Final = {
@@ -96,38 +109,51 @@ def _attached(part: Part, is_inline: bool) -> ReceivedAttachment:
     return ReceivedAttachment(part.number, safe_line(name), kind, len(decoded), is_inline, part, tuple(defects))
 
 
-def attachments(octets: bytes) -> list[ReceivedAttachment]:
+def attachments(octets: bytes, opener: Opener | None = None) -> list[ReceivedAttachment]:
     """Return all attachments of a message, with inline pictures, and with messages inside as one file each."""
-    return _files_of(contents(parse(octets)))
+    return _files_of(contents(_opened(parse(octets), opener).root))
 
 
-def find_part(octets: bytes, number: str) -> ReceivedAttachment | None:
+def find_part(octets: bytes, number: str, opener: Opener | None = None) -> ReceivedAttachment | None:
     """Return any part of a message by its number, as a file; None if the message has no such part.
 
     A message or a multipart is returned as its raw octets, a multipart with its header section.
     """
-    return next((_attached(part, False) for part in parse(octets).walk() if part.number == number), None)
+    part = _part(octets, number, opener)
+    return None if part is None else _attached(part, False)
 
 
-def view_part(octets: bytes, number: str) -> MessageView | None:
+def _part(octets: bytes, number: str, opener: Opener | None) -> Part | None:
+    """Find a part by its number: as it was received, or else decrypted."""
+    found = next((one for one in parse(octets).walk() if one.number == number), None)
+    if found is not None or opener is None:
+        return found
+    return next((one for one in opener.open(parse(octets)).root.walk() if one.number == number), None)
+
+
+def _opened(root: Part, opener: Opener | None) -> Opened:
+    return Opened(root) if opener is None else opener.open(root)
+
+
+def view_part(octets: bytes, number: str, opener: Opener | None = None) -> MessageView | None:
     """Return the view of one part: a message inside, or a text; None if there is no such part."""
-    root = parse(octets)
-    part = next((one for one in root.walk() if one.number == number), None)
+    part = _part(octets, number, opener)
     if part is None:
         return None
+    is_root = number == "1"
     if part.is_message:
-        return view(part.raw if part.parts else part.decoded()[0])
+        return view(part.raw if part.parts else part.decoded()[0], opener=opener)
     defects = list(part.defects)
     text = report_text(part)
     if part.content_type.startswith("text/") and part.is_leaf:
         text, wrong = plain_text(part, MAX_SHOWN)
         defects += wrong
     elif not part.is_leaf:
-        return view(part.header + part.raw)
+        return view(part.header + part.raw, opener=opener)
     elif not text:
         size = len(part.decoded()[0])
         text = f"(Part {number} is {part.content_type} of {size:,} octets, which has no text. Save it to open it.)"
-    fields = [(safe_line(one.name), safe_line(one.decoded[:_MAX_FIELD])) for one in part.fields if part is not root]
+    fields = [(safe_line(one.name), safe_line(one.decoded[:_MAX_FIELD])) for one in part.fields if not is_root]
     return MessageView(tuple(fields), safe_text(text), (), tuple(safe_line(one) for one in defects))
 
 
@@ -166,13 +192,26 @@ def save_attachment(attached: ReceivedAttachment, folder: Path, name: str | None
         return path
 
 
-def view(octets: bytes, html: bool = False) -> MessageView:
-    """Return the view of a message. @param html: convert the HTML part to text, if the message has one."""
+def view(octets: bytes, html: bool = False, opener: Opener | None = None) -> MessageView:
+    """Return the view of a message.
+
+    @param html: convert the HTML part to text, if the message has one.
+    @param opener: opens protected parts; None to leave them closed, and their signatures unchecked.
+    """
     root = parse(octets)
+    opened = _opened(root, opener)
+    protected = protected_fields(opened)
     headers = [
-        (name, safe_line(value[:_MAX_FIELD])) for name in SHOWN_FIELDS if (value := root.decoded_of(name).strip())
+        (name, safe_line(value[:_MAX_FIELD]))
+        for name in SHOWN_FIELDS
+        if (value := decode_words(protected.get(name) or root.text_of(name)).strip())
     ]
-    body, defects, found = read_text(root, MAX_SHOWN, html)
+    is_parted = any(not layer.is_whole for layer in opened.layers)
+
+    def framed(part: Part) -> str:
+        return frame_of(opened.covering.get(id(part), ())) if is_parted else ""
+
+    body, defects, found = read_text(root, MAX_SHOWN, html, framed=framed)
     body = "\n\n".join(one for one in (body, report_text(root)) if one)
     defects = [f"part {part.number}: {one}" for part in root.walk() for one in part.defects] + defects
     defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
@@ -182,24 +221,26 @@ def view(octets: bytes, html: bool = False) -> MessageView:
     defects = [*dict.fromkeys(defects + [f"part {file.number}: {one}" for file in files for one in file.defects])]
     if len(defects) > _MAX_DEFECTS:
         defects = [*defects[:_MAX_DEFECTS], f"and {len(defects) - _MAX_DEFECTS} more"]
+    told = [*_warnings(opened), *protection_of(opened)]
     return MessageView(
         headers=tuple(headers),
         body=safe_text(body),
         attachments=tuple(files),
         defects=tuple(safe_line(one) for one in defects),
-        warnings=_warnings(root),
+        warnings=tuple(one.text for one in told if not one.is_good),
+        notes=tuple(one.text for one in told if one.is_good),
+        protection=tuple(opened.layers),
     )
 
 
-def _warnings(root: Part) -> tuple[str, ...]:
-    warnings = [safe_line(one) for one in protection_of(root)]
-    if (host := unauthenticated_by(root)) is not None:
-        warnings.insert(
-            0,
+def _warnings(opened: Opened) -> Iterator[Told]:
+    if (host := unauthenticated_by(opened.root)) is not None:
+        yield Told(
             f"The author is not verified: From is an address of {safe_line(host)}, but the message came from a client "
-            "that did not log in there. Anybody may have written it.",
+            "that did not log in there. Anybody may have written it."
         )
-    return tuple(warnings)
+    if author := other_author(opened):
+        yield Told(f"The protected From is another one: {safe_line(decode_words(author)[:_MAX_FIELD])}.")
 
 
 def all_headers(octets: bytes) -> Sequence[tuple[str, str]]:
@@ -212,8 +253,8 @@ def raw(octets: bytes) -> str:
     return safe_text(octets.decode("utf-8", "replace"))
 
 
-def safe_structure(octets: bytes) -> list[Row]:
-    """Return the MIME structure of a message with all text safe for a terminal."""
+def safe_structure(octets: bytes, opener: Opener | None = None) -> list[Row]:
+    """Return the MIME structure of a message with all text safe for a terminal. Decrypted parts are numbered N.0."""
     return [
         Row(
             row.number,
@@ -229,5 +270,5 @@ def safe_structure(octets: bytes) -> list[Row]:
             row.links,
             tuple(safe_line(one) for one in row.defects),
         )
-        for row in structure(parse(octets))
+        for row in structure(_opened(parse(octets), opener).root)
     ]

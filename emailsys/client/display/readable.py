@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, overload
 
 from emailsys.client.archive.unreadable import record
+from emailsys.client.crypto.opening import Opener
 from emailsys.client.display import message
 from emailsys.client.display.message import MessageView
 from emailsys.client.text.terminal import safe_line
@@ -17,23 +18,35 @@ _RAW: Final = 100_000
 
 
 @overload
-def readable_view(root: Path, key: str, octets: bytes, html: bool = False, number: None = None) -> MessageView: ...
+def readable_view(
+    root: Path, key: str, octets: bytes, html: bool = False, number: None = None, opener: Opener | None = None
+) -> MessageView: ...
 
 
 @overload
-def readable_view(root: Path, key: str, octets: bytes, html: bool, number: str | None) -> MessageView | None: ...
+def readable_view(
+    root: Path, key: str, octets: bytes, html: bool, number: str | None, opener: Opener | None = None
+) -> MessageView | None: ...
 
 
 def readable_view(
-    root: Path, key: str, octets: bytes, html: bool = False, number: str | None = None
+    root: Path,
+    key: str,
+    octets: bytes,
+    html: bool = False,
+    number: str | None = None,
+    opener: Opener | None = None,
 ) -> MessageView | None:
     """Return the view of a message, or else its octets as text.
 
     @param root: the folder of the local store.
     @param number: the number of the part to show instead of the message. If there is no such part, the result is None.
+    @param opener: opens protected parts; None to leave them closed.
     """
     try:
-        return message.view(octets, html) if number is None else message.view_part(octets, number)
+        if number is None:
+            return message.view(octets, html, opener)
+        return message.view_part(octets, number, opener)
     except Exception as error:
         defect = record(root, "showing the message", key, error)
         return MessageView((), message.raw(octets[:_RAW]), (), (safe_line(defect),))
@@ -49,10 +62,10 @@ def readable_headers(root: Path, key: str, octets: bytes) -> Sequence[tuple[str,
         return [("defect", safe_line(defect)), ("header", safe_line(head))]
 
 
-def readable_structure(root: Path, key: str, octets: bytes) -> Sequence[Row]:
+def readable_structure(root: Path, key: str, octets: bytes, opener: Opener | None = None) -> Sequence[Row]:
     """Return the MIME structure of a message, or else one row with the defect."""
     try:
-        return message.safe_structure(octets)
+        return message.safe_structure(octets, opener)
     except Exception as error:
         defect = safe_line(record(root, "reading the structure", key, error))
         return [Row("1", 0, "text/plain", "", "", len(octets), None, None, "", "", (), (defect,))]

@@ -80,6 +80,7 @@ READING: Final = (
     Key("V", "structure", "show the MIME parts of the message, and its defects"),
     Key("v", "attachments", "list and save attachments", "Files"),
     Key("P", "parts", "show or save any part: a message inside, a report, a text"),
+    Key("K", "unlock", "enter the passphrase of your key, to read an encrypted message"),
     Key("C", "conversation", "show the conversation of the message"),
     Key("slash", "search", "search: words, from:, subject:, has:attachment ...", "Search"),
 )

@@ -91,6 +91,10 @@ class MainScreen(Panes):
         if (current := self.find_current()) is not None:
             self._reading_actions.switch_html(current)
 
+    def action_unlock(self) -> None:
+        """Let gpg ask for the passphrase that opens the message."""
+        self._start_with_current(self._reading_actions.unlock)
+
     def action_structure(self) -> None:
         """Show the MIME structure of the message."""
         self._start_with_current(self._reading_actions.structure)

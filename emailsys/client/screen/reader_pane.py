@@ -122,6 +122,10 @@ def _head(view: MessageView, headers: Sequence[tuple[str, str]]) -> Text:
         text.append(f"{value}\n", "bold" if name == "Subject" else "")
     for warning in view.warnings:
         text.append(f"{warning}\n", "bold red")
+    if view.is_locked:
+        text.append("K asks for the passphrase.\n", "bold red")
+    for note in view.notes:
+        text.append(f"{note}\n", "green")
     for one in view.attachments:
         text.append("Attached: ", "bold")
         text.append(f"{one.name}  {one.content_type}, {size_text(one.octets)}\n")

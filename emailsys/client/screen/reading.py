@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from emailsys.client.display.message import MessageView, ReceivedAttachment, att
 from emailsys.client.display.readable import readable_headers, readable_structure, readable_view
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog, TextDialog
+from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.parts_text import parts_text, view_text
 from emailsys.client.text.terminal import safe_line
@@ -81,25 +83,38 @@ class ReadingActions:
             drawn = asyncio.Event()
             self._screen.call_after_refresh(drawn.set)
             await drawn.wait()
-        seen = await asyncio.to_thread(readable_view, root, key, octets, html)
+        seen = await asyncio.to_thread(readable_view, root, key, octets, html, opener=self._mailbox.opener())
         headers = seen.headers
         if self._every_header:
             headers = tuple(await asyncio.to_thread(readable_headers, root, key, octets))
         if self._is_wanted(key, asked):
             reader.show(key, seen, headers, keep_position=is_long)
 
+    async def unlock(self, summary: Summary) -> None:
+        """Let gpg ask for the passphrase of a key, and show the message again."""
+        octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
+        opener = self._mailbox.opener(ask=True)
+        work = partial(readable_view, self._mailbox.archive.root, summary.key, octets, opener=opener)
+        seen = await with_terminal(self._screen.app, work)
+        if seen.is_locked:
+            self._screen.show_status("The passphrase was not entered.", error=True)
+        elif not seen.protection:
+            self._screen.show_status("The message is not encrypted.")
+        self._start(summary)
+
     async def structure(self, summary: Summary) -> None:
         """Show the MIME structure of a message."""
         octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
-        rows = await asyncio.to_thread(readable_structure, self._mailbox.archive.root, summary.key, octets)
-        view = await asyncio.to_thread(readable_view, self._mailbox.archive.root, summary.key, octets)
+        root, opener = self._mailbox.archive.root, self._mailbox.opener()
+        rows = await asyncio.to_thread(readable_structure, root, summary.key, octets, opener)
+        view = await asyncio.to_thread(readable_view, root, summary.key, octets, opener=opener)
         self._screen.app.push_screen(TextDialog("Structure", parts_text(rows, view.defects)))
 
     async def choose_part(self, summary: Summary) -> None:
         """Let the user choose any part of a message, and show or save it."""
-        app, root = self._screen.app, self._mailbox.archive.root
+        app, root, opener = self._screen.app, self._mailbox.archive.root, self._mailbox.opener()
         octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
-        rows = await asyncio.to_thread(readable_structure, root, summary.key, octets)
+        rows = await asyncio.to_thread(readable_structure, root, summary.key, octets, opener)
         lines = [
             f"{'  ' * min(row.level, 20)}{row.number}  {row.content_type}  {row.name or size_text(row.raw_octets)}"
             for row in rows
@@ -109,9 +124,9 @@ class ReadingActions:
             return
         number = rows[chosen].number
         what = await app.push_screen_wait(ChoiceDialog(f"Part {number}", ["Show it", "Save it"]))
-        part = await asyncio.to_thread(find_part, octets, number)
+        part = await asyncio.to_thread(find_part, octets, number, opener)
         if what == 0:
-            view = await asyncio.to_thread(readable_view, root, summary.key, octets, False, number)
+            view = await asyncio.to_thread(readable_view, root, summary.key, octets, False, number, opener)
             if view is not None:
                 app.push_screen(TextDialog(f"Part {number}", view_text(view)))
         elif what == 1 and part is not None:
@@ -121,7 +136,7 @@ class ReadingActions:
         """Let the user choose an attachment, and save it."""
         screen = self._screen
         octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
-        found = await asyncio.to_thread(attachments, octets)
+        found = await asyncio.to_thread(attachments, octets, self._mailbox.opener())
         if not found:
             screen.show_status("The message has no attachments.")
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from emailsys.client.text.frames import without_frames
 from emailsys.client.text.html import convert
 from emailsys.client.text.invitation import invitation_text
 from emailsys.mail.message.contents import Contents, contents
@@ -49,7 +50,11 @@ def plain_text(part: Part, most: int) -> tuple[str, list[str]]:
 
 
 def read_text(
-    root: Part, most: int, prefer_html: bool = False, with_inside: bool = True
+    root: Part,
+    most: int,
+    prefer_html: bool = False,
+    with_inside: bool = True,
+    framed: Callable[[Part], str] | None = None,
 ) -> tuple[str, list[str], Contents]:
     """Return the text of a message, its defects with the numbers of their parts, and the message's contents.
 
@@ -57,16 +62,25 @@ def read_text(
 
     @param most: characters of one part.
     @param with_inside: whether the texts of messages inside follow.
+    @param framed: returns the frame above a text, or "". It stands once above several texts with the same frame.
     """
     found = contents(root, prefer_html)
     defects: list[str] = []
+    above = [""]
 
     def texts_of(parts: Iterable[Part]) -> Iterator[str]:
         for part in parts:
             text, wrong = plain_text(part, most)
             defects.extend(f"part {part.number}: {one}" for one in wrong)
             if text.strip():
-                yield text.strip("\n")
+                text = text.strip("\n")
+                if framed is not None:
+                    line = framed(part)
+                    text = without_frames(text)
+                    if line and line != above[-1]:
+                        text = f"{line}\n\n{text}"
+                    above.append(line)
+                yield text
 
     pieces = [*texts_of(found.texts)]
     shown = {id(one) for one in found.texts}

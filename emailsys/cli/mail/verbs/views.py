@@ -35,6 +35,7 @@ def show(
     emailsys mail show KEY --part 1.2                  (a message inside, a report, a text)
     emailsys mail show KEY --json | jq -r .body
     """
+    from emailsys.cli.mail.protection_fields import layer_fields
     from emailsys.client.archive.values import Flag
     from emailsys.client.display.list_text import size_text
     from emailsys.client.display.readable import readable_headers, readable_view
@@ -42,7 +43,7 @@ def show(
     summary = message_of(session, key)
     archive = session.mailbox.archive
     octets = archive.octets(summary.key)
-    seen = readable_view(archive.root, summary.key, octets, html, number)
+    seen = readable_view(archive.root, summary.key, octets, html, number, session.mailbox.opener(ask=True))
     if seen is None:
         raise Refused(f"The message has no part {number}. `emailsys mail structure {key}` lists them.", Exit.NO_INPUT)
     fields = readable_headers(archive.root, summary.key, octets) if every else seen.headers
@@ -62,6 +63,8 @@ def show(
                 ],
                 "defects": list(seen.defects),
                 "warnings": list(seen.warnings),
+                "notes": list(seen.notes),
+                "protection": [layer_fields(layer) for layer in seen.protection],
             }
         )
     else:
@@ -70,6 +73,8 @@ def show(
             click.echo(f"{click.style(name + ':', bold=True) if terminal else name + ':'} {value}")
         for warning in seen.warnings:
             click.echo(f"Warning: {warning}")
+        for note in seen.notes:
+            click.echo(f"Checked: {note}")
         click.echo("")
         if seen.body:
             click.echo(seen.body.rstrip("\n"))
@@ -100,7 +105,7 @@ def structure(session: Session, key: str, as_json: bool) -> None:
     from emailsys.client.display.readable import readable_structure
 
     archive, found = session.mailbox.archive, message_of(session, key).key
-    rows = readable_structure(archive.root, found, archive.octets(found))
+    rows = readable_structure(archive.root, found, archive.octets(found), session.mailbox.opener(ask=True))
     if as_json:
         names = [*type(rows[0]).__dataclass_fields__]
         print_json([{name: getattr(row, name) for name in names} for row in rows])
@@ -179,7 +184,8 @@ def attachments(session: Session, key: str, as_json: bool) -> None:
     """
     from emailsys.client.display.message import attachments as found_in
 
-    found = found_in(session.mailbox.archive.octets(message_of(session, key).key))
+    octets = session.mailbox.archive.octets(message_of(session, key).key)
+    found = found_in(octets, session.mailbox.opener(ask=True))
     rows = [
         {"part": one.number, "name": one.name, "type": one.content_type, "octets": one.octets, "inline": one.inline}
         for one in found
@@ -215,11 +221,12 @@ def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_st
     from emailsys.client.display.message import find_part, save_attachment
 
     octets = session.mailbox.archive.octets(message_of(session, key).key)
-    found = found_in(octets)
+    opener = session.mailbox.opener(ask=True)
+    found = found_in(octets, opener)
     for word in which:
         if any(word in (one.number, one.name) for one in found):
             continue
-        part = find_part(octets, word)
+        part = find_part(octets, word, opener)
         if part is not None:
             found.append(part)
         else:

