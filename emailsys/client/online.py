@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class _ThreadSecrets:
     """Secrets for worker threads. The prompt runs in the reactor thread."""
 
-    def __init__(self, reactor: Any, secrets: Secrets) -> None:
+    def __init__(self, reactor: Any, secrets: Secrets, may_ask: bool) -> None:
         self._reactor = reactor
         self._secrets = secrets
+        self._may_ask = may_ask
         self._asking: list[Deferred[str]] = []
 
     def get(self, account: Account, server: Server) -> str:
@@ -33,7 +34,7 @@ class _ThreadSecrets:
         return found
 
     def _begin(self, account: Account, server: Server) -> Deferred[str]:
-        asked = Deferred.fromCoroutine(self._secrets.get(account, server))
+        asked = Deferred.fromCoroutine(self._secrets.get(account, server, self._may_ask))
         self._asking.append(asked)
         return asked
 
@@ -84,8 +85,11 @@ class MailTransfer:
             )
         return self._sender
 
-    async def fetch(self, accounts: Sequence[Account]) -> Sequence[FetchResult]:
-        """Fetch new mail from several accounts at the same time."""
+    async def fetch(self, accounts: Sequence[Account], may_ask: bool = True) -> Sequence[FetchResult]:
+        """Fetch new mail from several accounts at the same time.
+
+        @param may_ask: whether the user may be asked for a password.
+        """
         from emailsys.client.fetch.fetcher import Fetcher
 
         mailbox = self.mailbox
@@ -93,7 +97,7 @@ class MailTransfer:
         def tell(progress: Progress) -> None:
             self.reactor.callFromThread(self._fetching, progress)
 
-        secrets = _ThreadSecrets(self.reactor, self.secrets)
+        secrets = _ThreadSecrets(self.reactor, self.secrets, may_ask)
         fetcher = Fetcher(mailbox.archive, secrets, mailbox.paths.state, mailbox.now, tell)
 
         def stop() -> None:

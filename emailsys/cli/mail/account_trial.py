@@ -23,6 +23,9 @@ def account_fields(one: Account) -> dict[str, Any]:
         "max_octets": one.max_octets,
         "copy_to_sent": one.copy_to_sent,
         "signature": one.signature,
+        "fetch_every": one.fetch_every,
+        "notify": None if one.notify is None else " ".join(one.notify.command) or "desktop",
+        "rules": len(one.rules),
     }
 
 

@@ -35,7 +35,8 @@ def _accounts(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the names of folders of all accounts."""
     from emailsys.client.base.locations import archive_folder
 
     try:
@@ -85,7 +86,7 @@ account_arguments = click.argument("accounts", nargs=-1, shell_complete=_account
 
 def folder_argument(name: str, **options: Any) -> Callable[[Any], Any]:
     """Return an argument for a folder: its name, or ACCOUNT/FOLDER."""
-    return click.argument(name, shell_complete=_folders, **options)
+    return click.argument(name, shell_complete=complete_folders, **options)
 
 
 #: The key of one message.

@@ -54,7 +54,10 @@ class AccountsFile:
         raise AccountError(f"there is no account {name!r}; {_listed(accounts)}")
 
     def put(self, account: Account, *, default: bool = False) -> None:
-        """Add or replace an account, and sync the file. @raise AccountError: the file cannot be written."""
+        """Add or replace an account, and sync the file. The rules of an account stay as they are written there.
+
+        @raise AccountError: the file cannot be written.
+        """
         if not ACCOUNT_NAME.fullmatch(account.name):
             raise AccountError(f"{account.name!r} is not a valid account name: use letters, digits and . _ - @ +")
 
@@ -64,7 +67,8 @@ class AccountsFile:
             text = with_account(text, account)
             return with_default(text, account.name) if default else text
 
-        self._change(change, {account.name: account})
+        before = self.load().get(account.name)
+        self._change(change, {account.name: replace(account, rules=before.rules if before is not None else ())})
 
     def remove(self, name: str) -> None:
         """Remove an account, but not its mail and secrets. @raise AccountError: there is no such account."""
@@ -98,7 +102,7 @@ class AccountsFile:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise AccountError(f"{self.path}: is not TOML: {error}") from error
-        accounts, default = read_accounts(document, self.path)
+        accounts, default = read_accounts(document, self.path, text)
         self._refuse_open_secrets(accounts)
         return accounts, default
 

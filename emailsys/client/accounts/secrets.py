@@ -150,18 +150,19 @@ class Secrets:
 
         return DeferredLock()
 
-    async def get(self, account: Account, server: Server) -> str:
+    async def get(self, account: Account, server: Server, may_ask: bool = True) -> str:
         """Return the password or token. Prompt the user if the keyring has none.
 
+        @param may_ask: whether the user may be prompted.
         @raise AccountError: there is none; the message says what to do.
         """
         await self._lock.acquire()
         try:
-            return await self.find(account, server)
+            return await self.find(account, server, may_ask)
         finally:
             self._lock.release()
 
-    async def find(self, account: Account, server: Server) -> str:
+    async def find(self, account: Account, server: Server, may_ask: bool = True) -> str:
         """As `get`, for callers that serialize the requests themselves."""
         if server.auth is Auth.NONE:
             return ""
@@ -185,12 +186,14 @@ class Secrets:
                 problem = "the keyring has none"
         elif source.kind is SecretKind.KEYRING:
             problem = "the one in the keyring was refused"
-        return await self._ask(account, server, problem, has_failed)
+        return await self._ask(account, server, problem, has_failed, may_ask)
 
-    async def _ask(self, account: Account, server: Server, problem: str, has_failed: bool) -> str:
+    async def _ask(self, account: Account, server: Server, problem: str, has_failed: bool, may_ask: bool) -> str:
         missing = f"no password for {server.username} at {server} (account {account.name})"
         if self._prompt is None:
             raise AccountError(f"{missing}: {problem}, and the user cannot be asked here")
+        if not may_ask:
+            raise AccountError(f"{missing}: {problem}; fetch yourself, and you are asked for it")
         # Tells users of a keyring why they have to type a password.
         why = f" ({problem})" if has_failed else ""
         try:

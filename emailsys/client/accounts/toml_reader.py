@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.client.accounts.rules_reader import read_rules
+from emailsys.client.accounts.toml_document import Document, Read
 from emailsys.client.accounts.values import (
+    FETCH_EVERY,
     POP3_PORT,
     POP3S_PORT,
     SUBMISSION_PORT,
@@ -17,12 +20,13 @@ from emailsys.client.accounts.values import (
     Auth,
     Keep,
     KeepKind,
+    Notification,
     SecretKind,
     SecretSource,
     Security,
     Server,
 )
-from emailsys.config.values import Unfit, a_boolean, a_count, a_file_name, a_fingerprint, a_size, described
+from emailsys.config.values import Unfit, a_boolean, a_count, a_file_name, a_fingerprint, a_size
 from emailsys.mail.address import Address, AddressSyntaxError, parse
 
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
@@ -30,7 +34,7 @@ _HOST: Final = re.compile(r"[^\s/:@\x00-\x20]{1,253}|[0-9A-Fa-f:.]+")
 _DAYS: Final = re.compile(r"([1-9][0-9]{0,3}) days?")
 _ACCOUNT_KEYS: Final = (
     "address", "aliases", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "signature",
-    "pop3", "smtp",
+    "fetch_every", "notify", "rules", "pop3", "smtp",
 )  # fmt: skip
 _SERVER_KEYS: Final = ("host", "port", "security", "username", "auth", "secret", "ca_file", "fingerprint")
 # Default ports.
@@ -42,8 +46,6 @@ PORTS: Final[Mapping[tuple[str, Security], int]] = {
     ("smtp", Security.STARTTLS): SUBMISSION_PORT,
     ("smtp", Security.NONE): SUBMISSION_PORT,
 }
-
-Read = Callable[[Any], Any]
 
 
 def _text(value: object) -> str:
@@ -116,6 +118,20 @@ def secret_source(value: object) -> SecretSource:
     raise Unfit('"keyring", "prompt", or a command such as { command = ["pass", "show", "mail"] }')
 
 
+def notification(value: object) -> Notification:
+    """Parse `desktop`, or a table with a command. @raise Unfit: the value is none of these."""
+    match value:
+        case "desktop":
+            return Notification()
+        case {"command": [str(program), *_] as words, **rest} if program and not rest and _are_words(words):
+            return Notification(tuple(words))
+    raise Unfit('"desktop", or a command such as { command = ["/home/alice/bin/new-mail"] }')
+
+
+def _are_words(words: list[object]) -> bool:
+    return all(isinstance(word, str) and "\0" not in word for word in words)
+
+
 def _one_of(*members: Security | Auth) -> Read:
     by_name = {member.value: member for member in members}
 
@@ -127,43 +143,13 @@ def _one_of(*members: Security | Auth) -> Read:
     return read
 
 
-class _Document:
-    """Collects the errors of a document."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.problems: list[str] = []
-
-    def add_error(self, path: str, found: object, allowed: str) -> None:
-        self.problems.append(f"{self.file}: {path}: found {described(found)}; allowed: {allowed}")
-
-    def table(self, path: str, value: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
-        if not isinstance(value, dict):
-            self.add_error(path, value, f"a table, [{path}]")
-            return {}
-        for key in value:
-            if key not in keys:
-                self.add_error(f"{path}.{key}", value[key], f"one of the keys {', '.join(keys)}")
-        return value
-
-    def read(self, path: str, table: Mapping[str, Any], key: str, reader: Read, default: Any) -> Any:
-        if key not in table:
-            return default
-        try:
-            return reader(table[key])
-        except Unfit as error:
-            # Secrets are never shown.
-            found = "a value" if key == "secret" else table[key]
-            self.add_error(f"{path}.{key}", found, error.allowed)
-            return default
-
-
-def read_accounts(document: Mapping[str, Any], file: Path) -> tuple[dict[str, Account], str | None]:
+def read_accounts(document: Mapping[str, Any], file: Path, text: str = "") -> tuple[dict[str, Account], str | None]:
     """Return the accounts by name, and the name of the default account.
 
+    @param text: the text of the document, in which the lines of errors in rules are found.
     @raise AccountError: the document is invalid; the message has a line for each error.
     """
-    state = _Document(str(file))
+    state = Document(str(file))
     for key in document:
         if key not in ("default", "accounts"):
             state.add_error(key, document[key], "default, and tables [accounts.NAME]")
@@ -177,7 +163,7 @@ def read_accounts(document: Mapping[str, Any], file: Path) -> tuple[dict[str, Ac
         if not ACCOUNT_NAME.fullmatch(name):
             state.add_error(path, name, "a name of letters, digits and . _ - @ +")
             continue
-        account = _account(state, path, name, table, file.parent)
+        account = _account(state, path, name, table, file.parent, text)
         if account is not None:
             accounts[name] = account
     default = document.get("default")
@@ -188,12 +174,10 @@ def read_accounts(document: Mapping[str, Any], file: Path) -> tuple[dict[str, Ac
     return accounts, default
 
 
-def _account(state: _Document, path: str, name: str, value: object, folder: Path) -> Account | None:
+def _account(state: Document, path: str, name: str, value: object, folder: Path, text: str) -> Account | None:
     table = state.table(path, value, _ACCOUNT_KEYS)
     if "address" not in table:
-        state.problems.append(
-            f'{state.file}: {path}.address: found nothing; allowed: an address such as "a@example.org"'
-        )
+        state.add_missing(f"{path}.address", 'an address such as "a@example.org"')
         return None
     address = state.read(path, table, "address", _address, None)
     if address is None:
@@ -206,6 +190,7 @@ def _account(state: _Document, path: str, name: str, value: object, folder: Path
             return None
         return _server(state, f"{path}.{protocol}", protocol, table[protocol], username, secret, folder)
 
+    rules, rule_problems = read_rules(state.file, name, table.get("rules", []), text)
     return Account(
         name=name,
         address=address,
@@ -217,16 +202,20 @@ def _account(state: _Document, path: str, name: str, value: object, folder: Path
         copy_to_sent=state.read(path, table, "copy_to_sent", a_boolean, True),
         aliases=state.read(path, table, "aliases", _addresses, ()),
         signature=state.read(path, table, "signature", _lines, ""),
+        fetch_every=state.read(path, table, "fetch_every", a_count(0, 10_080), FETCH_EVERY),
+        notify=state.read(path, table, "notify", notification, None),
+        rules=rules,
+        rule_problems=rule_problems,
     )
 
 
 def _server(
-    state: _Document, path: str, protocol: str, value: object, username: str, secret: SecretSource, folder: Path
+    state: Document, path: str, protocol: str, value: object, username: str, secret: SecretSource, folder: Path
 ) -> Server | None:
     table = state.table(path, value, _SERVER_KEYS)
     host = state.read(path, table, "host", _host, "")
     if "host" not in table:
-        state.problems.append(f"{state.file}: {path}.host: found nothing; allowed: the name of a server")
+        state.add_missing(f"{path}.host", "the name of a server")
     security = state.read(path, table, "security", _one_of(*Security), Security.TLS)
     auths = _one_of(*Auth) if protocol == "smtp" else _one_of(Auth.PASSWORD, Auth.TOKEN)
     ca_file = state.read(path, table, "ca_file", a_file_name, None)

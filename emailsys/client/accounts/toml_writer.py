@@ -8,13 +8,23 @@ from collections.abc import Iterator
 from typing import Final
 
 from emailsys.client.accounts.toml_reader import PORTS
-from emailsys.client.accounts.values import Account, Auth, Keep, KeepKind, SecretKind, SecretSource, Server
+from emailsys.client.accounts.values import (
+    FETCH_EVERY,
+    Account,
+    Auth,
+    Keep,
+    KeepKind,
+    SecretKind,
+    SecretSource,
+    Server,
+)
 from emailsys.config.values import shown_size
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _HEADING: Final = re.compile(
-    r"""\s*\[\s*(?P<first>[A-Za-z0-9_-]+)"""
+    r"""\s*\[\[?\s*(?P<first>[A-Za-z0-9_-]+)"""
     r"""(?:\s*\.\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>[A-Za-z0-9_-]+)|'(?P<literal>[^']*)'))?"""
+    r"""(?:\s*\.\s*"?(?P<third>[A-Za-z0-9_-]+))?"""
 )
 _DEFAULT: Final = re.compile(r"\s*default\s*=")
 
@@ -72,6 +82,11 @@ def _account_lines(account: Account) -> Iterator[str]:
         yield "copy_to_sent = false"
     if account.signature:
         yield f"signature = {_string(account.signature)}"
+    if account.fetch_every != FETCH_EVERY:
+        yield f"fetch_every = {account.fetch_every}"
+    if account.notify is not None:
+        command = ", ".join(_string(word) for word in account.notify.command)
+        yield f"notify = {{ command = [{command}] }}" if command else 'notify = "desktop"'
     for protocol, server in (("pop3", account.pop3), ("smtp", account.smtp)):
         if server is not None:
             yield ""
@@ -85,6 +100,25 @@ def _is_of(line: str, name: str) -> bool | None:
         return None
     second = next((found[group] for group in ("quoted", "bare", "literal") if found[group] is not None), None)
     return found["first"] == "accounts" and second == name
+
+
+def _rules(text: str, name: str) -> str:
+    """Return the rules of an account as they are written, with the comments above each."""
+    rules: list[str] = []
+    above: list[str] = []
+    is_rule = False
+    for line in text.splitlines(keepends=True):
+        of_account = _is_of(line, name)
+        if of_account is not None:
+            found = _HEADING.match(line)
+            is_rule = of_account and found is not None and found["third"] == "rules"
+        elif not is_rule and (not line.strip() or line.lstrip().startswith("#")):
+            above.append(line)
+            continue
+        if is_rule:
+            rules += [*above, line]
+        above = []
+    return "".join(rules)
 
 
 def without_account(text: str, name: str) -> tuple[str, str]:
@@ -103,9 +137,12 @@ def without_account(text: str, name: str) -> tuple[str, str]:
 
 
 def with_account(text: str, account: Account) -> str:
-    """Return the text with the account's tables in place of the old ones, or at the end."""
+    """Return the text with the account's tables in place of the old ones, or at the end. Rules stay as written."""
+    rules = _rules(text, account.name)
     before, after = without_account(text, account.name)
     written = "\n".join(_account_lines(account)) + "\n"
+    if rules:
+        written += "\n" + rules.strip("\n") + "\n"
     if before and not before.endswith("\n\n"):
         before += "\n" if before.endswith("\n") else "\n\n"
     return before + written + ("\n" + after if after else "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from emailsys.client.accounts.rule_values import Rule
 from emailsys.mail.address import Address
 
 #: RFC 8314 §3.2, §3.3; RFC 6409 §3.1; RFC 1939 §3.
@@ -103,6 +104,15 @@ class Keep:
 
 
 LEAVE: Final = Keep()
+#: Minutes between two fetches of the full screen, if the account says nothing else.
+FETCH_EVERY: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What is run after a fetch that brought mail. Without a `command`, the desktop shows a notification."""
+
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,10 @@ class Account:
     - `copy_to_sent`: a copy of each sent message is stored in the folder Sent.
     - `aliases`: other addresses whose mail arrives in this account, and from which it can send.
     - `signature`: text below the user's own messages, without the line "-- " above it; "" for none.
+    - `fetch_every`: minutes between two fetches of the full screen; 0 if it never fetches by itself.
+    - `notify`: what is run after a fetch that brought mail, or None.
+    - `rules`: where fetched messages go, and how they are marked. If one of them is wrong, there are none: the errors
+      are in `rule_problems`, and all messages go into Inbox.
     """
 
     name: str
@@ -126,6 +140,10 @@ class Account:
     copy_to_sent: bool = True
     aliases: tuple[Address, ...] = ()
     signature: str = ""
+    fetch_every: int = FETCH_EVERY
+    notify: Notification | None = None
+    rules: tuple[Rule, ...] = ()
+    rule_problems: tuple[str, ...] = field(default=(), compare=False)
 
     def owns(self, address: Address) -> bool:
         """Whether mail to an address arrives in this account: its own, an alias, or one of these with a "+tag"."""

@@ -134,6 +134,10 @@ class FetchStore(Protocol):
         """Create the standard folders of an account that do not exist yet."""
         ...
 
+    def has_folder(self, folder: Folder) -> bool:
+        """Whether the folder exists."""
+        ...
+
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """Return the sources whose messages are stored, with their keys."""
         ...

@@ -20,7 +20,7 @@ from emailsys.upstream import end_process
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.archive.staging import Staged, Staging
-    from emailsys.client.archive.values import Addition
+    from emailsys.client.archive.values import Addition, Folder
     from emailsys.client.archive.writer import Writer
 
 # Capacity of the request pipe in octets: Linux's limit for unprivileged processes.
@@ -107,9 +107,10 @@ def serve(
     - ["open", null] opens the store. It has no answer. Other requests open the store too, if it is not open.
     - ["account", NAME] makes an account's folders. Answer: true.
     - ["known", [SOURCE, ...]] looks up sources. Answer: an object with the key of each source that is stored.
-    - ["add", [[account, folder, source, octets], ...]], followed by the octets of the messages. Answer: the keys,
-      once the messages are on disk under their final names.
-    - ["name", [[account, folder, key, name, octets, path], ...]] names staged messages. Answer: the keys.
+    - ["add", [[account, folder, source, octets, flags, tag, ...], ...]], followed by the octets of the messages.
+      Answer: the keys, once the messages are on disk under their final names.
+    - ["name", [[account, folder, key, name, octets, path, flags, tag, ...], ...]] names staged messages. Answer: the
+      keys.
 
     The client sends the next request after the answer. Named messages are written to the index when no request
     arrives for 50 ms, when much is queued, and at the end.
@@ -158,24 +159,25 @@ def _answer(archive: Archive, writer: Writer, verb: str, what: Any, additions: S
         return None
 
 
-def _staged(account: str, folder: str, key: str, name: str, octets: int, path: str) -> Staged:
+def _staged(account: str, folder: str, key: str, name: str, octets: int, path: str, flags: int, *tags: str) -> Staged:
     from emailsys.client.archive.files import Spool
+    from emailsys.client.archive.marks import Marks
     from emailsys.client.archive.staging import Staged
-    from emailsys.client.archive.values import Folder
+    from emailsys.client.archive.values import Flag, Folder
 
-    return Staged(key, Folder(account, folder), name, octets, Spool(path))
+    return Staged(key, Folder(account, folder), name, octets, Spool(path), Marks(Flag(flags), tags))
 
 
 def _additions(rows: Sequence[Any], asked: BinaryIO) -> Sequence[Addition] | None:
     """Read the messages of a batch. Return None if the first process died in the middle of it."""
-    from emailsys.client.archive.values import Addition, Folder
+    from emailsys.client.archive.values import Addition, Flag, Folder
 
     additions = []
-    for account, folder, source, octets in rows:
+    for account, folder, source, octets, flags, *tags in rows:
         message = asked.read(octets)
         if len(message) < octets:
             return None
-        additions.append(Addition(message, Folder(account, folder), source))
+        additions.append(Addition(message, Folder(account, folder), source, Flag(flags), tuple(tags)))
     return additions
 
 
@@ -221,15 +223,21 @@ class WorkerProcess:
         return self._is_gone
 
     def add(self, additions: Sequence[Addition]) -> list[str] | None:
-        """As `Writer.add`. Of each addition only octets, folder, and source are used."""
-        rows = [(one.folder.account, one.folder.name, one.source, len(one.octets)) for one in additions]
+        """As `Writer.add`, for additions without note and time of arrival."""
+        rows = [
+            (one.folder.account, one.folder.name, one.source, len(one.octets), int(one.flags), *one.tags)
+            for one in additions
+        ]
         keys: list[str] | None = self._answer(_ADD, rows, [one.octets for one in additions])
         return keys
 
     def name(self, staged: Sequence[Staged]) -> list[str] | None:
-        """As `Writer.name`, for messages without marks."""
+        """As `Writer.name`, for messages without a note."""
         rows = [
-            (one.folder.account, one.folder.name, one.key, one.name, one.octets, os.path.abspath(one.spool.path))
+            (
+                *(one.folder.account, one.folder.name, one.key, one.name, one.octets, os.path.abspath(one.spool.path)),
+                *(int(one.marks.flags), *one.marks.tags),
+            )
             for one in staged
         ]
         keys: list[str] | None = self._answer(_NAME, rows)
@@ -297,6 +305,10 @@ class WorkerArchive:
         """As `Archive.add_account`."""
         if self._worker.add_account(account) is None:
             self._own().add_account(account)
+
+    def has_folder(self, folder: Folder) -> bool:
+        """Whether the folder exists on disk."""
+        return (self._root / folder.account / folder.name).is_dir()
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """As `Archive.known`."""

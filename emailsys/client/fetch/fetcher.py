@@ -29,6 +29,7 @@ from emailsys.client.fetch.values import (
     ServerMessage,
     Stage,
 )
+from emailsys.client.rules.filing import Filing
 
 __all__ = ["FetchError", "FetchOptions", "FetchResult", "Fetcher", "Progress", "ServerMessage", "Stage"]
 
@@ -73,6 +74,7 @@ class _AccountFetch:
         self._wanted = wanted
         self._ids = ids
         self._counts = FetchCounts()
+        self._filing = Filing(account, fetcher.store, fetcher.now)
         self._report = _Reports(account.name, self._counts, fetcher.tell)
 
     def run(self) -> FetchResult:
@@ -118,7 +120,15 @@ class _AccountFetch:
         self._report(Stage.CONNECTING, str(self._account.pop3))
         client = open_maildrop(fetcher.streams.new(), self._account, fetcher.secrets)
         MaildropSession(
-            client, self._account, self._wanted, fetcher.store, self._ids, self._counts, fetcher.now, self._report
+            client,
+            self._account,
+            self._wanted,
+            fetcher.store,
+            self._filing,
+            self._ids,
+            self._counts,
+            fetcher.now,
+            self._report,
         ).run()
 
     def _refusals(self) -> str | None:
@@ -131,7 +141,13 @@ class _AccountFetch:
         return f"{len(refused)} messages were not fetched, such as {uid}: {reason}"
 
     def _result(self, problem: str | None, advice: str, transient: bool) -> FetchResult:
-        counts = self._counts
+        counts, filing = self._counts, self._filing
+        notes = list(filing.notes)
+        if self._account.notify is not None and filing.arrivals.count:
+            from emailsys.client.fetch.notification import notify
+
+            if (failed := notify(self._account, filing.arrivals)) is not None:
+                notes.append(failed)
         self._report(Stage.FAILED if problem else Stage.DONE, problem or "")
         return FetchResult(
             self._account.name,
@@ -143,6 +159,8 @@ class _AccountFetch:
             problem,
             advice if problem else "",
             transient,
+            filing.filed,
+            tuple(notes),
         )
 
 

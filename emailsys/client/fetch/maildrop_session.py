@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Final
 
 from emailsys.client.accounts.values import Account
-from emailsys.client.archive.values import INBOX, Addition, FetchStore, Folder
+from emailsys.client.archive.values import FetchStore
 from emailsys.client.fetch.batches import BatchQueue, IncomingMessage
 from emailsys.client.fetch.deletion import may_delete
 from emailsys.client.fetch.journal import FetchedIds, numbered_ids
 from emailsys.client.fetch.pop3 import POP3Client, POP3Lost
 from emailsys.client.fetch.values import FetchOptions, ServerMessage, Stage
+from emailsys.client.rules.filing import Filing
 from emailsys.wire.pop3.client import Piece
 from emailsys.wire.pop3.client_commands import dele, retr, top
 
@@ -103,6 +104,7 @@ class MaildropSession:
         account: Account,
         wanted: FetchOptions,
         store: FetchStore,
+        filing: Filing,
         ids: FetchedIds,
         counts: FetchCounts,
         now: Callable[[], datetime],
@@ -114,6 +116,7 @@ class MaildropSession:
         self._account = account
         self._wanted = wanted
         self._store = store
+        self._filing = filing
         self._ids = ids
         self._counts = counts
         self._now = now
@@ -233,9 +236,7 @@ class MaildropSession:
 
     def _store_batch(self, batch: Sequence[IncomingMessage]) -> Sequence[str]:
         """Add a batch to the archive, then record its ids. Runs in a thread."""
-        folder = Folder(self._account.name, INBOX)
-        additions = [Addition(message.whole(), folder, self._source + message.uid) for message in batch]
-        keys = self._store.add_many(additions)
+        keys = self._filing.add([(message.whole(), self._source + message.uid) for message in batch])
         self._ids.add((message.uid for message in batch), int(self._now().timestamp()))
         return keys
 

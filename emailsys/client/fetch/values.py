@@ -71,6 +71,8 @@ class FetchResult:
     - `too_big` are the messages left on the server because of their size.
     - `problem` is None after success, or else a text about the failure. Messages fetched before it are safe.
     - `advice` tells the user what to do. `transient`: a retry may succeed.
+    - `filed` is the number of messages that rules put into another folder than Inbox.
+    - `notes` are sentences about rules that could not be followed, and a notification that failed.
     """
 
     account: str
@@ -82,6 +84,8 @@ class FetchResult:
     problem: str | None = None
     advice: str = ""
     transient: bool = False
+    filed: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class FetchError(Exception):

@@ -13,7 +13,7 @@ from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import InputDialog, TextDialog, help_text
-from emailsys.client.screen.fetch import FetchAction
+from emailsys.client.screen.fetch import LOOK_EVERY, FetchAction
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.keys import MAIN
 from emailsys.client.screen.leaving import leave_is_safe, unknown_outcome
@@ -50,7 +50,8 @@ class MainScreen(Panes):
         self._selection_actions = SelectionActions(mailbox, self)
 
     def on_mount(self) -> None:
-        """Look now and then for messages whose time to be sent has come."""
+        """Look now and then for accounts that are due, and for messages whose time to be sent has come."""
+        self.set_interval(LOOK_EVERY, lambda: self.start_action(self._fetch_action.fetch_due, "fetching"))
         self.set_interval(
             _SCHEDULED_EVERY, lambda: self.start_action(self._outbox_actions.send_scheduled, "scheduled messages")
         )

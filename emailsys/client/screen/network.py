@@ -20,8 +20,14 @@ T = TypeVar("T")
 class MailNetwork(Protocol):
     """Network operations of the screen, as asyncio coroutines. Cancelling one closes its connection."""
 
-    async def fetch(self, accounts: Sequence[Account], report: Callable[[Progress], None]) -> Sequence[FetchResult]:
-        """Fetch from several accounts at the same time. @param report: callback with the progress."""
+    async def fetch(
+        self, accounts: Sequence[Account], report: Callable[[Progress], None], may_ask: bool = True
+    ) -> Sequence[FetchResult]:
+        """Fetch from several accounts at the same time.
+
+        @param report: callback with the progress.
+        @param may_ask: whether the user may be asked for a password.
+        """
         ...
 
     async def send(self, account: Account, key: str, report: Callable[[SendProgress], None]) -> SendResult:
@@ -60,10 +66,12 @@ class TwistedNetwork:
         deferred = Deferred.fromCoroutine(coroutine)
         return await deferred.asFuture(asyncio.get_running_loop())
 
-    async def fetch(self, accounts: Sequence[Account], report: Callable[[Progress], None]) -> Sequence[FetchResult]:
-        """Fetch from several accounts at the same time. @param report: callback with the progress."""
+    async def fetch(
+        self, accounts: Sequence[Account], report: Callable[[Progress], None], may_ask: bool = True
+    ) -> Sequence[FetchResult]:
+        """Fetch from several accounts at the same time. See `MailNetwork.fetch`."""
         self._fetching = report
-        return await self._await(self._transfer.fetch(accounts))
+        return await self._await(self._transfer.fetch(accounts, may_ask))
 
     async def send(self, account: Account, key: str, report: Callable[[SendProgress], None]) -> SendResult:
         """Send a message from the outbox when its hold time is over. @param report: callback with the progress."""

@@ -34,6 +34,19 @@ stop() {
   rm -f "$pid_file"
 }
 
+# A unit of a user: what it prints in two seconds is kept, then it goes on until it is stopped.
+if [ "$1" = --user ]; then
+  unit=$HOME/.config/systemd/user/${*: -1}.service pid_file=$HOME/.${*: -1}.pid
+  case $2 in
+    enable | start)
+      # shellcheck disable=SC2046
+      setsid $(value ExecStart) </dev/null >"$HOME/.journal" 2>&1 &
+      echo $! >"$pid_file"
+      sleep 2 ;;
+    disable | stop) stop ;;
+  esac
+  exit 0
+fi
 [ "${*: -1}" = emailsys ] || exit 0   # other units are the distribution's
 case $1 in
   enable | start) start ;;

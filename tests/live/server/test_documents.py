@@ -90,6 +90,8 @@ echo '# Report' > report.md
 echo 'A file.' > report.pdf
 mkdir -p Downloads
 """
+# A rule of alice's, in the file of her accounts.
+RULE: Final = r'[[accounts."alice@example.org".rules]]\nsubject = "Report"\nfolder = "Lists"\n'
 
 
 def run(document: str) -> list[Block]:
@@ -165,7 +167,9 @@ class DocumentTests(SynchronousTestCase):
         """The commands of the mail client, for a user of the server of this machine."""
         guide = "docs/user-guide.md"
         texts = [block.text for block in run(guide)] + unfenced(guide)
-        blocks = [Block(guide, 0, "sh", text, "") for text in texts if re.search(r"(?m)^(emailsys|echo|git) ", text)]
+        blocks = [
+            Block(guide, 0, "sh", text, "") for text in texts if re.search(r"(?m)^(emailsys|echo|git|systemctl) ", text)
+        ]
         self.assertGreater(len(blocks), 3)
         install = "python3 -m venv guide && . guide/bin/activate && pip install -q /srv/sandbox/source"
         added = "emailsys mail account add alice@example.org"
@@ -182,8 +186,22 @@ class DocumentTests(SynchronousTestCase):
                 "emailsys mail fetch --watch --every 30",
                 "timeout 5 emailsys mail fetch --watch --every 30 || [ $? = 124 ]",
             ),
+            (
+                "emailsys mail outbox send --watch",
+                "timeout 5 emailsys mail outbox send --watch || true",
+            ),
+            # What systemd writes down says that it fetches.
+            (
+                "systemctl --user enable --now emailsys-mail",
+                "systemctl --user enable --now emailsys-mail; cat ~/.journal; systemctl --user stop emailsys-mail",
+            ),
+            (
+                "emailsys mail rules list",
+                f"printf '{RULE}' >> .config/emailsys/mail.toml\nemailsys mail rules list",
+            ),
         ]
-        type_blocks(blocks, {0: f"{install}\n{USER}"}, replace)
+        printed = type_blocks(blocks, {0: f"{install}\n{USER}"}, replace)
+        self.assertIn("Watching alice@example.org, bob@example.org.", printed)
 
     def test_each_block_that_is_not_run_has_a_reason(self) -> None:
         """A handful of blocks at most."""

@@ -149,6 +149,8 @@ def fetched_fields(result: FetchResult) -> dict[str, Any]:
         "octets": result.octets,
         "deleted_on_server": result.deleted,
         "on_server": result.on_server,
+        "filed": result.filed,
+        "notes": list(result.notes),
         "too_big": [{"uid": one.uid, "octets": one.octets} for one in result.too_big],
         "problem": result.problem,
         "advice": result.advice,
@@ -163,7 +165,10 @@ def tell_fetched(result: FetchResult) -> int:
     number = len(result.keys)
     what = message_count(number, "new ") if number else "no new mail"
     if result.problem is None or number:
-        tell(f"{result.account}: {what}{f', {size_text(result.octets)}' if number else ''}")
+        filed = f", {result.filed:,} filed by rules" if result.filed else ""
+        tell(f"{result.account}: {what}{f', {size_text(result.octets)}' if number else ''}{filed}")
+    for note in result.notes:
+        tell(f"{result.account}: {note}")
     if result.too_big:
         largest = ", ".join(f"{one.uid} ({size_text(one.octets)})" for one in result.too_big[:5])
         tell(f"{result.account}: too large, left on the server: {largest}. To fetch one: emailsys mail fetch --uid UID")

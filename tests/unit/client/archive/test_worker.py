@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from emailsys.client.archive.archive import INDEX
 from emailsys.client.archive.files import new_key
-from emailsys.client.archive.values import Addition, ArchiveFull, Folder, NoSuchFolder
+from emailsys.client.archive.values import Addition, ArchiveFull, Flag, Folder, NoSuchFolder
 from emailsys.client.archive.worker import WorkerArchive, WorkerProcess, serve
 from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
 
@@ -79,7 +79,7 @@ os._exit(0)
 
 def _asked(additions: list[Addition], folder: str = "Inbox") -> bytes:
     """Return the request that adds messages."""
-    head = ["add", [[ME, folder, one.source, len(one.octets)] for one in additions]]
+    head = ["add", [[ME, folder, one.source, len(one.octets), int(one.flags), *one.tags] for one in additions]]
     return json.dumps(head).encode() + b"\n" + b"".join(one.octets for one in additions)
 
 
@@ -225,6 +225,27 @@ class WorkerArchiveTests(ArchiveCase):
         store = WorkerArchive(second, self.root, self.archive._now, lambda: self.archive)
         self.addCleanup(store.close)
         return store, asked
+
+    def test_folder_and_marks_reach_the_archive(self) -> None:
+        """Of messages that the worker stages, and of those that the first process stages."""
+        store, asked = self.store(b'["a key"]\n' * 2)
+        place = Folder(ME, "Archive")
+        self.assertTrue(store.has_folder(place))
+        self.assertFalse(store.has_folder(Folder(ME, "Nowhere")))
+
+        def filed(first: int, count: int) -> list[Addition]:
+            numbers = range(first, first + count)
+            return [Addition(message(str(one)), place, f"pop3:{one}", Flag.SEEN, ("a", "t")) for one in numbers]
+
+        store.add_many(filed(0, 16))
+        serve(self.opened, io.BytesIO(asked.read_bytes()), io.BytesIO(), lambda _: True)
+        with store._own_staging().staged(filed(100, 16), self.archive._now()) as staged:
+            store._worker.name(staged)
+            request = asked.read_bytes().splitlines(keepends=True)[-1]
+            serve(self.opened, io.BytesIO(request), io.BytesIO(), lambda _: True)
+        found = self.archive.list(place)
+        self.assertEqual(len(found), 32)
+        self.assertEqual({(one.flags, one.tags) for one in found}, {(Flag.SEEN, ("a", "t"))})
 
     def test_the_worker_does_what_is_requested(self) -> None:
         store, asked = self.store(b'true\n{"pop3:0": "a key"}\n["another"]\n')

@@ -61,7 +61,9 @@ class FakeNetwork:
         #: Blocks sending until it is set; None to send immediately.
         self.gate: asyncio.Event | None = None
 
-    async def fetch(self, accounts: Sequence[Account], report: Callable[[Progress], None]) -> Sequence[FetchResult]:
+    async def fetch(
+        self, accounts: Sequence[Account], report: Callable[[Progress], None], may_ask: bool = True
+    ) -> Sequence[FetchResult]:
         """Put the waiting mail into the first account."""
         first, *others = accounts
         report(Progress(first.name, Stage.FETCHING, 1, len(self.waiting), 10, 20))

@@ -1,0 +1,50 @@
+"""The full screen fetches mail by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from emailsys.client.accounts.values import SecretKind, SecretSource
+from emailsys.client.fetch.schedule import FetchSchedule
+from emailsys.client.screen import main_screen
+from tests.unit.client.screen.screen_case import Driver, ScreenCase, account
+
+
+class AutomaticFetchTests(ScreenCase):
+    """An account whose password the program can get."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        alice = account("alice")
+        assert alice.pop3 is not None
+        known = SecretSource(SecretKind.COMMAND, ("true",))
+        self.mailbox.accounts_file.put(replace(alice, pop3=replace(alice.pop3, secret=known), fetch_every=10))
+        self.seconds = 0.0
+        # The test looks itself whether the account is due.
+        self.patch(main_screen, "LOOK_EVERY", 3600.0)
+
+    def test_mail_comes_without_a_key_and_a_failure_is_told_once(self) -> None:
+        """The status line tells when mail was fetched, and when it will be."""
+        self.network.waiting = [self.octets("Fresh")]
+
+        async def steps(driver: Driver) -> None:
+            screen = driver.app.screen_stack[1]
+            assert isinstance(screen, main_screen.MainScreen)
+            action = screen._fetch_action
+            action.schedule = FetchSchedule(lambda: self.seconds)
+            await action.fetch_due()
+            self.assertIn("Fresh", [one.subject for one in driver.messages.summaries])
+            self.assertIn("1 new message, at 12:00. Next fetch at 12:10.", driver.said)
+            self.network.waiting = [self.octets("Too early")]
+            self.seconds = 599
+            await action.fetch_due()
+            self.assertNotIn("Too early", [one.subject for one in driver.messages.summaries])
+            self.seconds, self.network.problem, self.network.waiting = 601, "no connection", []
+            await action.fetch_due()
+            self.assertIn("no connection", driver.said)
+            told = len(driver.toasts)
+            self.seconds = 6000
+            await action.fetch_due()
+            self.assertEqual(len(driver.toasts), told)
+
+        self.drive(steps)
