@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emailsys.cli.amounts import octets_of
-from emailsys.cli.mail.account_trial import account_fields, trial_fields, trial_text, try_account
+from emailsys.cli.mail.account_search import Consent, Search
+from emailsys.cli.mail.account_trial import account_fields, trial_fields, trial_text
 from emailsys.cli.mail.arguments import keep_of
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session
@@ -72,12 +73,20 @@ class AccountSetup:
             consent = Consent(self._address, unproven)
             account = candidates[0]
             results: Sequence[TrialResult] = ()
+            typed = secret
             if not self._options["no_network"]:
-                account, results = await _first_working_account(reactor, candidates, secrets, secret, consent)
+                asks = sys.stdin.isatty() and not self._options["password_stdin"]
+                search = Search(reactor, secrets, consent, named=self._named(), typed=secret, asks=asks)
+                account, results = await search.run(candidates)
+                typed = search.typed
             if all(result.problem is None for result in results) or self._force:
-                account = await self._keep_secret(account, secrets, secret)
+                # The accounts file first: if it cannot be written, the keyring keeps no password of the account.
                 mailbox.accounts_file.put(account, default=self._as_default)
                 ended["added"] = True
+                kept = await self._keep_secret(account, secrets, typed)
+                if kept != account:
+                    mailbox.accounts_file.put(kept, default=self._as_default)
+                account = kept
             ended["account"], ended["results"] = account, results
 
         self._session.run(work)
@@ -88,7 +97,8 @@ class AccountSetup:
             tell(trial_text(result))
         if added:
             self._session.mailbox.archive.add_account(account.name)
-            tell(f"Added the account {account.name}. To fetch its mail: emailsys mail fetch {account.name}")
+            fetch = f" To fetch its mail: emailsys mail fetch {account.name}" if account.pop3 else ""
+            tell(f"Added the account {account.name}.{fetch}")
         else:
             tell("The account was not added. Correct the problem, or use --force to add it anyway.")
         if self._as_json:
@@ -111,7 +121,7 @@ class AccountSetup:
         if options["password_stdin"]:
             line = sys.stdin.buffer.readline().decode("utf-8-sig", "replace")
             return SecretSource(kind), line.rstrip("\r\n")
-        if options["no_network"] and options["ask"]:
+        if (options["no_network"] and options["ask"]) or options["pop3"] == options["smtp"] == "none":
             return SecretSource(kind), None
         if sys.stdin.isatty():
             return SecretSource(kind), click.prompt(f"Password for {self._address}", hide_input=True, err=True)
@@ -120,6 +130,15 @@ class AccountSetup:
             "Use --password-stdin, --password-command CMD, or --ask --no-network.",
             Exit.USAGE,
         )
+
+    def _named(self) -> dict[str, bool]:
+        """Return the protocols whose server was named without its kind of TLS, and whether with a port."""
+        options = self._options
+        return {
+            name: ":" in options[name].rpartition("]")[2]
+            for name in ("pop3", "smtp")
+            if options[name] not in (None, "none") and not options[f"{name}_security"]
+        }
 
     def _account_from_options(self, source: SecretSource) -> Account:
         """Return the account with the settings of the options. Servers that no option names are None."""
@@ -245,60 +264,3 @@ class AccountSetup:
                 smtp=account.smtp and replace(account.smtp, secret=asked),
             )
         return account
-
-
-class Consent:
-    """The user's consent to send the password to hosts that anybody may have named (RFC 6186 §6)."""
-
-    def __init__(self, address: Address, unproven: frozenset[str]) -> None:
-        self._address = address
-        self._unproven = unproven
-        self._answers: dict[str, bool] = {}
-
-    def is_given(self, account: Account) -> bool:
-        """Whether the password may be sent to the servers of an account. Asks once for each host.
-
-        @raise Refused: there is no terminal to ask.
-        """
-        servers = (("pop3", account.pop3), ("smtp", account.smtp))
-        asked = {server.host for _, server in servers if server is not None and server.host in self._unproven}
-        if asked - self._answers.keys() and not sys.stdin.isatty():
-            named = " ".join(f"--{name} {server.host}:{server.port}" for name, server in servers if server)
-            raise Refused(
-                f"The DNS of {self._address.domain} names {' and '.join(sorted(asked))}, outside of that domain, and "
-                "its answer is not authenticated. The password was not sent. If the host belongs to your provider, "
-                f"name the servers: {named}"
-            )
-        for host in sorted(asked - self._answers.keys()):
-            self._answers[host] = click.confirm(
-                f"The DNS of {self._address.domain} names {host}, and its answer is not authenticated. "
-                "Does this host belong to your provider? If not, it would get your password.",
-                default=False,
-                err=True,
-            )
-        return all(self._answers[host] for host in asked)
-
-
-async def _first_working_account(
-    reactor: Any, candidates: Sequence[Account], secrets: Secrets, secret: str | None, consent: Consent
-) -> tuple[Account, Sequence[TrialResult]]:
-    """Return the first account that both servers accept, or else the first one, with its test results.
-
-    Accounts with a server that the user did not agree to are left out.
-
-    @raise Refused: the user agreed to none.
-    """
-    first: tuple[Account, Sequence[TrialResult]] | None = None
-    for candidate in candidates:
-        if not consent.is_given(candidate):
-            continue
-        for server in (candidate.pop3, candidate.smtp):
-            if server is not None and secret is not None:
-                secrets.remember(server, secret)
-        results = await try_account(reactor, candidate, secrets)
-        if all(result.problem is None for result in results):
-            return candidate, results
-        first = first or (candidate, results)
-    if first is None:
-        raise Refused("The password was not sent to any server. Name the servers: --pop3 HOST --smtp HOST")
-    return first

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emailsys.client.accounts.values import Server
+from emailsys.client.fetch.login import LOGIN_ADVICE
 from emailsys.net.tls.peer import fingerprint_of
 
 
@@ -28,6 +29,11 @@ class TrialResult:
     offers: tuple[str, ...] = ()
     messages: int | None = None
     logged_in: bool = False
+
+    @property
+    def is_login_refused(self) -> bool:
+        """Whether the server refused user name and password."""
+        return self.advice == LOGIN_ADVICE
 
 
 def shown_fingerprint(certificate: Any) -> str:
