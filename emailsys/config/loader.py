@@ -123,14 +123,14 @@ class _Table:
             self._problems.append(f"{self._file}: {self._where(key)}: found nothing; allowed: {allowed}")
 
     def close(self) -> None:
-        """Record each key that was not read."""
-        for key, value in self._table.items():
+        """Record each key that was not read. Its value may be a password, as in a route's `password`."""
+        for key in self._table:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, n=1)
                 instead = f"did you mean {near[0]}?" if near else ", ".join(self._known)
                 instead = ELSEWHERE.get(key, instead)
                 self._problems.append(
-                    f"{self._file}: {self._where(key)}: found an unknown key (= {described(value)}); allowed: {instead}"
+                    f"{self._file}: {self._where(key)}: found an unknown key; allowed: {instead}"
                 )
 
     def _where(self, key: str) -> str:

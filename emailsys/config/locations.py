@@ -71,8 +71,11 @@ def store_text(state: StateChoice, url: str | None) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """Return the URL of a database without its passwords, which are before the host or in the query."""
-    scheme, separator, rest = url.partition("://")
+    """Return the URL of a database without its passwords, which are before the host or in the query.
+
+    The scheme may be missing. Text that is no URL is returned unchanged.
+    """
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     secret, at, host = rest.rpartition("@")
     host = _PASSWORD.sub(r"\1...", host)
     return f"{scheme}{separator}{secret.partition(':')[0]}{at}{host}"

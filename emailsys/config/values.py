@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from emailsys.config.locations import without_password
 from emailsys.mail.address import domain_key, host_name, is_mail_domain, parse
 
 Read = Callable[[Any], Any]
@@ -61,7 +62,7 @@ class Unfit(Exception):
 
 
 def described(value: object) -> str:
-    """Format a value for an error message: in the words of TOML, and cut if it is long."""
+    """Format a value for an error message: in the words of TOML, without passwords of URLs, and cut if it is long."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -74,6 +75,7 @@ def described(value: object) -> str:
                 else "[" + ", ".join(described(item) for item in value) + "]"
             )
         case str():
+            value = without_password(value)
             return json.dumps(value if len(value) <= 60 else value[:57] + "...", ensure_ascii=False)
         case _:
             return str(value)
@@ -280,6 +282,11 @@ def a_store_url(value: object) -> str:
     """Read a SQLAlchemy URL of SQLite or PostgreSQL."""
     if not isinstance(value, str) or not _STORE_URL.fullmatch(value):
         raise Unfit('"sqlite:////path/to/file" or "postgresql://user@host/database"')
+    if value.startswith("postgresql"):
+        host = value.partition("://")[2].rpartition("@")[2]
+        port = re.split("[/?]", host, maxsplit=1)[0].rpartition("]")[2].partition(":")[2]
+        if port and not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+            raise Unfit('a port from 1 to 65535, as in "postgresql://user@host:5432/database"')
     return value
 
 

@@ -227,7 +227,8 @@ def sqlite_path(url: str | None, state: Path) -> Path | None:
         return Path(os.path.realpath(state)) / DATABASE_NAME
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
+        # A port that is no number is a ValueError.
         raise StoreError("store.url is not a database URL. Example: postgresql://user@host/database") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":

@@ -248,10 +248,10 @@ class WrongFileTests(SynchronousTestCase):
         """The error suggests the key with the most similar name."""
         self.assertEqual(
             self.one("[smtp]\nmax_message_sise = 5"),
-            "smtp.max_message_sise: found an unknown key (= 5); allowed: did you mean max_message_size?",
+            "smtp.max_message_sise: found an unknown key; allowed: did you mean max_message_size?",
         )
         self.assertEqual(
-            self.one("[lissten]\nsmtp = []"), "lissten: found an unknown key (= a table); allowed: did you mean listen?"
+            self.one("[lissten]\nsmtp = []"), "lissten: found an unknown key; allowed: did you mean listen?"
         )
         self.assertIn("--state", self.one('state = "/srv"'))
         self.assertIn("allowed: max_waiting, hashing_threads", self.one("[login]\nzzz = 1"))
@@ -278,6 +278,23 @@ class WrongFileTests(SynchronousTestCase):
     def test_only_the_two_engines_are_stores(self) -> None:
         """A mistyped URL is found at the start, not at the first message."""
         self.assertIn("store.url: found", self.one('[store]\nurl = "mysql://h/d"'))
+        for port in ("x", "0", "70000", "5432,h2:5432", "-1"):
+            self.assertIn("a port from 1", self.one(f'[store]\nurl = "postgresql://me@h:{port}/d"'))
+        for url in ("postgresql://h/d", "postgresql://me:a:b@[::1]:5432/d", "postgresql:///d?host=/run/pg"):
+            self.assertEqual(read(f"hostname = \"mx.example.org\"\n[store]\nurl = \"{url}\"").store.url, url)
+
+    def test_no_error_shows_a_password(self) -> None:
+        """Errors go to the log, and are sent to others who may help."""
+        for line in (
+            '[store]\nurl = "mysql://me:secret@h/d"',
+            '[store]\nurl = "me:secret@h/d"',
+            '[store]\nurl = ["postgresql://me:secret@h/d"]',
+            '[store]\nurl = "postgresql://me:secret@h:x/d"',
+            '[store]\nuri = "secret"',
+        ):
+            self.assertNotIn("secret", self.one(line))
+        route = '[[routing.routes]]\nhost = "smtp.example.net"\npassword = "secret"\n'
+        self.assertNotIn("secret", self.one(route))
 
     def test_malformed_toml_is_reported_with_line_and_column(self) -> None:
         """The error has the line and the column."""
