@@ -129,9 +129,7 @@ class _Table:
                 near = difflib.get_close_matches(key, self._known, n=1)
                 instead = f"did you mean {near[0]}?" if near else ", ".join(self._known)
                 instead = ELSEWHERE.get(key, instead)
-                self._problems.append(
-                    f"{self._file}: {self._where(key)}: found an unknown key; allowed: {instead}"
-                )
+                self._problems.append(f"{self._file}: {self._where(key)}: found an unknown key; allowed: {instead}")
 
     def _where(self, key: str) -> str:
         return ".".join(part for part in (self._path, key) if part) or "the file"

@@ -222,8 +222,8 @@ class POP3Server(ConnectionShell, pop3.POP3):
     # TRANSACTION state
 
     @override
-    def do_STAT(self) -> None:
-        self.transaction.stat()
+    def do_STAT(self) -> Coroutine[Any, Any, None] | None:
+        return self.transaction.stat()
 
     @override
     def do_LIST(self, number: int | None = None) -> Coroutine[Any, Any, None] | None:
@@ -250,8 +250,8 @@ class POP3Server(ConnectionShell, pop3.POP3):
         self.successResponse()
 
     @override
-    def do_RSET(self) -> None:
-        self.transaction.reset()
+    def do_RSET(self) -> Coroutine[Any, Any, None] | None:
+        return self.transaction.reset()
 
     @override
     def do_QUIT(self) -> Coroutine[Any, Any, None] | None:

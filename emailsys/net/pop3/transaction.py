@@ -16,6 +16,9 @@ from emailsys.net.pop3.sending import send_listing, send_message, send_whole
 # RFC 3206 §4, RFC 2449 §8: clients act on these response codes.
 TAKEN_OVER: Final = "[SYS/TEMP] another login took the maildrop over; nothing was removed"
 _NOT_REMOVED: Final = "[SYS/TEMP] some deleted messages not removed"
+# Messages from which on a command that looks at all of them ends the client's turn. Hundreds of such commands in one
+# segment would delay other clients by a millisecond each.
+_MANY: Final = 2000
 
 
 class Transaction:
@@ -36,11 +39,15 @@ class Transaction:
         assert maildrop is not None
         return maildrop
 
-    def summarize(self) -> None:
-        """Send +OK with the number of messages and their octets."""
+    def summarize(self) -> int:
+        """Send +OK with the number of messages and their octets. Returns how many messages the maildrop has."""
         sizes = self._maildrop.listMessages()
         messages = counted(len(sizes) - sizes.count(0), "message")
         self._authorization.reply(f"{messages} ({sum(sizes)} octets)".encode("ascii"))
+        return len(sizes)
+
+    def _end_turn(self, messages: int) -> Coroutine[Any, Any, None] | None:
+        return self._connection.next_turn() if messages >= _MANY else None
 
     def _find(self, number: int) -> int:
         """Returns the octets of a message; 0 if it does not exist or is deleted, after telling the client."""
@@ -53,10 +60,11 @@ class Transaction:
             self._authorization.refuse(b"message %d is deleted" % number)
         return octets
 
-    def stat(self) -> None:
+    def stat(self) -> Coroutine[Any, Any, None] | None:
         """Act on STAT."""
         sizes = self._maildrop.listMessages()
         self._authorization.reply(b"%d %d" % (len(sizes) - sizes.count(0), sum(sizes)))
+        return self._end_turn(len(sizes))
 
     def list_sizes(self, number: int | None) -> Coroutine[Any, Any, None] | None:
         """Act on LIST."""
@@ -133,11 +141,11 @@ class Transaction:
             self._deleted += 1
             self._authorization.reply(b"message %d deleted" % number)
 
-    def reset(self) -> None:
+    def reset(self) -> Coroutine[Any, Any, None] | None:
         """Act on RSET."""
         self._maildrop.undeleteMessages()
         self._deleted = 0
-        self.summarize()
+        return self._end_turn(self.summarize())
 
     async def update(self) -> None:
         """Act on QUIT: remove the deleted messages, release the maildrop, and only then reply (RFC 1939 §6)."""

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
     ISSLTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from typing_extensions import override
@@ -138,6 +139,15 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     def allow_silence(self, seconds: float) -> None:
         """Set how many seconds the peer may be silent after the command in progress."""
         self.timeOut = seconds  # type: ignore[assignment]  # it takes any number
+
+    async def next_turn(self) -> None:
+        """Wait for the reactor's next turn: a command that takes milliseconds lets other connections go on.
+
+        @raise ConnectionLost: the connection was lost meanwhile.
+        """
+        await deferLater(self.clock, 0)
+        if self.lost:
+            raise ConnectionLost
 
     async def drained(self, heard: Callable[[], object]) -> None:
         """Write the collected replies and wait until the kernel has accepted all of them.

@@ -281,7 +281,7 @@ class WrongFileTests(SynchronousTestCase):
         for port in ("x", "0", "70000", "5432,h2:5432", "-1"):
             self.assertIn("a port from 1", self.one(f'[store]\nurl = "postgresql://me@h:{port}/d"'))
         for url in ("postgresql://h/d", "postgresql://me:a:b@[::1]:5432/d", "postgresql:///d?host=/run/pg"):
-            self.assertEqual(read(f"hostname = \"mx.example.org\"\n[store]\nurl = \"{url}\"").store.url, url)
+            self.assertEqual(read(f'hostname = "mx.example.org"\n[store]\nurl = "{url}"').store.url, url)
 
     def test_no_error_shows_a_password(self) -> None:
         """Errors go to the log, and are sent to others who may help."""

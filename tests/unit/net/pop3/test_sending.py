@@ -112,12 +112,41 @@ class SendingTests(SynchronousTestCase):
         for command in (b"LIST\r\n", b"UIDL\r\n"):
             peer.say(command)
             got = []
-            while chunk := slow.read():
+            while (chunk := slow.read()) or house.clock.getDelayedCalls()[0].getTime() == house.clock.seconds():
                 got.append(chunk)
+                house.clock.advance(0)
             lines = b"".join(got).split(b"\r\n")
             self.assertEqual(len(lines), 100_003)
             self.assertTrue(lines[100_000].startswith(b"100000 "))
             self.assertLess(slow.most, 3 * MAX_WAITING_OCTETS)
+
+    def test_long_listings_of_a_fast_reader_do_not_hold_up_the_others(self) -> None:
+        """Its connection is never blocked."""
+        house = POP3House()
+        for _ in range(5000 - 3):
+            house.store.put(house.alice, b"x\r\n")
+        peer = house.login()
+        for command, replies in ((b"UIDL\r\n", 1), (b"LIST\r\n", 1), (b"STAT\r\n", 9), (b"RSET\r\n", 9)):
+            peer.say(command * replies)
+            heard = [peer.heard()]
+            while house.clock.getDelayedCalls()[0].getTime() == house.clock.seconds():
+                house.clock.advance(0)
+                heard.append(peer.heard())
+            lines = b"".join(heard).split(b"\r\n")
+            self.assertEqual(len(lines), 3 + 5000 if replies == 1 else 1 + replies)
+            self.assertLess(max(chunk.count(b"\r\n") for chunk in heard), 5000 if replies == 1 else replies)
+
+    def test_a_client_that_leaves_a_long_listing_is_no_failure(self) -> None:
+        house = POP3House()
+        for _ in range(5000):
+            house.store.put(house.alice, b"x\r\n")
+        peer = house.login()
+        peer.say(b"UIDL\r\n")
+        peer.transport.abortConnection()
+        peer.heard()
+        house.clock.advance(0)
+        self.assertTrue(house.logins.opened[0].released)
+        self.assertEqual(house.clock.getDelayedCalls(), [])
 
     def test_the_operator_may_allow_raw_utf8(self) -> None:
         house = POP3House(POP3Settings(plaintext_auth_on_loopback=True, serve_utf8_raw=True))
