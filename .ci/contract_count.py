@@ -14,9 +14,13 @@ ENGINES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "memory": "in-memory fa
 def main() -> int:
     """Read the log of a verbose trial run, named by the first argument."""
     passed: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    suite = engine = ""
+    suite = engine = module = ""
     for line in Path(sys.argv[1]).read_text("utf-8", "replace").splitlines():
-        if found := re.fullmatch(r"  (\w+)", line):
+        if line.startswith("tests."):
+            module = line
+        elif not module.startswith("tests.contract."):
+            continue
+        elif found := re.fullmatch(r"  (\w+)", line):
             name = found.group(1)
             word = next((word for word in ENGINES if word in name.lower()), "")
             engine = ENGINES.get(word, "")

@@ -17,39 +17,51 @@ from emailsys.client.archive.import_export import Importer
 from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag, Folder
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
 
-# System calls of a writer. The child dies right before the call with the given number.
-_CHILD: Final = """
-import os, sys
+# A process that imports the archive once. For each line "ROOT STEP" it forks a child, which works on the archive in
+# ROOT and dies right before its system call of that number. The answer is the child's exit status.
+_PARENT: Final = """
+import os, sys, traceback
 from pathlib import Path
 from emailsys.client.archive import archive, files
+from emailsys.client.archive.import_export import Importer
 from emailsys.client.archive.values import Addition, Flag, Folder
 from tests.unit.client.archive.test_archive import IN, ME, NOW, message
 
-store = archive.Archive(Path(sys.argv[1]), lambda: NOW)
-last, count = int(sys.argv[2]), 0
+def work(root, last):
+    count = 0
 
-def dying(call):
-    def counted(*arguments, **named):
-        global count
-        count += 1
-        if count > last:
-            os._exit(9)
-        return call(*arguments, **named)
-    return counted
+    def dying(call):
+        def counted(*arguments, **named):
+            nonlocal count
+            count += 1
+            if count > last:
+                os._exit(9)
+            return call(*arguments, **named)
+        return counted
 
-for name in ("fsync", "replace", "rename", "write", "unlink", "utime"):
-    setattr(os, name, dying(getattr(os, name)))
-sqlite = store._index.connection
-store._index.transaction = dying(store._index.transaction)
-{work}
-os._exit(0)
+    store = archive.Archive(root, lambda: NOW)
+    for name in ("fsync", "replace", "rename", "write", "unlink", "utime"):
+        setattr(os, name, dying(getattr(os, name)))
+    store._index.transaction = dying(store._index.transaction)
+    {work}
+
+for line in sys.stdin:
+    root, step = line.rsplit(maxsplit=1)
+    child = os.fork()
+    if child == 0:
+        try:
+            work(Path(root), int(step))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 _ADDING: Final = """
 store.add_many([Addition(message(str(n)), IN, f"s{n}", Flag.FLAGGED, ("t",)) for n in range(3)])
 """
 _IMPORTING: Final = """
-from emailsys.client.archive.import_export import Importer
-Importer(store, IN).import_mbox(Path(sys.argv[1]).parent / "mbox")
+Importer(store, IN).import_mbox(root.parent / "mbox")
 """
 _MOVING: Final = """
 store.move([one.key for one in store.list(IN)], Folder(ME, "Archive"))
@@ -62,25 +74,58 @@ store.replace(store.list(IN)[0].key, message("new", "other"))
 """
 
 
+class Victim:
+    """A process that does work in children.
+
+    @param program: where its source is written.
+    """
+
+    def __init__(self, program: Path, work: str) -> None:
+        program.write_text(_PARENT.replace("{work}", work.strip()))
+        self._process = subprocess.Popen(
+            [sys.executable, str(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, root: Path, step: int) -> None:
+        """Start a child that dies at a step."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{root.absolute()} {step}\n")
+        self._process.stdin.flush()
+
+    def result(self) -> int:
+        """Return the exit status of the child: 9 if it died, 0 if it did all of the work."""
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline().strip()
+        if answer not in ("0", "9"):
+            raise AssertionError(self._process.communicate()[1])
+        return int(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
 class Killed(ArchiveCase):
     def die_at_each_step(self, work: str, prepare: Callable[[Archive], None], check: Callable[[Archive], None]) -> None:
         """Run the work in child processes that die at step 1, 2, 3, ..., until one completes."""
-        program = Path(self.mktemp()).with_suffix(".py")
-        program.write_text(_CHILD.replace("{work}", work))
+        victim = Victim(Path(self.mktemp()).with_suffix(".py"), work)
+        self.addCleanup(victim.close)
         for step in range(60):
             root = Path(self.mktemp()) / "mail"
             archive = Archive(root, lambda: NOW)
             archive.add_account(ME)
             prepare(archive)
             archive.close()
-            ended = subprocess.run(
-                [sys.executable, str(program), str(root), str(step)], check=False, capture_output=True
-            )
-            self.assertIn(ended.returncode, (0, 9), ended.stderr.decode())
+            victim.start(root, step)
+            status = victim.result()
             archive = Archive(root, lambda: NOW)
             check(archive)
             archive.close()
-            if ended.returncode == 0:
+            if status == 0:
                 self.assertGreater(step, 3)
                 return
         self.fail("it never came through")
@@ -189,18 +234,12 @@ class Full(ArchiveCase):
 
 class Together(ArchiveCase):
     def test_two_processes_that_fetch_the_same_mail_keep_it_once(self) -> None:
-        program = Path(self.mktemp()).with_suffix(".py")
-        program.write_text(
-            _CHILD.replace(
-                "{work}",
-                'for n in range(20): store.add_many([Addition(message(str(n)), IN, f"s{n}", tags=("t",))])',
-            )
-        )
-        command = [sys.executable, str(program), str(self.root), "1000000"]
-        children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
-        for child in children:
-            _, said = child.communicate()
-            self.assertEqual(child.returncode, 0, said)
+        work = 'for n in range(20): store.add_many([Addition(message(str(n)), IN, f"s{n}", tags=("t",))])'
+        victims = [Victim(Path(self.mktemp()).with_suffix(".py"), work) for _ in range(2)]
+        for victim in victims:
+            self.addCleanup(victim.close)
+            victim.start(self.root, 1_000_000)
+        self.assertEqual([victim.result() for victim in victims], [0, 0])
         self.assertEqual(sorted(int(one.subject) for one in self.archive.list(IN)), list(range(20)))
         self.archive.rebuild()
         self.assertEqual(self.archive.tags(), {"t": 20})
