@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.compose.draft import Draft
     from emailsys.client.compose.message_builder import OutgoingMessage
+    from emailsys.client.contacts.book import ContactBook
     from emailsys.client.crypto.gpg import Gpg
     from emailsys.client.crypto.opening import Opener
     from emailsys.client.send.outbox import Notices, Outbox
@@ -84,6 +85,13 @@ class UserMailbox:
         from emailsys.client.crypto.opening import Opener
 
         return Opener(self.gpg, self.now, ask)
+
+    @cached_property
+    def contacts(self) -> ContactBook:
+        """The contact book, contacts.toml beside mail.toml."""
+        from emailsys.client.contacts.book import ContactBook
+
+        return ContactBook(self.paths.accounts.with_name("contacts.toml"))
 
     def close(self) -> None:
         """Close the archive if it was opened."""
@@ -214,14 +222,16 @@ class UserMailbox:
         return self.outbox.put(account.name, message, hold=hold, at=at, notices=notices)
 
     def people(self, typed: str, limit: int = 8) -> list[Mailbox]:
-        """Return up to `limit` correspondents whose name or address starts with `typed`, the most likely first.
+        """Return up to `limit` people whose name or address starts with `typed`: contacts, then correspondents.
 
         Names are safe for a terminal.
         """
         from emailsys.client.text.terminal import safe_line
         from emailsys.mail.message.mailboxes import Mailbox
 
-        return [Mailbox(safe_line(one.name), one.address) for one in self.archive.people(typed, limit)]
+        found = [one.mailboxes[0] for one in self.contacts.find(typed) if not one.is_group]
+        found += [Mailbox(safe_line(one.name), one.address) for one in self.archive.people(typed, limit)]
+        return list({one.address.key: one for one in reversed(found)}.values())[::-1][:limit]
 
     # Handling
 

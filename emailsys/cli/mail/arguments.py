@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from emailsys.cli.mail.session import Session
     from emailsys.client.accounts.values import Keep
     from emailsys.client.archive.values import Folder, Summary
+    from emailsys.client.contacts.book import Contact
     from emailsys.mail.message.mailboxes import Mailbox
 
 # Maximum number of addresses that shell completion offers.
@@ -50,16 +52,20 @@ def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str)
     """Complete addresses from the archive's index. The index is opened read-only, so that a fetch cannot delay it."""
     from emailsys.client.archive.archive import INDEX
     from emailsys.client.archive.people import find_in_file
-    from emailsys.client.base.locations import archive_folder
+    from emailsys.client.base.locations import archive_folder, contacts_file
     from emailsys.client.compose.completion import last_address_start
+    from emailsys.client.contacts.book import ContactBook
     from emailsys.client.text.terminal import safe_line
 
     begin = last_address_start(incomplete)
-    try:
+    contacts: list[Contact] = []
+    found: Sequence[Mailbox] = ()
+    # A completion that fails completes nothing.
+    with suppress(Exception):
+        contacts = ContactBook(contacts_file()).find(incomplete[begin:])
+    with suppress(Exception):
         found = find_in_file(archive_folder() / INDEX, incomplete[begin:], _OFFERED)
-    except Exception:  # a completion that fails completes nothing
-        return []
-    return [
+    return [CompletionItem(f"{incomplete[:begin]}{one.short_name}", help=one.name) for one in contacts] + [
         CompletionItem(f"{incomplete[:begin]}{one.address}", help=safe_line(one.name))
         for one in found
         # The shell prints the address, so it must be safe for a terminal.
@@ -177,11 +183,17 @@ def keep_of(text: str) -> Keep:
 
 
 def people(name: str, texts: tuple[str, ...]) -> list[Mailbox]:
-    """Parse the mailboxes of an option. @param name: the option, for the error message."""
+    """Parse the mailboxes of an option. Short names of contacts stand for theirs.
+
+    @param name: the option, for the error message.
+    """
+    from emailsys.client.base.locations import contacts_file
+    from emailsys.client.contacts.book import ContactBook
     from emailsys.mail.address import AddressSyntaxError
     from emailsys.mail.message.mailboxes import parse_mailboxes
 
+    book = ContactBook(contacts_file())
     try:
-        return [one for text in texts for one in parse_mailboxes(text)]
+        return [one for text in texts for one in parse_mailboxes(book.expand(text))]
     except AddressSyntaxError as error:
         raise Refused(f"{name}: {error}", Exit.USAGE) from None

@@ -117,7 +117,9 @@ class EditorSession:
         if not self._path.exists():
             raise Refused("The editor removed the file. The message was not sent.", Exit.FAILED)
         try:
-            self._draft = from_text(self._file.read(), self._draft, Path.cwd())
+            self._draft = from_text(
+                self._file.read(), self._draft, Path.cwd(), expand=self._session.mailbox.contacts.expand
+            )
         except ComposeError as error:
             tell(str(error))
             if click.confirm("Correct it in the editor?", default=True, err=True):

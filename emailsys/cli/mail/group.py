@@ -125,6 +125,7 @@ def refused_by(error: Exception) -> Refused | None:
         "undelete": (f"{_ROOM}.verbs.marks:undelete", "Restore messages from Trash."),
         "folder": (f"{_ROOM}.verbs.folders:folder", "List, add, rename and remove folders; empty Trash."),
         "rules": (f"{_ROOM}.verbs.rules:rules", "List, test and apply the rules that file and mark new mail."),
+        "contact": (f"{_ROOM}.verbs.contacts:contact", "Keep people and groups, with short names; vCard files."),
         "import": (f"{_ROOM}.verbs.import_export:import_", "Import messages from maildirs, mbox files and .eml files."),
         "export": (f"{_ROOM}.verbs.import_export:export", "Export messages as a maildir, an mbox file or .eml files."),
         "reindex": (f"{_ROOM}.verbs.import_export:reindex", "Rebuild the index from the message files."),

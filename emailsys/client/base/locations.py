@@ -16,6 +16,11 @@ def accounts_file() -> Path:
     return _found(lambda: platformdirs.user_config_path(_NAME, appauthor=False)) / "mail.toml"
 
 
+def contacts_file() -> Path:
+    """Return the path of contacts.toml, beside mail.toml."""
+    return accounts_file().with_name("contacts.toml")
+
+
 def archive_folder() -> Path:
     """Return the folder of the local store: in $XDG_DATA_HOME/emailsys, or the system's equivalent."""
     return _found(lambda: platformdirs.user_data_path(_NAME, appauthor=False)) / "mail"

@@ -1,4 +1,4 @@
-"""Completion in an address list: where the last address starts, and whether it is complete."""
+"""Address lists as they are typed: their pieces, where the last one starts, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import parse_mailboxes
 
 
-def last_address_start(text: str) -> int:
-    """Return the offset of the last mailbox in an address list: after the last comma outside quotation marks."""
-    begin = 0
+def _commas(text: str) -> list[int]:
+    """Return the offsets behind the commas outside quotation marks."""
+    found = []
     quoted = escaped = False
     for at, character in enumerate(text):
         if escaped:
@@ -18,8 +18,21 @@ def last_address_start(text: str) -> int:
         elif character == '"':
             quoted = not quoted
         elif character in ",;" and not quoted:
-            begin = at + 1
+            found.append(at + 1)
+    return found
+
+
+def last_address_start(text: str) -> int:
+    """Return the offset of the last mailbox in an address list: after the last comma outside quotation marks."""
+    begin = next(reversed(_commas(text)), 0)
     return begin + len(text[begin:]) - len(text[begin:].lstrip())
+
+
+def address_pieces(text: str) -> list[str]:
+    """Return what stands between the commas of an address list, without blanks around it."""
+    bounds = [0, *_commas(text)]
+    ends = [*(at - 1 for at in bounds[1:]), len(text)]
+    return [piece for begin, end in zip(bounds, ends, strict=True) if (piece := text[begin:end].strip())]
 
 
 def is_whole(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -54,11 +55,14 @@ def _people(name: str, value: str) -> list[Mailbox]:
         raise ComposeError(f"{name}: {wrong}") from None
 
 
-def from_text(text: str, draft: Draft, folder: Path, lenient: bool = False) -> Draft:
+def from_text(
+    text: str, draft: Draft, folder: Path, lenient: bool = False, expand: Callable[[str], str] = lambda text: text
+) -> Draft:
     """Parse the edited text of a draft.
 
     @param draft: the draft before editing. Values that the text does not show, such as its conversation, stay.
     @param folder: base of relative attachment paths.
+    @param expand: replaces short names in a list of addresses.
     @param lenient: keep lines that cannot be used as they were typed, in `as_typed`.
     @raise ComposeError: not lenient, and a line above the first empty line is invalid, or a file cannot be read.
     """
@@ -78,7 +82,7 @@ def from_text(text: str, draft: Draft, folder: Path, lenient: bool = False) -> D
             if name.lower() == "format":
                 form = _form(value)
             else:
-                _read_line(name, value, draft, edited, folder)
+                _read_line(name, expand(value) if name.lower() in _PEOPLE else value, draft, edited, folder)
         except ComposeError:
             if not lenient:
                 raise

@@ -22,7 +22,7 @@ from textual.widgets import Checkbox, Footer, Input, Label, OptionList, Select, 
 from textual.widgets.option_list import Option
 from typing_extensions import override
 
-from emailsys.client.accounts.values import Account
+from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import ArchiveError, NoSuchMessage
 from emailsys.client.base.edited_file import EditedFile
 from emailsys.client.compose.attachments import attach
@@ -135,8 +135,8 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         for name in _PEOPLE:
             text = self.query_one(f"#{name}", Input).value
             try:
-                people[name] = parse_mailboxes(text)
-            except AddressSyntaxError as error:
+                people[name] = parse_mailboxes(self._mailbox.contacts.expand(text))
+            except (AddressSyntaxError, AccountError) as error:
                 if not lenient:
                     raise ComposeError(f"{name.capitalize()}: {error}") from None
                 people[name] = []
@@ -223,7 +223,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     def keep_at_once(self) -> str:
         """Do the same in the event loop, which ends by an exception. Return a text for the user."""
         try:
-            self._key = self._save_draft(self._chosen_account(), self._read(lenient=True))
+            self._key = self._save_draft(self._chosen_sender()[0], self._read(lenient=True))
         except Exception:
             return self._keep_in(EditedFile(self._mailbox.paths.state), self._as_text())
         return "What you were writing is in the folder Drafts."
@@ -342,7 +342,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 f"Cannot run the editor {command}: {error.strerror}. Set $VISUAL or $EDITOR to another one."
             )
         try:
-            edited = from_text(file.read(), draft, Path.cwd())
+            edited = from_text(file.read(), draft, Path.cwd(), expand=self._mailbox.contacts.expand)
         except ComposeError as error:
             self._show_error(f"Your text is kept in {path}. {error}")
             return

@@ -11,6 +11,7 @@ from typing import Any
 from textual.widgets import Checkbox, Input, Select, TextArea
 
 from emailsys.client.archive.values import DRAFTS, Flag, Folder
+from emailsys.client.contacts.book import Contact
 from emailsys.client.send.outbox import State
 from emailsys.mail.address import parse
 from emailsys.mail.message.mailboxes import Mailbox
@@ -309,13 +310,15 @@ class WritingTests(ScreenCase):
         self.assertEqual(self._outbox_actions().sender, info)
 
     def test_another_account_writes_in_its_own_name(self) -> None:
-        """From chooses an account, and the copy goes into its Sent."""
+        """From chooses an account, and the copy goes into its Sent. A short name in To stands for a contact."""
+        self.mailbox.contacts.put([Contact("dora", "Dora", (parse("dora@example.org"),))])
 
         async def steps(driver: Driver) -> None:
-            await driver.compose("dora@example.org", "From work", "Hello.")
+            await driver.compose("dora", "From work", "Hello.")
             driver.app.screen.query_one("#from", Select).value = 1
             await self._send(driver)
             await driver.until(lambda: self.subjects("Sent", "work") == ["From work"])
 
         self.drive(steps)
-        self.assertEqual(str(self._outbox_actions().sender.address), "work@example.org")
+        draft = self._outbox_actions()
+        self.assertEqual((str(draft.sender.address), str(draft.to[0])), ("work@example.org", "Dora <dora@example.org>"))

@@ -1,0 +1,1 @@
+"""Contact book: people and groups that the user keeps, with short names, and vCard files."""
