@@ -78,8 +78,8 @@ def _network(address: IP, prefix: int) -> str:
 
 # Networks that no host of the public Internet has: this network and this host (RFC 1122 §3.2.1.3), private use (RFC
 # 1918, RFC 4193, RFC 3879), shared by a provider's customers (RFC 6598), link-local (RFC 3927, RFC 4291 §2.5.6),
-# protocol assignments (RFC 6890), benchmarks (RFC 2544), multicast and reserved (RFC 1112, RFC 4291), and the local
-# prefix of NAT64 (RFC 8215).
+# protocol assignments (RFC 6890), benchmarks (RFC 2544), multicast and reserved (RFC 1112, RFC 4291), the local prefix
+# of NAT64 (RFC 8215), and Teredo (RFC 4380), whose addresses contain one of IPv4 and belong to no mail host.
 _NOT_PUBLIC: Final = {
     version: tuple(map(ipaddress.ip_network, networks.split()))
     for version, networks in (
@@ -88,7 +88,7 @@ _NOT_PUBLIC: Final = {
             "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.168.0.0/16 "
             "198.18.0.0/15 224.0.0.0/3",
         ),
-        (6, "::/128 ::1/128 64:ff9b:1::/48 fc00::/7 fe80::/9 ff00::/8"),
+        (6, "::/128 ::1/128 64:ff9b:1::/48 2001::/32 fc00::/7 fe80::/9 ff00::/8"),
     )
 }
 # Networks whose hosts the operator may own: private use (RFC 1918, RFC 4193) and shared by a provider's customers (RFC

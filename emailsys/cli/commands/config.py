@@ -7,6 +7,7 @@ import socket
 import stat
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -203,20 +204,22 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
     """Yield certificates that the daemon serves, but that are not for this host name, are invalid or expire soon, or
     cannot be read by the user of the daemon."""
     from emailsys.net.tls.context import TLSConfigError
-    from emailsys.net.tls.files import read_pair
+    from emailsys.net.tls.files import CertificatePair, read_pair
     from emailsys.platforms.users import is_root, may_read
     from emailsys.supervisor import StartupError, find_identity
 
-    try:
-        pairs = [read_pair(files) for files in settings.tls.certificates]
+    pairs: dict[int, CertificatePair] = {}
+    identity = None
+    # `problems_of` reports these errors.
+    for number, files in enumerate(settings.tls.certificates, start=1):
+        with suppress(TLSConfigError):
+            pairs[number] = read_pair(files)
+    with suppress(StartupError):
         identity = find_identity(settings.user, settings.group)
-    except (TLSConfigError, StartupError):
-        # `problems_of` reports these.
-        return
-    if pairs and not any(pair.covers(settings.hostname.lower()) for pair in pairs):
+    if pairs and not any(pair.covers(settings.hostname.lower()) for pair in pairs.values()):
         yield f"tls.certificates: none is for {settings.hostname} (hostname); clients that check the name refuse it"
     now = datetime.now(UTC)
-    for number, pair in enumerate(pairs, start=1):
+    for number, pair in pairs.items():
         files, here = pair.files, f"tls.certificates[{number}]"
         invalid = pair.why_invalid(now)
         for concern in (*pair.concerns(now), *(() if invalid is None else (invalid,))):

@@ -113,7 +113,13 @@ class ConfigTests(CLICase):
         path = self.write(f'[[tls.certificates]]\nchain = "{files.chain}"\nkey = "{files.key}"\n')
         status, out, err = self.run_it("config", "check", path)
         self.assertEqual((status, out), (0, f"{path}: ok\n"))
-        self.assertIn(f"warning: tls.certificates[1]: {files.chain}: the certificate expired on", err)
+        expired = f"warning: tls.certificates[{{}}]: {files.chain}: the certificate expired on"
+        self.assertIn(expired.format(1), err)
+        # Another pair that cannot be read does not hide the warning.
+        text = f'[[tls.certificates]]\nchain = "no.pem"\nkey = "no.key"\n{Path(path).read_text()}'
+        told = self.refused(Exit.CONFIG, "config", "check", self.write(text))
+        self.assertIn("tls.certificates[1]: ", told)
+        self.assertIn(expired.format(2), told)
 
     def test_a_certificate_that_the_start_refuses_is_an_error_of_check(self) -> None:
         """A chain that OpenSSL refuses, although it can be read; a damaged development CA. Both were ok."""
