@@ -57,6 +57,8 @@ class Archive(ArchiveReader):
         """
         #: Sentences for the user about files that are gone or cannot be read.
         self.reports: list[str] = []
+        # What the last comparison of files and index reported: what lasts is told once.
+        self._last_reported: frozenset[str] = frozenset()
         with translated_disk_errors():
             make_folder(root)
             self._lock = WriteLock(root / _LOCK)
@@ -68,7 +70,7 @@ class Archive(ArchiveReader):
             if self._index.is_new:
                 rebuild(root, self._index, None, self._report, tell)
             else:
-                catch_up(root, self._index, everything=self._lock.is_dirty, report=self._report)
+                self._catch_up()
             self._lock.is_dirty = False
 
     def close(self) -> None:
@@ -81,7 +83,7 @@ class Archive(ArchiveReader):
     def _writing(self) -> Iterator[None]:
         """Hold the write lock, after the index has been brought up to date with the files."""
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
-            catch_up(self._root, self._index, everything=self._lock.is_dirty, report=self._report)
+            self._catch_up()
             self._lock.is_dirty = False
             # If the body fails or the process dies, the next writer compares files and index.
             try:
@@ -89,6 +91,14 @@ class Archive(ArchiveReader):
             except BaseException:
                 self._lock.is_dirty = True
                 raise
+
+    def _catch_up(self) -> None:
+        found: list[str] = []
+        catch_up(self._root, self._index, everything=self._lock.is_dirty, report=found.append)
+        for text in found:
+            if text not in self._last_reported:
+                self._report(text)
+        self._last_reported = frozenset(found)
 
     # Folders
 

@@ -52,12 +52,15 @@ class MessageActions:
         async def remove() -> None:
             try:
                 moved.extend(await screen.change(change, summaries))
-            except ArchiveError:
-                self._undo_stack = [one for one in self._undo_stack if one is not moved]
+            except Exception:
+                # Half of them may have moved before the failure.
+                moved.extend(await asyncio.to_thread(self._moved_away, summaries))
+                if not moved:
+                    self._forget(moved)
                 raise
             screen.show_status(words if moved else f"Another program has moved {_subject(summaries)} already.")
             if not moved:
-                self._undo_stack = [one for one in self._undo_stack if one is not moved]
+                self._forget(moved)
             if screen.messages.summaries and screen.source == source:
                 await screen.update_counts()
             else:
@@ -65,6 +68,13 @@ class MessageActions:
                 await screen.reload()
 
         screen.start_action(remove)
+
+    def _moved_away(self, summaries: Sequence[Summary]) -> list[tuple[str, Folder]]:
+        """Return the messages that are no longer in their folders, with these."""
+        return [(one.key, one.folder) for one in summaries if self._is_elsewhere(one.key, one.folder)]
+
+    def _forget(self, moved: list[tuple[str, Folder]]) -> None:
+        self._undo_stack = [one for one in self._undo_stack if one is not moved]
 
     def delete(self, summaries: Sequence[Summary]) -> None:
         """Move messages to Trash. Delete those in Trash for good, after a question."""
@@ -101,6 +111,7 @@ class MessageActions:
         async def restore() -> None:
             keys = [one.key for one in trashed]
             found = await self._screen.change(lambda: self._mailbox.undelete(keys), trashed)
+            self._screen.bring_back(keys)
             names = sorted({one.folder.name for one in found})
             self._screen.show_status(f"{_moved(trashed)} back to {' and '.join(names)}.")
             await self._screen.reload()
@@ -108,9 +119,23 @@ class MessageActions:
         self._screen.start_action(restore)
 
     async def _undo(self, moved: Sequence[tuple[str, Folder]]) -> None:
-        back = await self._screen.change(lambda: self._undo_move(moved))
+        try:
+            back = await self._screen.change(lambda: self._undo_move(moved))
+        except Exception:
+            # u tries again with those that are not back.
+            left = [(key, folder) for key, folder in moved if await asyncio.to_thread(self._is_elsewhere, key, folder)]
+            if left:
+                self._undo_stack.append(left)
+            raise
+        self._screen.bring_back(key for key, _ in moved)
         self._screen.show_status(f"{_moved(back)} back to {' and '.join(sorted({one.name for one in back}))}.")
         await self._screen.reload()
+
+    def _is_elsewhere(self, key: str, folder: Folder) -> bool:
+        try:
+            return self._mailbox.archive.get(key).folder != folder
+        except ArchiveError:
+            return False
 
     def _undo_move(self, moved: Sequence[tuple[str, Folder]]) -> list[Folder]:
         """Move messages back to their former folders, and return these.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from rich.text import Text
@@ -20,6 +20,7 @@ from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.archive_check import ArchiveCheck
 from emailsys.client.screen.folder_pane import FolderPane
+from emailsys.client.screen.list_reader import ListReader
 from emailsys.client.screen.list_sources import FolderList, ListSource
 from emailsys.client.screen.message_pane import PAGE, MessagePane
 from emailsys.client.screen.pending_changes import PendingChanges
@@ -46,6 +47,7 @@ class Panes(Screen[None]):
         self.selection = Selection()
         self._unread = 0
         self._pending = PendingChanges()
+        self._list_reader = ListReader(mailbox.archive, self._pending)
         #: Brings the list up to date with changes of other programs.
         self.archive_check = ArchiveCheck(mailbox, self.reload, self.show_status)
         # Count the lists and the counts that were asked for.
@@ -108,10 +110,11 @@ class Panes(Screen[None]):
     async def show(self, source: ListSource, key: str | None = None) -> None:
         """Show another list. @param key: the message that gets the cursor."""
         self._listed = listed = self._listed + 1
-        page, is_complete = await self._read_pages(source, 1, lambda: None)
+        page, is_complete = await self._list_reader.first_pages(source, 1)
         if listed != self._listed:
             # Another list was asked for after this one.
             return
+        self._list_reader.begin()
         self.source = source
         if isinstance(source, FolderList):
             self.folder = source.folder
@@ -126,7 +129,7 @@ class Panes(Screen[None]):
         if source is None:
             return
         number = max(-(-len(pane.summaries) // PAGE), 1)
-        rows, is_complete = await self._read_pages(source, number, self._lowest_in_use)
+        rows, is_complete = await self._list_reader.first_pages(source, number, self._lowest_in_use)
         if listed == self._listed:
             current = pane.current
             key, selected = current.key if current else None, self.selection.of(source)
@@ -138,30 +141,6 @@ class Panes(Screen[None]):
     def _lowest_in_use(self) -> int | None:
         """Return the lower order number of the message under the cursor and the one in the reader."""
         return min((one.order for one in (self.messages.current, self.current) if one is not None), default=None)
-
-    async def _read_pages(
-        self, source: ListSource, number: int, lowest: Callable[[], int | None]
-    ) -> tuple[list[Summary], bool]:
-        """Read the first pages of a list as they are after all changes that were made meanwhile.
-
-        @param lowest: reads on to the message of that order number, which new ones may have pushed down.
-        @return: the messages, and whether these are all.
-        """
-
-        def read(down_to: int | None) -> tuple[list[Summary], bool]:
-            rows: list[Summary] = []
-            while len(rows) < number * PAGE or (down_to is not None and rows[-1].order > down_to):
-                page = source.page(self.mailbox.archive, rows[-1].order if rows else None)
-                rows += page
-                if len(page) < PAGE:
-                    return rows, True
-            return rows, False
-
-        while True:
-            number_before, down_to = self._pending.number, lowest()
-            rows, is_complete = await asyncio.to_thread(read, down_to)
-            if number_before == self._pending.number and down_to == lowest():
-                return self._pending.applied_to(rows), is_complete
 
     async def update_counts(self) -> None:
         """Update the counts of all folders."""
@@ -190,9 +169,9 @@ class Panes(Screen[None]):
         source, listed, rows = self.source, self._listed, self.messages.summaries
         if source is not None and rows:
             below = rows[-1].order
-            page = await asyncio.to_thread(source.page, self.mailbox.archive, below)
+            page, is_last = await self._list_reader.next_page(source, below)
             if listed == self._listed and self.messages.summaries and self.messages.summaries[-1].order == below:
-                self.messages.append(self._pending.applied_to(page), len(page) < PAGE, self.mailbox.now())
+                self.messages.append(page, is_last, self.mailbox.now())
 
     # Changes
 
@@ -205,13 +184,23 @@ class Panes(Screen[None]):
         try:
             return await self._pending.run(work, leaving, marked)
         except Exception:
+            self.bring_back(one.key for one in leaving)
             self.start_action(self.reload)
             raise
+
+    def bring_back(self, keys: Iterable[str]) -> None:
+        """Let messages into the list again whose move was undone. The next reload shows them."""
+        self._list_reader.bring_back(keys)
+
+    def after_changes(self, summaries: Sequence[Summary]) -> list[Summary]:
+        """Return messages as they are after the changes of earlier keys, without those that left their folders."""
+        return self._pending.applied_to(summaries)
 
     def remove_rows(self, summaries: Sequence[Summary]) -> None:
         """Remove messages from the list that are about to leave it. The next key acts on the next message."""
         keys = {one.key for one in summaries}
         self._pending.add(leaving=summaries)
+        self._list_reader.move_out(self.source, keys)
         if self.source is not None:
             self.selection.of(self.source).difference_update(keys)
         self.messages.drop(keys)

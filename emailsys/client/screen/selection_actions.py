@@ -77,7 +77,7 @@ class SelectionActions:
             return
 
         async def act(action: str) -> None:
-            found = await asyncio.to_thread(self._selected_messages, source)
+            found = self._screen.after_changes(await asyncio.to_thread(self._selected_messages, source))
             # Messages that were moved or deleted since they were selected leave the selection.
             self._selection.of(source).intersection_update({one.key for one in found})
             if found:

@@ -86,6 +86,11 @@ class Vanishing(ArchiveCase):
         self.works("lost", "kept")
         (report,) = self.archive.reports
         self.assertIn("cannot be read: Permission denied", report)
+        # It is said once, not at each look.
+        self.archive.reports.clear()
+        self.archive.refresh()
+        self.archive.refresh()
+        self.assertEqual(self.archive.reports, [])
         self.assertEqual(self.archive.rebuild(), 1)
         self.works("kept")
         self.patch(reconcile, "_message_names", names)

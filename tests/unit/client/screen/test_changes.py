@@ -1,0 +1,108 @@
+"""Lists and undo stay right while changes are under way, and after a change that failed half-way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from emailsys.client.archive.values import ArchiveFull, Flag, Folder, Summary
+from emailsys.client.screen.list_sources import FolderList
+from emailsys.client.screen.message_pane import PAGE
+from tests.unit.client.screen.screen_case import Driver, ScreenCase
+
+
+class ChangeTests(ScreenCase):
+    def test_what_moved_before_a_failure_can_be_brought_back(self) -> None:
+        """The disk is full after the first of two messages; then it is full at the first step of undo."""
+        move = self.mailbox.archive.move
+        full = "The disk is full."
+
+        def half(keys: Sequence[str], folder: Folder) -> None:
+            move(keys[:1], folder)
+            raise ArchiveFull(full)
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            self.patch(self.mailbox.archive, "move", half)
+            await driver.press("t", "t", "semicolon", "a")
+            await driver.until(lambda: full in driver.said)
+            self.assertEqual(len(self.subjects("Archive")), 1)
+
+            def refuse(keys: Sequence[str], folder: Folder) -> None:
+                raise ArchiveFull(full)
+
+            self.patch(self.mailbox.archive, "move", refuse)
+            await driver.app.workers.wait_for_complete()
+            driver.toasts.clear()
+            screen.action_undelete()
+            await driver.until(lambda: full in "".join(driver.toasts))
+            self.patch(self.mailbox.archive, "move", move)
+            screen.action_undelete()
+            await driver.until(lambda: len(self.subjects("Inbox")) == 3)
+            await driver.until(lambda: driver.messages.row_count == 3)
+
+        self.drive(steps)
+
+    def test_what_is_archived_leaves_a_search_and_comes_back_only_by_undo(self) -> None:
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            await driver.press("slash")
+            await driver.until_screen("InputDialog")
+            await driver.type("subject:third OR subject:second")
+            await driver.press("enter")
+            await driver.until(lambda: driver.messages.row_count == 2)
+            await driver.press("a")
+            await driver.until(lambda: self.subjects("Archive"))
+            await driver.app.workers.wait_for_complete()
+            await screen.reload()
+            self.assertEqual([one.subject for one in driver.messages.summaries], ["Second"])
+            await driver.press("u")
+            await driver.until(lambda: driver.messages.row_count == 2)
+
+        self.drive(steps)
+
+    def test_the_same_key_twice_on_a_selection_toggles_back(self) -> None:
+        """The second key comes before the first one's flags are on disk."""
+        set_flags = self.mailbox.archive.set_flags
+
+        def slow(*arguments: Any) -> None:
+            time.sleep(0.3)
+            set_flags(*arguments)
+
+        self.patch(self.mailbox.archive, "set_flags", slow)
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t", "semicolon", "F")
+            await driver.until(lambda: "!" in str(driver.messages.get_row(self.third)[0]))
+            await driver.press("semicolon", "F")
+            await driver.until(lambda: "!" not in str(driver.messages.get_row(self.third)[0]))
+            await driver.app.workers.wait_for_complete()
+
+        self.drive(steps)
+        self.assertFalse(self.mailbox.archive.get(self.third).flags & Flag.FLAGGED)
+
+    def test_the_next_page_has_no_message_that_left_while_it_was_read(self) -> None:
+        source = FolderList(Folder("alice", "Inbox"))
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            pending, reader = screen._pending, screen._list_reader
+            second = self.mailbox.archive.get(self.second)
+            page = FolderList.page
+            is_first = True
+
+            def read(self_: FolderList, archive: Any, below: int | None) -> Sequence[Summary]:
+                nonlocal is_first
+                rows = page(self_, archive, below)
+                if is_first:
+                    is_first = False
+                    self.mailbox.delete([second])
+                    pending.number += 1
+                return rows
+
+            self.patch(FolderList, "page", read)
+            rows, is_last = await reader.next_page(source, 1 << 60)
+            self.assertEqual(([one.subject for one in rows], is_last), (["Third", "First"], len(rows) < PAGE))
+
+        self.drive(steps)
