@@ -90,10 +90,7 @@ class EditorSession:
                     self._tell_draft()
                     return Exit.OK
                 case "q":
-                    if self._key is not None:
-                        archive = self._session.mailbox.archive
-                        archive.delete([archive.get(self._key)])
-                    tell(f"The draft is in Trash. To restore it: emailsys mail undelete {self._key}")
+                    self._discard()
                     return Exit.FAILED
 
     def _edit(self) -> bool:
@@ -151,6 +148,20 @@ class EditorSession:
         message = build(self._draft, mailbox.now())
         return queue_and_send(self._session, self._account, message, queued=in_outbox, **send_options)
 
+    def _discard(self) -> None:
+        from emailsys.client.archive.values import TRASH, NoSuchMessage
+
+        archive = self._session.mailbox.archive
+        try:
+            draft = archive.get(self._key or "")
+        except NoSuchMessage:
+            tell("Another program has removed the draft already.")
+            return
+        # Deleting what lies in Trash would remove it for good.
+        if draft.folder.name != TRASH:
+            archive.delete([draft])
+        tell(f"The draft is in Trash. To restore it: emailsys mail undelete {self._key}")
+
     def _tell_draft(self) -> None:
         tell(f"Saved as the draft {self._key}. To continue: emailsys mail draft edit {self._key}")
 
@@ -174,17 +185,6 @@ class EditorSession:
             tell(f"The draft could not be saved: {error}. Your text is kept in {self._path}")
             return
         self._tell_draft()
-
-
-def keep_typed(session: Session, account: Account, draft: Draft) -> None:
-    """Save a message that was typed on the terminal and could not be sent as a draft, or else print it again."""
-    try:
-        key = session.mailbox.save_draft(account, draft)
-    except Exception as error:
-        tell(f"The draft could not be saved: {error}. Your text was:")
-        tell(draft.body)
-        return
-    tell(f"Saved as the draft {key}. To continue: emailsys mail draft edit {key}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import locale
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from emailsys.client.base.folders import make_folder
@@ -14,7 +15,8 @@ class EditedFile:
 
     def __init__(self, state: Path) -> None:
         """@param state: the mailbox's state folder."""
-        self.path = state / "editing" / f"{secrets.token_hex(4)}.txt"
+        self._token = secrets.token_hex(4)
+        self.path = state / "editing" / f"{self._token}.txt"
 
     def write(self, text: str) -> None:
         """Write the text, and create the file if it does not exist."""
@@ -33,6 +35,8 @@ class EditedFile:
         return self.path.read_bytes().decode("latin-1")
 
     def remove(self) -> None:
-        """Remove the file, and the backup that many editors make of it."""
+        """Remove the file, and what editors put beside it: X.txt~, X.bak, .X.txt.swp, #X.txt#."""
         self.path.unlink(missing_ok=True)
-        self.path.with_name(f"{self.path.name}~").unlink(missing_ok=True)
+        for path in self.path.parent.glob(f"*{self._token}*"):
+            with suppress(OSError):
+                path.unlink()

@@ -47,6 +47,8 @@ class Draft:
     message_id: str | None = None
     #: What the answered message has in place of addresses, so that the answer cannot go there.
     unusable: list[str] = field(default_factory=list)
+    #: The files that a mailto: link asked to attach.
+    not_attached: list[str] = field(default_factory=list)
     #: Lines above the text that cannot be used yet, as the user typed them: the field's name, and the rest of the line.
     #: The name is "" if the line has none. A draft keeps them; a message with such lines is not built.
     as_typed: list[tuple[str, str]] = field(default_factory=list)

@@ -27,7 +27,7 @@ def draft_of_link(link: str) -> Draft:
     """Return a draft from a mailto: link.
 
     Only To, Cc, Bcc, Subject, In-Reply-To and the body are used (RFC 6068 §4). An untrusted link cannot attach files
-    or set other header fields.
+    or set other header fields; the draft has a warning about the files.
 
     @raise ComposeError: the text is not a mailto: link, or an address in it is invalid.
     """
@@ -50,6 +50,8 @@ def draft_of_link(link: str) -> Draft:
                 draft.subject = on_one_line(value)
             case "in-reply-to":
                 draft.in_reply_to = next(iter(message_ids(value)), None)
+            case "attach" | "attachment":
+                draft.not_attached.append(value)
             case "body":
                 draft.text = value.replace("\r\n", "\n").replace("\r", "\n")
     return draft

@@ -35,6 +35,9 @@ def warnings(draft: Draft) -> list[str]:
         f"the message has no usable address in {safe_line(one[:_MAX_SHOWN])!r}: it gets no copy"
         for one in draft.unusable
     ]
+    found += [
+        f"the link asks for the file {safe_line(one[:_MAX_SHOWN])!r}: it is not attached" for one in draft.not_attached
+    ]
     own = _own_words(draft)
     if not draft.attachments and (word := _MENTIONS_FILES.search(f"{draft.subject}\n{own}")):
         found.append(f"the text says {word[0]!r}, but nothing is attached")

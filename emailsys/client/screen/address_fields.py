@@ -18,7 +18,7 @@ from typing_extensions import override
 from emailsys.client.archive.values import ArchiveError
 from emailsys.client.compose.completion import is_whole, last_address_start
 from emailsys.client.screen.keys import OFFERED
-from emailsys.client.screen.text_fields import SafeInput
+from emailsys.client.screen.text_fields import AddressInput
 from emailsys.mail.message.mailboxes import Mailbox
 
 
@@ -33,7 +33,7 @@ class AddressField(Vertical):
         @param find: returns the correspondents that a prefix matches. It is called in a thread.
         """
         super().__init__(classes="address")
-        self._line = SafeInput(text, id=name, compact=True)
+        self._line = AddressInput(text, id=name, compact=True)
         self._offers = OptionList(classes="offers", markup=False, compact=True)
         self._offers.can_focus = False
         self._found: Sequence[Mailbox] = ()

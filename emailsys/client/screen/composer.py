@@ -26,7 +26,7 @@ from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import ArchiveError, NoSuchMessage
 from emailsys.client.base.edited_file import EditedFile
 from emailsys.client.compose.attachments import attach
-from emailsys.client.compose.draft import ComposeError, Draft
+from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.editor_text import from_text, to_text
 from emailsys.client.compose.warnings import warnings
 from emailsys.client.display.list_text import size_text
@@ -87,7 +87,8 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             self._senders.insert(0, (account, own))
         self._first_sender = self._senders.index((account, own))
         self._key = key
-        self._saved: str | None = None
+        # Text and attachments as they were last saved.
+        self._saved: tuple[str, Sequence[Attachment]] | None = None
         self._saving = asyncio.Lock()
 
     @override
@@ -106,6 +107,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             with Horizontal(classes="field"):
                 yield Label("Subject")
                 yield SafeInput(draft.subject, id="subject", compact=True)
+        yield Static(id="unusable", markup=False)
         yield AttachmentList(id="attachments", markup=False)
         yield SafeTextArea(draft.body, id="body", soft_wrap=True)
         yield MarkedCheckbox("Markdown: send as text and HTML", draft.markdown is not None, id="markdown", compact=True)
@@ -114,9 +116,10 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     def on_mount(self) -> None:
         """Focus the first empty field."""
         self._show_attachments()
+        self._show_unusable()
         first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
         self.query_one(first).focus()
-        self._saved = self._as_text()
+        self._saved = self._content()
         self.set_interval(SAVE_EVERY, self.save_if_changed)
 
     # Content
@@ -131,7 +134,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         @raise ComposeError: an address is invalid.
         """
         people: dict[str, list[Mailbox]] = {}
-        as_typed = [one for one in self._draft.as_typed if one[0].lower() not in _PEOPLE]
+        as_typed = self._unusable()
         for name in _PEOPLE:
             text = self.query_one(f"#{name}", Input).value
             try:
@@ -176,6 +179,19 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             select.set_options([(str(one), number) for number, (_, one) in enumerate(self._senders)])
         select.value = [one for _, one in self._senders].index(sender)
 
+    def _content(self) -> tuple[str, Sequence[Attachment]]:
+        return self._as_text(), tuple(self._draft.attachments)
+
+    def _unusable(self) -> list[tuple[str, str]]:
+        """Return the lines of the draft that have no field here: those that an editor or a link left unusable."""
+        return [one for one in self._draft.as_typed if one[0].lower() not in (*_PEOPLE, "from")]
+
+    def _show_unusable(self) -> None:
+        shown = self.query_one("#unusable", Static)
+        lines = [f"{name}: {text}" if name else text for name, text in self._unusable()]
+        shown.update(Text("\n".join(["Lines that cannot be used; F4 corrects them:", *map(safe_line, lines)])))
+        shown.display = bool(lines)
+
     def _show_attachments(self) -> None:
         shown = self.query_one("#attachments", AttachmentList)
         shown.clear_options()
@@ -192,18 +208,18 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
 
     async def save_if_changed(self) -> bool:
         """Save what was typed since the last save. Return False, and show why, if it cannot be saved."""
-        return self._as_text() == self._saved or await self._save()
+        return self._content() == self._saved or await self._save()
 
     async def _save(self) -> bool:
         draft, account = self._read(lenient=True), self._chosen_sender()[0]
         async with self._saving:
-            text = to_text(draft)
+            saved = to_text(draft), tuple(draft.attachments)
             try:
                 self._key = await asyncio.to_thread(self._save_draft, account, draft)
             except (ArchiveError, ComposeError) as error:
                 self.notify(str(error), severity="error", markup=False)
                 return False
-            self._saved = text
+            self._saved = saved
             return True
 
     def _save_draft(self, account: Account, draft: Draft) -> str:
@@ -266,7 +282,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         if offering:
             offering[0].dismiss()
             return
-        if self._as_text() != self._saved:
+        if self._content() != self._saved:
             if not await self._save():
                 self.ask_to_leave()
                 return
@@ -282,6 +298,8 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             draft = self._read()
             if not (draft.to or draft.cc or draft.bcc):
                 raise ComposeError("The message has no recipient. Add one to To, Cc or Bcc.")
+            if self._unusable():
+                raise ComposeError("The lines above the text cannot be used. Press F4 to correct or remove them.")
         except ComposeError as error:
             self.notify(str(error), severity="error", markup=False)
             return
@@ -368,3 +386,4 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         self.query_one("#body", TextArea).text = draft.body
         self.query_one("#markdown", Checkbox).value = draft.markdown is not None
         self._show_attachments()
+        self._show_unusable()

@@ -43,6 +43,7 @@ InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog {
 .address { height: 1; }
 .offers { display: none; overlay: screen; constrain: inside inside; width: auto; min-width: 30; max-width: 100%;
   height: auto; max-height: 8; background: $panel; border: none; border-left: thick $primary; }
+#unusable { height: auto; max-height: 5; padding: 0 1; background: $warning 30%; }
 #attachments { height: auto; max-height: 5; border: none; background: $surface; padding: 0 1; }
 #body { height: 1fr; border: none; border-top: solid $panel; background: $background; padding: 0 1; }
 #markdown { height: 1; background: $panel; width: 100%; }

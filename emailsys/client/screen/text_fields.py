@@ -5,7 +5,10 @@ Textual itself passes control characters on to the terminal.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
+from textual import events
 from textual.widgets import Input, TextArea
 from typing_extensions import override
 
@@ -13,11 +16,32 @@ from emailsys.client.text.terminal import show_controls
 
 
 class SafeInput(Input):
-    """A line of text without control characters."""
+    """A line of text without control characters. Of several lines that are pasted, all are taken."""
 
     def validate_value(self, value: str) -> str:
         """Replace control characters. Textual calls this method by its name whenever the value changes."""
         return show_controls(value.replace("\n", " ").replace("\t", " "))
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Insert all lines in place of the selected text. Textual itself inserts only the first one."""
+        event.prevent_default()
+        event.stop()
+        self.replace(self.join([line for line in event.text.splitlines() if line.strip()]), *sorted(self.selection))
+
+    def join(self, lines: Sequence[str]) -> str:
+        """Return the lines of a paste as one."""
+        return " ".join(lines)
+
+
+class AddressInput(SafeInput):
+    """A line of addresses. Pasted lines become addresses with commas between them."""
+
+    @override
+    def join(self, lines: Sequence[str]) -> str:
+        """Return the lines with a comma after each address. A name may stand on a line before its address."""
+        stripped = [line.strip().rstrip(",; ") for line in lines]
+        joined = [f"{line}," if "@" in line else line for line in stripped[:-1]]
+        return " ".join([*joined, *stripped[-1:]])
 
 
 class SafeTextArea(TextArea):

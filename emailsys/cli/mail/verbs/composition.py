@@ -14,6 +14,7 @@ from emailsys.cli.mail.arguments import account_option, complete_people, key_arg
 from emailsys.cli.mail.outgoing import queue_and_send, sending_options
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.mail.typed_text import keep_typed, read_text
 from emailsys.cli.mail.verbs.sendmail import send_ready
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
@@ -193,9 +194,7 @@ def send(
     apply(words, draft)
     is_typed = body is None and sys.stdin.isatty()
     if body is None:
-        if is_typed:
-            tell("Write the message. To end it, press Ctrl-D on an empty line.")
-        body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
+        body = read_text(session, owner, draft)
     draft.text, draft.html, draft.markdown = None, None, None
     setattr(draft, form or "text", body)
     if as_draft:
@@ -212,8 +211,6 @@ def _send_typed(
     send_options: dict[str, Any],
 ) -> int:
     """Send a draft. @param is_typed: the text was typed on the terminal; keep it if the message is not sent."""
-    from emailsys.cli.mail.editor_session import keep_typed
-
     in_outbox = []
 
     def done() -> None:
@@ -362,7 +359,7 @@ def _answer(
 
     is_typed = from_stdin and sys.stdin.isatty()
     if from_stdin:
-        body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
+        body = read_text(session, account, draft)
     if body is None:
         session.mailbox.sign(account, draft)
         return write(session, account, draft, queued=handled, **send_options)

@@ -7,11 +7,14 @@ import sys
 from functools import partial
 from typing import Any
 
-from textual.widgets import TextArea
+from textual.events import Paste
+from textual.widgets import Input, Static, TextArea
 
 from emailsys.client.archive.values import ArchiveFull
+from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.screen import composer
-from tests.unit.client.screen.screen_case import Driver, ScreenCase
+from emailsys.client.screen.text_fields import AddressInput
+from tests.unit.client.screen.screen_case import ALICE, BOB, Driver, ScreenCase
 
 
 class ComposerTests(ScreenCase):
@@ -41,6 +44,67 @@ class ComposerTests(ScreenCase):
             await driver.press("escape")
 
         self.drive(steps)
+
+    def test_pasted_lines_are_all_taken(self) -> None:
+        """Addresses get commas between them; a name may stand on the line before its address."""
+        for pasted, taken in (
+            ("a@x.example\nb@x.example\n", "a@x.example, b@x.example"),
+            (
+                "a@x.example,\r\n  b@x.example;\r\n\r\nDora\r\n<d@x.example>",
+                "a@x.example, b@x.example, Dora <d@x.example>",
+            ),
+            ("Ann <a@x.example>", "Ann <a@x.example>"),
+            ("\n", ""),
+        ):
+            field = AddressInput()
+            self.assertEqual(field.join([one for one in pasted.splitlines() if one.strip()]), taken)
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose("x@x.example, ")
+            driver.app.screen.query_one("#to", Input).post_message(Paste("a@x.example\nb@x.example\n"))
+            driver.app.screen.query_one("#subject", Input).post_message(Paste("two\nlines"))
+            await driver.until(lambda: driver.app.screen.query_one("#subject", Input).value == "two lines")
+            self.assertEqual(driver.app.screen.query_one("#to", Input).value, "x@x.example, a@x.example, b@x.example")
+            await driver.press("escape", "escape")
+
+        self.drive(steps)
+
+    def test_lines_that_cannot_be_used_are_shown_and_hold_the_message_back(self) -> None:
+        typed = [("Attach", "gone.pdf"), ("", "a line without a colon"), ("From", "me@")]
+        draft = Draft(ALICE, [BOB], subject="Rescued", text="text\n", as_typed=typed)
+        key = self.mailbox.save_draft(self.mailbox.account("alice"), draft)
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            screen.start_dialog(lambda: screen._outbox_actions.edit(self.mailbox.archive.get(key)))
+            await driver.until_screen("Composer")
+            shown = str(driver.app.screen.query_one("#unusable", Static).visual)
+            self.assertIn("Attach: gone.pdf\na line without a colon", shown)
+            self.assertNotIn("me@", shown)
+            await driver.press("ctrl+t")
+            await driver.until(partial(self.has_toast, driver, "Press F4"))
+            self.assertEqual(type(driver.app.screen).__name__, "Composer")
+            await driver.press("escape")
+
+        self.drive(steps)
+
+    def test_another_file_of_the_same_name_is_saved(self) -> None:
+        files = [Attachment("plan.txt", b"old", "text/plain")]
+        draft = Draft(ALICE, [BOB], subject="Files", text="text\n", attachments=files)
+        key = self.mailbox.save_draft(self.mailbox.account("alice"), draft)
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            screen.start_dialog(lambda: screen._outbox_actions.edit(self.mailbox.archive.get(key)))
+            await driver.until_screen("Composer")
+            composing: Any = driver.app.screen
+            composing._draft.attachments = [Attachment("plan.txt", b"new", "text/plain")]
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        (saved,) = self.mailbox.archive.search("folder:Drafts")
+        self.assertEqual(self.mailbox.open_draft(saved.key).attachments[0].octets, b"new")
 
     def test_a_draft_that_another_program_removed_is_saved_as_a_new_one(self) -> None:
         async def steps(driver: Driver) -> None:

@@ -6,12 +6,17 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
 
 from emailsys.client.archive.values import ArchiveFull, Folder
 from emailsys.client.compose.draft import Draft
 from emailsys.client.mailbox import UserMailbox
 from emailsys.config.exit_status import Exit
-from tests.unit.cli.mail.mail_case import Case
+from tests.unit.cli.mail import mail_case
+from tests.unit.cli.mail.mail_case import Case, Terminal
 
 
 class EditingTests(Case):
@@ -66,6 +71,52 @@ class EditingTests(Case):
         self.editor("p.write_bytes((t + 'Grüße\\n').encode('latin-1'))")
         self.composed("d\n", Exit.OK)
         self.assertEqual([one.body for one in self.drafts()], ["Grüße\n"])
+
+    def test_q_leaves_a_draft_in_trash_that_another_program_moved_there(self) -> None:
+        def answer(*arguments: Any, **named: Any) -> str:
+            # Another program moves the draft while the question is open.
+            self.mailbox.archive.delete(self.mailbox.archive.list(Folder("alice", "Drafts")))
+            return "q"
+
+        self.patch(click, "prompt", answer)
+        self.editor("put(t + 'my words\\n')")
+        self.assertIn("is in Trash", self.composed("", Exit.FAILED))
+        self.assertEqual(self.subjects("Trash"), ["Kept"])
+
+    def test_the_backups_of_editors_go_with_the_sheet(self) -> None:
+        names = "p.name + '~'", "p.stem + '.bak'", "'.' + p.name + '.swp'", "'#' + p.name + '#'"
+        self.editor("put(t + 'x')", *(f"p.with_name({name}).write_text('copy')" for name in names))
+        self.composed("d\n", Exit.OK)
+
+    def test_ctrl_c_in_a_text_that_is_typed_keeps_its_lines(self) -> None:
+        class Interrupted(Terminal):
+            @property
+            def buffer(self) -> Any:
+                lines = iter([b"first line\n", b"second line\n"])
+
+                def readline() -> bytes:
+                    try:
+                        return next(lines)
+                    except StopIteration:
+                        raise KeyboardInterrupt from None
+
+                return SimpleNamespace(readline=readline)
+
+        self.patch(mail_case, "Terminal", Interrupted)
+        for verb, body in ((("send", "d@example.org", "-s", "Typed"), "first line\nsecond line\n"),
+                           (("reply", self.first, "--stdin"), "first line\nsecond line\n\nOn ")):  # fmt: skip
+            status, _, err = self.run_it(*verb, typed="")
+            self.assertEqual(status, Exit.INTERRUPTED)
+            self.assertIn("draft edit", err)
+            (draft,) = self.drafts()
+            self.assertTrue(draft.body.startswith(body), draft.body)
+            self.mailbox.archive.purge([self.mailbox.archive.list(Folder("alice", "Drafts"))[0].key])
+
+    def test_a_link_attaches_nothing_and_says_so(self) -> None:
+        link = "mailto:d@example.org?subject=Hi&body=text&attach=/etc/passwd&Attachment=b.txt"
+        err = self.run_it("send", link, "--later")[2]
+        self.assertIn("'/etc/passwd': it is not attached", err)
+        self.assertIn("'b.txt': it is not attached", err)
 
     def test_an_editor_that_changed_nothing_leaves_nothing(self) -> None:
         """It failed before a word was typed, cannot be started, or has removed the file."""
