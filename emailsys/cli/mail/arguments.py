@@ -123,6 +123,21 @@ def folder_of(session: Session, folder: str | None, account: str | None) -> Fold
     raise NoSuchFolder(f"The account {owner} has no folder {folder!r}. It has: {', '.join(names)}")
 
 
+def folder_name_of(session: Session, folder: str | None) -> str:
+    """Find the name of a folder that any account has, by the name that the user typed, in upper or lower case.
+
+    @raise NoSuchFolder: no account has such a folder.
+    """
+    from emailsys.client.archive.values import NoSuchFolder
+
+    folder = folder if folder is not None else session.folder
+    names = dict.fromkeys(count.folder.name for count in session.mailbox.archive.folders())
+    alike = [name for name in names if name == folder] or [name for name in names if name.lower() == folder.lower()]
+    if len(alike) != 1:
+        raise NoSuchFolder(f"There is no folder {folder!r}. There are: {', '.join(names)}")
+    return alike[0]
+
+
 def messages_of(session: Session, keys: Sequence[str]) -> list[Summary]:
     """Return the messages with these keys, each once, in order.
 

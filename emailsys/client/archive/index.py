@@ -18,12 +18,13 @@ from emailsys.client.archive.conversations import Conversations
 from emailsys.client.archive.index_entry import IndexFields
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.message_numbers import new_numbers
-from emailsys.client.archive.query import Query
-from emailsys.client.archive.values import TRASH, ArchiveError, Flag, Folder, Summary
+from emailsys.client.archive.sorting import add_sort_functions
+from emailsys.client.archive.trees import ancestors
+from emailsys.client.archive.values import ArchiveError, Flag, Folder, Summary
 from emailsys.client.archive.word_index import WORDS, add_words, checksum, remove_words
 
 # Increment it to rebuild every index when it is next opened.
-_VERSION: Final = 5
+_VERSION: Final = 6
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
 
@@ -35,10 +36,11 @@ CREATE TABLE messages (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, folder 
     octets INTEGER NOT NULL, arrived INTEGER NOT NULL, subject TEXT NOT NULL, sender TEXT NOT NULL,
     recipients TEXT NOT NULL, preview TEXT NOT NULL, attachments INTEGER NOT NULL, flags INTEGER NOT NULL,
     message_id TEXT NOT NULL, thread INTEGER NOT NULL, checksum INTEGER NOT NULL, unverified INTEGER NOT NULL,
-    date INTEGER NOT NULL);
+    date INTEGER NOT NULL, ancestors TEXT NOT NULL);
 CREATE INDEX messages_folder ON messages (folder, id);
 CREATE INDEX messages_unread ON messages (folder, id) WHERE flags & 1 = 0;
 CREATE INDEX messages_thread ON messages (thread);
+CREATE INDEX messages_folder_thread ON messages (folder, thread);
 CREATE INDEX messages_flagged ON messages (id) WHERE flags & 4 != 0;
 CREATE INDEX messages_attachments ON messages (id) WHERE attachments > 0;
 CREATE TABLE tags (tag TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (tag, key)) WITHOUT ROWID;
@@ -122,6 +124,7 @@ class Index:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             connection = self._connect()
+            add_sort_functions(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             # A power cut may lose commits, which the comparison with the files restores; the file stays valid.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -192,7 +195,7 @@ class Index:
         numbered = sorted(zip(numbers, entries, strict=True), key=lambda pair: pair[0])
         threads = _threads(connection, numbered)
         connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     number,
@@ -212,6 +215,7 @@ class Index:
                     checksum(entry.fields),
                     entry.fields.unverified,
                     int(entry.fields.date.timestamp()),
+                    ancestors(entry.fields.references),
                 )
                 for number, entry in numbered
             ],
@@ -292,37 +296,6 @@ class Index:
         direction = "ASC" if oldest_first else "DESC"
         rows = self.connection.execute(
             f"SELECT {SUMMARY} {_FROM} WHERE {where} ORDER BY m.id {direction} LIMIT ?", (*values, limit)
-        )
-        return [summary(row) for row in rows]
-
-    def search(self, query: Query, account: str | None, limit: int, below: int | None) -> list[Summary]:
-        """Search messages, newest first.
-
-        @raise BadQuery: the query names a folder or an account that does not exist.
-        """
-        folders = self.connection.execute("SELECT account, name FROM folders ORDER BY account, name").fetchall()
-        chosen = query.selection(folders)
-        conditions, values = chosen.conditions, chosen.values
-        number = "words.rowid" if chosen.match else "m.id"
-        for sign, bound in ((">=", chosen.least), ("<", chosen.most), ("<", below)):
-            if bound is not None:
-                conditions.append(f"{number} {sign} ?")
-                values.append(bound)
-        if account is not None:
-            conditions.append("f.account = ?")
-            values.append(account)
-        if not query.names_folder:
-            conditions.append("m.folder NOT IN (SELECT folder FROM folders WHERE name = ?)")
-            values.append(TRASH)
-        tables = _FROM
-        if chosen.match:
-            # The words are scanned first, already in order of date, so that the search stops at the limit.
-            tables = "FROM words CROSS JOIN messages m ON m.id = words.rowid JOIN folders f USING (folder)"
-            conditions.insert(0, "words MATCH ?")
-            values.insert(0, chosen.match)
-        rows = self.connection.execute(
-            f"SELECT {SUMMARY} {tables} WHERE {' AND '.join(conditions) or '1'} ORDER BY {number} DESC LIMIT ?",
-            (*values, limit),
         )
         return [summary(row) for row in rows]
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from emailsys.client.archive.files import new_key
 from emailsys.client.archive.index import Index, translated_index_errors
+from emailsys.client.archive.listing import Arrangement, Listed, Page, Place, Scope, read_page
 from emailsys.client.archive.people import find
-from emailsys.client.archive.query import parse_query
+from emailsys.client.archive.query import Query, parse_query
 from emailsys.client.archive.reconcile import folder_path
 from emailsys.client.archive.values import STANDARD_FOLDERS, Folder, FolderCount, NoSuchMessage, Summary
 from emailsys.mail.message.mailboxes import Mailbox
@@ -109,7 +110,29 @@ class ArchiveReader:
         @raise BadQuery: the query is invalid; the message says why.
         """
         with translated_index_errors():
-            return self._index.search(parse_query(self._now(), within, query), account, limit, below)
+            scope = Scope(query=parse_query(self._now(), within, query), account=account)
+            beyond = (below, below) if below is not None else None
+            return [one.summary for one in read_page(self._index, scope, Arrangement(), limit, beyond).rows]
+
+    def page(
+        self, scope: Scope, arrangement: Arrangement, limit: int, beyond: Place | None = None, from_end: bool = False
+    ) -> Page:
+        """Read a page of a list, in any order. The parameters are those of `read_page`."""
+        with translated_index_errors():
+            return read_page(self._index, scope, arrangement, limit, beyond, from_end)
+
+    def first(self, scope: Scope, arrangement: Arrangement, limit: int) -> Sequence[Listed]:
+        """Return the first messages of a list, in any order."""
+        page = self.page(scope, arrangement, limit)
+        rows = [*page.rows]
+        while len(rows) < limit and not page.is_end:
+            page = self.page(scope, arrangement, limit, page.last)
+            rows += page.rows
+        return rows[:limit]
+
+    def query(self, text: str) -> Query:
+        """Parse a query for the scope of a list. @raise BadQuery: the query is invalid; the message says why."""
+        return parse_query(self._now(), text)
 
     def thread(self, key: str) -> Sequence[Summary]:
         """Return the conversation of a message, oldest first, at most 1,000 messages."""

@@ -11,6 +11,8 @@ from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, Flag, Summary
 SHORT_KEY: Final = 8
 #: The mark of a sender of one's own system that nobody verified: the client did not log in.
 UNVERIFIED: Final = "(?) "
+# Levels of a tree that are indented.
+_DEEPEST: Final = 8
 # Characters of a name in a list.
 _NAME: Final = 30
 # Days after which a date is shown with its year.
@@ -60,6 +62,11 @@ def flag_letters(flags: Flag) -> str:
     return shown + "".join(
         letter for flag, letter in ((Flag.FLAGGED, "!"), (Flag.ANSWERED, "r"), (Flag.FORWARDED, "f")) if flags & flag
     )
+
+
+def tree_prefix(depth: int) -> str:
+    """Return the text before the subject of a message in a tree. Deeper answers are not indented further."""
+    return f"{'  ' * min(depth - 1, _DEEPEST)}└ " if depth else ""
 
 
 def correspondent(summary: Summary) -> str:

@@ -12,6 +12,7 @@ from emailsys.cli.mail.arguments import (
     account_option,
     all_accounts_option,
     folder_argument,
+    folder_name_of,
     folder_of,
     key_argument,
     message_of,
@@ -19,9 +20,11 @@ from emailsys.cli.mail.arguments import (
 from emailsys.cli.mail.safe_output import defect_row, print_json, print_safe_rows, summary_fields, summary_row, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
+from emailsys.cli.output import is_watched
 from emailsys.config.exit_status import Exit
 
 if TYPE_CHECKING:
+    from emailsys.client.archive.listing import Arrangement, Listed
     from emailsys.client.archive.values import Summary
 
 _limit = click.option(
@@ -30,18 +33,49 @@ _limit = click.option(
 _keys = click.option("--keys", "only_keys", is_flag=True, help="Print only the keys, one on each line.")
 
 
+_sort = click.option(
+    "--sort",
+    "sort_by",
+    type=click.Choice(["date", "from", "subject", "size"]),
+    default="date",
+    show_default=True,
+    help="Order: the newest first, names and subjects from A to Z, or the largest first.",
+)
+_reverse = click.option("--reverse", is_flag=True, help="Reverse the order of --sort.")
+_threads = click.option("--threads", is_flag=True, help="Show each conversation as a tree.")
+
+
+def _arrangement(sort_by: str, reverse: bool, threads: bool) -> Arrangement:
+    from emailsys.client.archive.listing import Arrangement
+    from emailsys.client.archive.sorting import SortBy
+
+    by = SortBy(sort_by)
+    return Arrangement(by, by.begins_small != reverse, threads)
+
+
 def _print(
-    session: Session, found: Sequence[Summary], json: bool, only_keys: bool, empty: str, with_folder: bool
+    session: Session,
+    listed: Sequence[Listed],
+    json: bool,
+    only_keys: bool,
+    empty: str,
+    with_folder: bool,
+    threads: bool = False,
 ) -> None:
+    found = [one.summary for one in listed]
     if json:
-        print_json([summary_fields(one) for one in found])
+        print_json([summary_fields(one.summary) | ({"depth": one.depth} if threads else {}) for one in listed])
         return
     if only_keys:
         for one in found:
             click.echo(one.key)
         return
+    from emailsys.client.display.list_text import tree_prefix
+
     now = session.mailbox.now()
     rows = [_row(session, one, now, with_folder) for one in found]
+    for row, line in zip(rows, listed, strict=True):
+        row["subject"] = f"{tree_prefix(line.depth)}{row['subject']}"
     if session.numbered is not None:
         session.numbered[:] = found
         rows = [{"no": number, **row} for number, row in enumerate(rows, 1)]
@@ -64,7 +98,11 @@ def _row(session: Session, one: Summary, now: datetime, with_folder: bool) -> di
 @click.command("list")
 @folder_argument("folder", required=False)
 @account_option
+@click.option("-A", "--all-accounts", is_flag=True, help="List the folders of that name in all accounts together.")
 @click.option("-u", "--unread", is_flag=True, help="List only unread messages.")
+@_sort
+@_reverse
+@_threads
 @_limit
 @_keys
 @as_json
@@ -73,7 +111,11 @@ def list_(
     session: Session,
     folder: str | None,
     account: str | None,
+    all_accounts: bool,
     unread: bool,
+    sort_by: str,
+    reverse: bool,
+    threads: bool,
     limit: int,
     only_keys: bool,
     as_json: bool,
@@ -84,30 +126,57 @@ def list_(
     the address is of your own mail system, but the client did not log in there, so anybody may have written the
     message.
 
+    With --threads, each message is below the one that it answers, and a conversation has the place of its newest
+    message; sorted by anything but the date, it has that of its first one.
+
     \b
     emailsys mail list
     emailsys mail list work/Sent -n 20
     emailsys mail list --unread --json
+    emailsys mail list --all-accounts --threads
+    emailsys mail list Archive --sort size
     """
-    listed = folder_of(session, folder, account)
+    from emailsys.client.archive.listing import Scope
+    from emailsys.client.archive.values import Folder
+
     archive = session.mailbox.archive
+    if all_accounts and account is not None:
+        raise Refused("--all-accounts and --account contradict each other. Leave one of them out.", Exit.USAGE)
     archive.refresh()
-    if unread:
-        found = archive.search(f'is:unread folder:"{listed.name}"', listed.account, limit)
+    if all_accounts:
+        owner, name = None, folder_name_of(session, folder)
     else:
-        found = archive.list(listed, limit)
-    _print(session, found, as_json, only_keys, f"There are no messages in {listed.account}/{listed.name}.", False)
+        listed = folder_of(session, folder, account)
+        owner, name = listed.account, listed.name
+    if unread:
+        scope = Scope(query=archive.query(f'is:unread folder:"{name}"'), account=owner)
+    else:
+        scope = Scope(everywhere=name) if owner is None else Scope(folder=Folder(owner, name))
+    place = f"{owner or 'any account'}/{name}"
+    found = archive.first(scope, _arrangement(sort_by, reverse, threads), limit)
+    _print(session, found, as_json, only_keys, f"There are no messages in {place}.", all_accounts, threads)
 
 
 @click.command()
 @click.argument("query", nargs=-1, required=True)
 @all_accounts_option
+@_sort
+@_reverse
+@_threads
 @_limit
 @_keys
 @as_json
 @pass_session
 def search(
-    session: Session, query: tuple[str, ...], account: str | None, limit: int, only_keys: bool, as_json: bool
+    session: Session,
+    query: tuple[str, ...],
+    account: str | None,
+    sort_by: str,
+    reverse: bool,
+    threads: bool,
+    limit: int,
+    only_keys: bool,
+    as_json: bool,
 ) -> None:
     """Search for messages, and list them, the newest first. A message must match every term of QUERY,
     unless OR stands between them.
@@ -126,18 +195,26 @@ def search(
     \b
     emailsys mail search 'from:alice has:attachment newer:30d'
     emailsys mail search 'from:(alice OR bob) -tag:done'
+    emailsys mail search is:unread --sort from --threads
     emailsys mail search --keys tag:invoice | emailsys mail move - --to Archive
     """
+    from emailsys.client.archive.listing import Scope
     from emailsys.client.archive.query import unknown_field_warning
+    from emailsys.client.display.list_text import message_count
 
+    archive = session.mailbox.archive
     name = session.mailbox.accounts_file.find(account).name if account is not None else None
     text = " ".join(query)
     if not text.strip():
         raise Refused("The search is empty. To list all messages of a folder: emailsys mail list FOLDER", Exit.USAGE)
-    found = session.mailbox.archive.search(text, name, limit)
+    scope = Scope(query=archive.query(text), account=name)
+    found = archive.first(scope, _arrangement(sort_by, reverse, threads), limit)
     if warning := unknown_field_warning(text):
         tell(f"Warning: {warning}")
-    _print(session, found, as_json, only_keys, "No message matches.", True)
+    _print(session, found, as_json, only_keys, "No message matches.", True, threads)
+    if found and is_watched() and not (as_json or only_keys):
+        more = "the first ones; -n shows more" if len(found) == limit else "all that match"
+        tell(f"{message_count(len(found))}: {more}.")
 
 
 @click.command()
@@ -146,11 +223,16 @@ def search(
 @as_json
 @pass_session
 def thread(session: Session, key: str, only_keys: bool, as_json: bool) -> None:
-    """List the conversation that a message belongs to, the oldest first.
+    """List the conversation that a message belongs to, each message below the one that it answers.
+
+    The folders of all messages are shown. Answers stand in the order of their dates.
 
     \b
     emailsys mail thread KEY
     emailsys mail thread KEY --keys | emailsys mail move - --to Archive
     """
-    found = session.mailbox.archive.thread(message_of(session, key).key)
-    _print(session, found, as_json, only_keys, "nothing found", True)
+    from emailsys.client.archive.listing import Arrangement, Scope
+
+    scope = Scope(conversation=message_of(session, key).thread)
+    found = session.mailbox.archive.first(scope, Arrangement(is_ascending=True, threads=True), 1_000)
+    _print(session, found, as_json, only_keys, "nothing found", True, True)

@@ -66,3 +66,47 @@ class ListVerbTests(Case):
         status, _, err = self.run_it("search", "First OR")
         self.assertEqual((status, "each side" in err), (Exit.USAGE, True), err)
         self.assertIn("write OR", self.run_it("search", "First or Second")[2])
+
+    def test_a_list_is_sorted_in_either_direction(self) -> None:
+        self.add("Large", "adam@x.test", more=f"X: {'x' * 3000}\r\n")
+        for options, subjects in (
+            (("--sort", "subject"), ["First", "Large", "Second"]),
+            (("--sort", "subject", "--reverse"), ["Second", "Large", "First"]),
+            (("--sort", "from"), ["Large", "First", "Second"]),
+            (("--sort", "size", "-n", "1"), ["Large"]),
+            (("--sort", "size", "--reverse"), ["First", "Second", "Large"]),
+        ):
+            for verb in (
+                ("list",),
+                ("search", "is:unread"),
+                ("list", "--unread"),
+                ("list", "-A"),
+                ("list", "-A", "-u"),
+            ):
+                found = json.loads(self.fine(*verb, *options, "--json"))
+                self.assertEqual(sorted(one["subject"] for one in found), sorted(subjects), (verb, options))
+                if "from" not in options:
+                    self.assertEqual([one["subject"] for one in found], subjects, (verb, options))
+        self.assertEqual(self.run_it("list", "--sort", "colour")[0], Exit.USAGE)
+
+    def test_conversations_are_trees(self) -> None:
+        self.add("Root", more="Message-ID: <r@x>\r\n")
+        self.add("Re: Root", more="Message-ID: <1@x>\r\nReferences: <r@x>\r\n")
+        self.add("Own", folder="Sent", more="Message-ID: <2@x>\r\nReferences: <r@x> <1@x>\r\n")
+        found = json.loads(self.fine("list", "--threads", "--json"))
+        depths = {one["subject"]: one["depth"] for one in found}
+        self.assertEqual(depths, {"First": 0, "Second": 0, "Root": 0, "Re: Root": 1})
+        self.assertNotIn("depth", json.loads(self.fine("list", "--json"))[0])
+        key = found[[one["subject"] for one in found].index("Root")]["key"]
+        lines = self.fine("thread", key).splitlines()
+        self.assertEqual([line.split("\t")[5] for line in lines[1:]], ["Root", "└ Re: Root", "  └ Own"])
+        self.assertEqual(len(self.fine("thread", key, "--keys").splitlines()), 3)
+
+    def test_one_folder_of_all_accounts(self) -> None:
+        text = b"Subject: At work\r\n\r\nx\r\n"
+        self.mailbox.archive.add(Addition(text, Folder("work", "Inbox")))
+        found = json.loads(self.fine("list", "inbox", "--all-accounts", "--json"))
+        self.assertEqual({(one["account"], one["subject"]) for one in found} - {("work", "At work")},
+                         {("alice", "First"), ("alice", "Second")})  # fmt: skip
+        self.assertIn("no folder 'nope'", self.run_it("list", "nope", "-A")[2])
+        self.assertEqual(self.run_it("list", "-A", "-a", "work")[0], Exit.USAGE)
