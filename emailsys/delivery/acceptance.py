@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -40,56 +41,34 @@ class QueueingIntake:
         max_returned: int,
         limits: SendingLimits | None = None,
     ) -> None:
-        self._intake = intake
-        self._writer = writer
-        self._router = router
-        self._hostname = hostname
-        self._wake = wake
-        self._max_returned = max_returned
-        self._limits = limits
+        self.intake = intake
+        self.writer = writer
+        self.router = router
+        self.hostname = hostname
+        self.wake = wake
+        self.max_returned = max_returned
+        self.limits = limits
 
     def begin(self) -> QueueingIncoming:
         """Return a new, empty message."""
-        return QueueingIncoming(
-            self._intake.begin(),
-            self._router,
-            self._hostname,
-            self._writer,
-            self._wake,
-            self._max_returned,
-            self._limits,
-        )
+        return QueueingIncoming(self)
 
-    async def has_room(self, octets: int) -> bool:
+    def has_room(self, octets: int) -> Coroutine[Any, Any, bool]:
         """Return whether the store has room for so many octets."""
-        return await self._intake.has_room(octets)
+        return self.intake.has_room(octets)
 
 
 @implementer(IIncoming)
 class QueueingIncoming:
     """A message body that is written to the store. Its first octets are kept for a notice."""
 
-    def __init__(
-        self,
-        incoming: IIncoming,
-        router: IRouter,
-        hostname: str,
-        writer: NoticeWriter,
-        wake: Callable[[], None],
-        max_returned: int,
-        limits: SendingLimits | None = None,
-    ) -> None:
-        self._incoming = incoming
-        self._writer = writer
-        self._router = router
-        self._hostname = hostname
-        self._wake = wake
-        self._max_returned = max_returned
-        self._limits = limits
+    def __init__(self, intake: QueueingIntake) -> None:
+        self._intake = intake
+        self._incoming = intake.intake.begin()
         # The first octets, at most `max_returned`. The header is searched in them only if there is a notice.
         self._beginning: list[bytes] = []
         self._kept = 0
-        self.queue_id: str = incoming.queue_id
+        self.queue_id: str = self._incoming.queue_id
 
     @property
     def octets(self) -> int:
@@ -98,7 +77,7 @@ class QueueingIncoming:
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Write the next octets. If it returns a Deferred, wait until it fires."""
-        if self._kept < self._max_returned:
+        if self._kept < self._intake.max_returned:
             self._beginning.append(octets)
             self._kept += len(octets)
         return self._incoming.write(octets)
@@ -124,24 +103,25 @@ class QueueingIncoming:
             await self._commit_queued(envelope, (*notices, *own))
         else:
             await self._incoming.commit(envelope, (*notices, *own))
-        if queued or any(_is_queued(notice.envelope) for notice in own):
-            self._wake()
+        if queued or (own and any(_is_queued(notice.envelope) for notice in own)):
+            self._intake.wake()
 
     async def _commit_queued(self, envelope: Envelope, notices: Sequence[Notice]) -> None:
         """Commit a message with remote recipients. Those beyond a sending limit are held."""
-        if self._limits is None:
+        intake, limits = self._intake, self._intake.limits
+        if limits is None:
             await self._incoming.commit(envelope, notices)
             return
-        admission = self._limits.admit(envelope)
+        admission = limits.admit(envelope)
         try:
             if admission.crossings:
-                at = (self._router, self._hostname, self.queue_id, envelope.arrived_at)
+                at = (intake.router, intake.hostname, self.queue_id, envelope.arrived_at)
                 notices = (*notices, *await limit_notices(admission.crossings, *at))
             await self._incoming.commit(admission.envelope, notices)
         except BaseException:
-            self._limits.revoke(admission)
+            limits.revoke(admission)
             raise
-        self._limits.log(admission, self.queue_id)
+        limits.log(admission, self.queue_id)
 
     def abandon(self) -> None:
         """Discard the message."""
@@ -164,21 +144,22 @@ class QueueingIncoming:
             action = _success_of(recipient)
             if action is not None and recipient.dsn.wants(Notify.SUCCESS):
                 reports.append(RecipientReport(recipient.forward_path, action, orcpt=recipient.dsn.orcpt))
-        routes = await self._writer.routes(self._router, envelope.reverse_path, self.queue_id) if reports else ()
+        intake = self._intake
+        routes = await intake.writer.routes(intake.router, envelope.reverse_path, self.queue_id) if reports else ()
         if not routes:
             return ()
         about = reports_by_action(
             reports,
-            hostname=self._hostname,
+            hostname=intake.hostname,
             queue_id=self.queue_id,
             unique=self.queue_id,
             reverse_path=envelope.reverse_path,
             arrived_at=envelope.arrived_at,
             made_at=envelope.arrived_at,
             parameters=envelope.parameters,
-            original=b"".join(self._beginning)[: self._max_returned],
+            original=b"".join(self._beginning)[: intake.max_returned],
         )
-        return await self._writer.write(about, routes)
+        return await intake.writer.write(about, routes)
 
 
 def _may_need_notice(envelope: Envelope) -> bool:

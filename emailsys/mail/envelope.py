@@ -6,7 +6,7 @@ import enum
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
@@ -128,8 +128,7 @@ class Client:
     local_ip: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Addressee:
+class Addressee(NamedTuple):
     """A forward-path of a client before it is resolved. The fields are those of `twisted.mail.smtp.User`."""
 
     dest: Address
@@ -137,8 +136,7 @@ class Addressee:
     orig: Address | None
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """The arrival of a message: the contents of its Received field (RFC 5321 §4.4)."""
 
     queue_id: str

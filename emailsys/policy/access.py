@@ -164,13 +164,14 @@ class Delivery:
             routes = found
         if not routes:
             return reply.NO_SUCH_MAILBOX if unknown is None else await unknown.refuse(user.helo.ip)
-        may_be_srs = user.orig is not None and user.dest.key[0].startswith("srs")
+        local = user.dest.key[0]
+        may_be_srs = user.orig is not None and local.startswith("srs")
         if may_be_srs and await self._router.takes_bounces_only(user.dest, user.helo.local_ip):
             return reply.BOUNCES_ONLY
         if self.account is None and _leads_elsewhere(user.dest, routes) and user.helo.ip not in self._access.trusted:
             return reply.RELAY_DENIED
         # RFC 5321 §4.5.1: mail to the postmaster is accepted, and RFC 2142 §4 requires the same of abuse.
-        if self._access.quotas is None or user.dest.key[0] in _ALWAYS_TAKEN:
+        if self._access.quotas is None or local in _ALWAYS_TAKEN:
             return routes
         return await self._with_room(self._access.quotas, routes)
 
@@ -213,11 +214,13 @@ class Delivery:
 
 async def _is_full(quotas: IQuotas, route: LocalRoute) -> bool:
     """Return whether a maildrop, or its domain, has reached its quota."""
-    return any(usage.limit and usage.octets >= usage.limit for usage in await quotas.usage(route.account_id))
+    account, domain = await quotas.usage(route.account_id)
+    return 0 < account.limit <= account.octets or 0 < domain.limit <= domain.octets
 
 
 def _leads_elsewhere(path: Address, routes: Sequence[Route]) -> bool:
     """Return whether the address itself belongs to another system. An alias or SRS address has a different target."""
-    return any(
-        isinstance(route, RemoteRoute) and not route.forwarded and route.forward_path == path for route in routes
-    )
+    for route in routes:
+        if isinstance(route, RemoteRoute) and not route.forwarded and route.forward_path == path:
+            return True
+    return False

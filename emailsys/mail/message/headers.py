@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 # RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with white space continues a field.
@@ -11,7 +12,6 @@ _FIELD_LINE: Final = re.compile(rb"(?:[!-9;-~]+[ \t]*:|[ \t])")
 _MESSAGE_ID: Final = re.compile(
     rb"^message-id[ \t]*:(?:[ \t]|\r\n[ \t])*([!-~]{1,998})(?:[ \t]|\r\n[ \t])*\r\n", re.IGNORECASE | re.MULTILINE
 )
-_BLANKS: Final = (b" ", b"\t")
 # Fields that only the system writes that they name; Return-Path only the last one.
 # These expressions find a line in lower case faster than `find` does, which stops at each line end.
 _RECEIVED: Final = re.compile(rb"\nreceived[ \t]*:")
@@ -104,6 +104,12 @@ def _is_claim(name: bytes, value: bytes, ours: str) -> bool:
     return _authserv_id(value) == ours
 
 
+@lru_cache(maxsize=16)
+def _fields(name: bytes) -> re.Pattern[bytes]:
+    """Return the expression of all fields with a name, in lower case. Its group is the value with its folding."""
+    return re.compile(rb"\n" + re.escape(name) + rb"[ \t]*+:(?=([^\r]*+(?:\r(?!\n(?![ \t]))[^\r]*+)*+))")
+
+
 class HeaderSection:
     """The header section of a message that arrives. Its lower-case copy is made once and serves every search."""
 
@@ -131,22 +137,9 @@ class HeaderSection:
 
         @param name: in lower case.
         """
-        lowered, wanted = self._lowered, b"\n" + name
-        found = []
-        at = lowered.find(wanted)
-        while at >= 0:
-            at += len(wanted)
-            begin = at
-            while lowered[begin : begin + 1] in _BLANKS:
-                begin += 1
-            if lowered.startswith(b":", begin):
-                end = lowered.find(b"\r\n", begin)
-                while end >= 0 and lowered[end + 2 : end + 3] in _BLANKS:
-                    end = lowered.find(b"\r\n", end + 2)
-                # The copy has one octet more, at its beginning.
-                found.append(self.octets[begin : len(self.octets) if end < 0 else end - 1])
-            at = lowered.find(wanted, at)
-        return found
+        octets = self.octets
+        # The copy has one octet more, at its beginning.
+        return [octets[field.start(1) - 1 : field.end(1) - 1] for field in _fields(name).finditer(self._lowered)]
 
     def message_id(self) -> str:
         """Return the Message-ID with its angle brackets; "" if it is missing or not printable."""

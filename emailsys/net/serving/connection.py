@@ -277,9 +277,11 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         self.replies.resume()
         self._pump()
 
-    def _pump(self, most: int = _COMMANDS_A_TURN) -> None:
+    def _pump(self, most: int = _COMMANDS_A_TURN, ended: bool = False) -> None:
         """Act on events until there are no more, or one has to wait, or the turn is over."""
         if self._pumping or self._busy or self._next_turn is not None:
+            if ended:
+                self.resetTimeout()
             self._limit_input()
             return
         self._pumping = True
@@ -300,7 +302,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
                 self._act_on(event)
         finally:
             self._pumping = False
-        if left < most:
+        if ended or left < most:
             self.resetTimeout()
         self.replies.flush_soon()
         if used_up:
@@ -328,8 +330,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
             self._dialogue.failed(failure)
         if not self._pumping and not self.lost:
             # The silence of the peer begins after its reply.
-            self.resetTimeout()
-            self._pump()
+            self._pump(ended=True)
 
     def _continue_next_turn(self) -> None:
         self._next_turn = self.clock.callLater(0, self._next_turn_came)

@@ -98,7 +98,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
     def perform(self, event: Event) -> Coroutine[Any, Any, None] | None:
         """Act on an event of the wire session."""
         reception = self.reception
-        if reception.is_late(event):
+        if reception.began is not None and reception.is_late(event):
             reception.close_late_message()
             return None
         if isinstance(event, Command):

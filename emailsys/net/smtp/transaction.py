@@ -44,8 +44,8 @@ class Reception:
         # The transaction whose message is received. The wire session replaces its own when the message ends.
         self._transaction = Transaction()
         self._message: IncomingMessage | None = None
-        # The clock's time at the start of the message, None if no message is being received.
-        self._began: float | None = None
+        #: The clock's time at the start of the message, None if no message is being received.
+        self.began: float | None = None
         self._octets = 0
         #: How many messages were accepted.
         self.accepted = 0
@@ -70,7 +70,7 @@ class Reception:
 
     def abandon(self) -> None:
         """Abandon the message that is being received, if there is one."""
-        self._began = None
+        self.began = None
         message, self._message = self._message, None
         if message is not None:
             message.abandon()
@@ -164,7 +164,7 @@ class Reception:
 
     def bdat(self) -> None:
         """Act on BDAT. Its chunk follows as Body events; a failure is reported at the chunk's end (RFC 3030 §2)."""
-        if self._began is None:
+        if self.began is None:
             self._start_clock()
             try:
                 self._begin_message()
@@ -173,15 +173,15 @@ class Reception:
         self._connection.allow_silence(self._service.settings.data_timeout)
 
     def _start_clock(self) -> None:
-        self._began = self._service.clock.seconds()
+        self.began = self._service.clock.seconds()
         self._octets = 0
 
     def is_late(self, event: Event) -> bool:
         """Whether the message takes longer than an honest client needs, and this event is not its end."""
-        if self._began is None or (isinstance(event, Body) and event.end is End.MESSAGE):
+        if self.began is None or (isinstance(event, Body) and event.end is End.MESSAGE):
             return False
         allowed = self._service.settings.message_timeout + self._octets / LEAST_RATE
-        return self._service.clock.seconds() - self._began > allowed
+        return self._service.clock.seconds() - self.began > allowed
 
     def close_late_message(self) -> None:
         """Close the connection because its message takes too long: it must not occupy a session for ever."""

@@ -28,6 +28,7 @@ _COUNT_EVERY: Final = 5.0
 _COUNT_SHARE: Final = 50.0
 # Accounts in memory. Beyond this number, all are dropped.
 _REMEMBERED: Final = 10_000
+_NO_QUOTA: Final = Usage(0, 0)
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class _Counted:
 
     @property
     def usage(self) -> Usage:
-        return Usage(self.octets if self.limit else 0, self.limit)
+        return Usage(self.octets, self.limit) if self.limit else _NO_QUOTA
 
 
 @implementer(IQuotas)

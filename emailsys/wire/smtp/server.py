@@ -7,6 +7,7 @@ from typing import Final
 
 from emailsys.mail import reply as replies
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT
+from emailsys.mail.envelope import NO_PARAMETERS
 from emailsys.mail.reply import Reply
 from emailsys.wire.foreign_protocols import looks_like_request
 from emailsys.wire.lines import Flaw, LineReader
@@ -98,7 +99,8 @@ class Session:
         self.not_offered: frozenset[str] = frozenset()
         #: Whether the client has sent EHLO rather than HELO.
         self.extended = False
-        self._next: Callable[[], Event | None] = self._next_command
+        #: Returns the next event, None until more octets arrive.
+        self.next_event: Callable[[], Event | None] = self._next_command
         self._bad_commands = 0
         self._idle_commands = 0
         self._surplus = 0
@@ -130,10 +132,6 @@ class Session:
         """Append octets from the peer."""
         self._lines.feed(octets)
 
-    def next_event(self) -> Event | None:
-        """Returns the next event, None until more octets arrive."""
-        return self._next()
-
     def begin_transaction(self, arguments: MailArguments) -> None:
         """Begin a transaction: the sender was accepted."""
         self.transaction = Transaction(arguments)
@@ -142,12 +140,12 @@ class Session:
     def begin_data(self) -> None:
         """Read the message of DATA next."""
         self.transaction.body = StuffedMessage(self.body_rules)
-        self._next = self._next_stuffed
+        self.next_event = self._next_stuffed
 
     def end_transaction(self) -> None:
         """Abandon the current transaction. At the end of a message this is already done (RFC 5321 §4.1.1.4)."""
         self.transaction = Transaction()
-        self._next = self._next_command
+        self.next_event = self._next_command
 
     def count_refusal(self) -> bool:
         """Count a permanently refused sender or recipient.
@@ -165,7 +163,7 @@ class Session:
         """Continue the exchange after `Command("AUTH", NeedsSecret(...))`: its next step is the next event."""
         exchange = self._exchange
         assert exchange is not None
-        self._next = lambda: self._count_refusal_of(self._exchange_step(lambda: exchange.know(secret)))
+        self.next_event = lambda: self._count_refusal_of(self._exchange_step(lambda: exchange.know(secret)))
 
     def restart(self) -> int:
         """Discard the session's state and its unread input, as STARTTLS requires (RFC 3207 §4.2).
@@ -198,13 +196,14 @@ class Session:
             return self._reject_line(line, no_such)
         if verb == "MAIL":
             self._pipelined_refusals = 0
-        refusal = out_of_order.get(self.stage)
-        if refusal is not None and verb not in PIPELINED:
-            return self._reject(refusal)
-        if verb == "BDAT":
-            return self._bdat(argument, None if refusal is None else self._refuse_pipelined(refusal))
+        refusal = out_of_order.get(self.transaction.stage if self._greeted else Stage.CONNECTED)
         if refusal is not None:
-            return self._refuse_pipelined(refusal)
+            if verb not in PIPELINED:
+                return self._reject(refusal)
+            refused = self._refuse_pipelined(refusal)
+            return self._bdat(argument, refused) if verb == "BDAT" else refused
+        if verb == "BDAT":
+            return self._bdat(argument, None)
         refusal = self.closed.get(verb)
         if refusal is not None:
             return self._refuse(refusal)
@@ -270,7 +269,8 @@ class Session:
         # RFC 1870 §6.1: the declared size alone justifies the refusal.
         if arguments.size is not None and arguments.size > self._max_message_size:
             return Answer(replies.TOO_BIG)
-        if self.not_offered and not self.not_offered.isdisjoint(arguments.parameters.extensions):
+        parameters = arguments.parameters
+        if parameters is not NO_PARAMETERS and not self.not_offered.isdisjoint(parameters.extensions):
             return Answer(replies.UNKNOWN_PARAMETER)
         return Command("MAIL", arguments)
 
@@ -278,7 +278,7 @@ class Session:
         arguments = parse_rcpt(argument)
         if isinstance(arguments, Reply):
             return Answer(arguments)
-        if "DSN" in self.not_offered and arguments.dsn != NOTHING_ASKED_FOR_RECIPIENT:
+        if arguments.dsn is not NOTHING_ASKED_FOR_RECIPIENT and "DSN" in self.not_offered:
             return Answer(replies.UNKNOWN_PARAMETER)
         # UTF-8 may be in the path or in ORCPT (RFC 6533 §3).
         transaction = self.transaction
@@ -316,13 +316,13 @@ class Session:
         assert exchange is not None
         if isinstance(line, Flaw):
             self._exchange = None
-            self._next = self._next_command
+            self.next_event = self._next_command
             # RFC 4954 §4: 5.5.6 is "authentication exchange line is too long".
             return Answer(Reply(500, "5.5.6" if line is Flaw.TOO_LONG else "5.5.2", line.value))
         return self._count_refusal_of(self._exchange_step(lambda: exchange.respond(line)))
 
     def _exchange_step(self, next_step: Callable[[], Step]) -> Event:
-        self._next = self._next_command
+        self.next_event = self._next_command
         try:
             step = next_step()
         except SaslCancelled:
@@ -331,7 +331,7 @@ class Session:
             return Answer(replies.bad_response(str(error)))
         if not isinstance(step, Challenge):
             return Command("AUTH", step)
-        self._next = self._next_response
+        self.next_event = self._next_response
         return Answer(replies.challenge(step))
 
     def _password_change(self, argument: bytes) -> Event:
@@ -362,7 +362,7 @@ class Session:
             # RFC 3030 §2: the octets are read and discarded nevertheless.
             self._octets_to_skip = chunk.octets
             self._after_skip = refusal
-            self._next = self._next_skipped
+            self.next_event = self._next_skipped
             return self._next_skipped()
         message = self.transaction.body
         if message is None:
@@ -372,7 +372,7 @@ class Session:
             return Drop(replies.TOO_MANY_IDLE_COMMANDS)
         message.begin_chunk(chunk.octets, chunk.last)
         self._chunk_last = chunk.last
-        self._next = self._next_chunked
+        self.next_event = self._next_chunked
         return Command("BDAT", chunk)
 
     def _next_skipped(self) -> Event | None:
@@ -380,7 +380,7 @@ class Session:
         self._octets_to_skip -= skipped
         if self._octets_to_skip:
             return Body(b"", End.NOTHING) if skipped else None
-        self._next = self._next_command
+        self.next_event = self._next_command
         return self._after_skip
 
     def _next_chunked(self) -> Event | None:
@@ -389,7 +389,7 @@ class Session:
         while message.wanted == 0 or self._lines.waiting:
             piece = message.take(self._lines.take(message.wanted))
             if message.wanted == 0:
-                self._next = self._next_command
+                self.next_event = self._next_command
                 if self._chunk_last:
                     self.end_transaction()
                 return Body(piece, End.MESSAGE if self._chunk_last else End.CHUNK, message.refusal)
