@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from emailsys.client.accounts.values import Account
     from emailsys.client.compose.message_builder import OutgoingMessage
+    from emailsys.client.send.outbox import Notices
     from emailsys.client.send.sender import SendResult
 
 
@@ -73,6 +74,14 @@ def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def notices_of(notify: Sequence[str], whole_message: bool = False) -> Notices | None:
+    """Return the delivery status notifications that --notify requests."""
+    from emailsys.client.send.outbox import Notices
+
+    kinds = ("success" in notify, "failure" in notify, "delay" in notify)
+    return Notices(*kinds, whole_message) if notify else None
+
+
 def queue_and_send(
     session: Session,
     account: Account,
@@ -97,11 +106,7 @@ def queue_and_send(
     @param whole_message: whether these return the whole message.
     @param queued: called when the message is in the outbox.
     """
-    from emailsys.client.send.outbox import Notices
-
-    kinds = ("success" in notify, "failure" in notify, "delay" in notify)
-    notices = Notices(*kinds, whole_message) if notify else None
-    key = session.mailbox.put(account, message, hold, notices, at)
+    key = session.mailbox.put(account, message, hold, notices_of(notify, whole_message), at)
     queued()
     if at is not None:
         tell(

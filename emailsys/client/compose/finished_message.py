@@ -32,6 +32,7 @@ def complete_message(
     recipients: Sequence[Address] = (),
     from_header: bool = False,
     reverse_path: Address | None = None,
+    is_null: bool = False,
 ) -> OutgoingMessage:
     """Complete a finished message for sending.
 
@@ -40,6 +41,7 @@ def complete_message(
     @param sender: for From if the message has none.
     @param from_header: take recipients from To, Cc and Bcc (sendmail -t), in addition to `recipients`.
     @param reverse_path: None for the address of From (sendmail -f sets it).
+    @param is_null: the reverse-path is the null one: nobody gets delivery failures (RFC 5321 §4.5.5).
     @raise ComposeError: there is no recipient, or an address is invalid.
     """
     octets = _MBOX_LINE.sub(b"", _LINE_END.sub(b"\r\n", octets))
@@ -76,7 +78,7 @@ def complete_message(
     own = message_ids(root.text_of("message-id"))
     message_id = own[0] if own else new_message_id(sender.address, now)
     head = HeaderSection(head).missing_fields(date_time(now), message_id) + head
-    path = header_fields.wire_address(reverse_path or origin)
+    path = None if is_null else header_fields.wire_address(reverse_path or origin)
     addresses = unique(people)
     return OutgoingMessage(
         octets=head + body,
@@ -84,5 +86,5 @@ def complete_message(
         recipients=addresses,
         message_id=message_id,
         eight_bit=not (head + body).isascii(),
-        smtputf8=not (head.isascii() and path.is_ascii and all(one.is_ascii for one in addresses)),
+        smtputf8=not (head.isascii() and (path is None or path.is_ascii) and all(one.is_ascii for one in addresses)),
     )

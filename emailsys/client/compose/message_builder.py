@@ -33,7 +33,7 @@ class OutgoingMessage:
     """
 
     octets: bytes
-    reverse_path: Address
+    reverse_path: Address | None
     recipients: tuple[Address, ...]
     message_id: str
     eight_bit: bool

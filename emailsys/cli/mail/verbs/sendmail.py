@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from emailsys.cli.mail.arguments import account_option, people
 from emailsys.cli.mail.outgoing import queue_and_send, sending_options
+from emailsys.cli.mail.safe_output import tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from emailsys.client.accounts.values import Account
     from emailsys.mail.address import Address
 
+# Octets that are read at once.
+_READ: Final = 1 << 16
 _LONE_DOT: Final = re.compile(rb"^\.\r?\n", re.M)
 
 
@@ -48,17 +52,17 @@ def send_ready(
     sender = sender_mailbox(account)
     if display_name is not None:
         sender = Mailbox(display_name, sender.address)
-    path = _reverse_path(reverse_path)
-    message = complete_message(octets, sender, session.mailbox.now(), recipients, from_header, path)
+    path, is_null = _reverse_path(reverse_path), reverse_path is not None and not reverse_path.strip("<>")
+    message = complete_message(octets, sender, session.mailbox.now(), recipients, from_header, path, is_null)
     return queue_and_send(session, account, message, **send_options)
 
 
 def _reverse_path(text: str | None) -> Address | None:
-    """Parse the address of -f."""
+    """Parse the address of -f. Return None if there is none, or the null reverse-path."""
     from emailsys.mail.address import AddressSyntaxError, parse
 
     try:
-        return parse(text.strip("<>")) if text is not None else None
+        return parse(text.strip("<>")) if text is not None and text.strip("<>") else None
     except AddressSyntaxError as error:
         raise Refused(f"-f: {error}", Exit.USAGE) from None
 
@@ -66,12 +70,65 @@ def _reverse_path(text: str | None) -> Address | None:
 def _notifications(words: str) -> list[str]:
     """Return the notifications of -N, a list with commas (RFC 3461 §4.1)."""
     found = [word.strip().lower() for word in words.split(",")]
-    if not set(found) <= {"never", "success", "failure", "delay"} or ("never" in found and len(found) > 1):
-        raise Refused(f"-N {words}: use never, or failure, delay and success with commas.", Exit.USAGE)
-    return found
+    if set(found) <= {"never", "success", "failure", "delay"} and not ("never" in found and len(found) > 1):
+        return found
+    # As Postfix does: the message is more important.
+    tell(f"Warning: -N {words} is ignored. Use never, or failure, delay and success with commas.")
+    return []
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+# What other modes of sendmail are called here.
+_OTHER_MODES: Final = {
+    "p": "To list the outbox: emailsys mail outbox list",
+    "d": "To send the outbox now and then: emailsys mail outbox send --watch",
+}
+
+
+def _check_mode(mode: str | None, queue: str | None) -> None:
+    """Refuse the modes of sendmail that do not send a message."""
+    if queue is not None:
+        raise Refused("-q is not supported. To send the outbox: emailsys mail outbox send", Exit.USAGE)
+    if mode not in (None, "m", "s"):
+        hint = _OTHER_MODES.get(mode, "This command sends one message (-bm) or speaks SMTP (-bs).")
+        raise Refused(f"-b{mode} is not supported. {hint}", Exit.USAGE)
+
+
+def _speak_smtp(session: Session, account: Account | None, notify: Sequence[str], later: bool) -> int:
+    """Speak SMTP on standard input and output."""
+    from emailsys.cli.mail.smtp_dialogue import SMTPDialogue, submitted
+
+    def read() -> bytes:
+        return cast(io.BufferedReader, sys.stdin.buffer).read1(_READ)
+
+    def write(octets: bytes) -> None:
+        sys.stdout.buffer.write(octets)
+        sys.stdout.buffer.flush()
+
+    async def work(reactor: Any) -> int:
+        from emailsys.client.base.threads import threads_of
+        from emailsys.client.online import MailTransfer
+
+        # Standard input is the dialogue: nobody can be asked for a password.
+        transfer = None if later else MailTransfer(session.mailbox, reactor)
+        in_thread = threads_of(reactor)
+        dialogue = SMTPDialogue(
+            session,
+            account,
+            lambda owner, message: submitted(session, transfer, owner, message, notify),
+            lambda: in_thread(read),
+            write,
+        )
+        try:
+            await dialogue.run()
+        finally:
+            if transfer is not None:
+                await transfer.close()
+        return Exit.OK
+
+    return session.run(work)
+
+
+@click.command()
 @click.argument("recipients", nargs=-1)
 @click.option("-t", "from_header", is_flag=True, help="Take the recipients from To, Cc and Bcc.")
 @click.option("-i", "ignore_dots", is_flag=True, help="A line with a single dot does not end the message. Also: -oi.")
@@ -80,8 +137,11 @@ def _notifications(words: str) -> list[str]:
 @click.option("-N", "dsn", metavar="WORDS", help="Request notifications: failure,delay,success or never.")
 @click.option("-o", "set_options", multiple=True, metavar="OPTION", help="Options of sendmail. Only i counts.")
 @click.option("-R", "returned", metavar="full|hdrs", help="What notifications return, the message or its header.")
-@click.option("-V", "-B", "-L", "-X", "-h", "-O", "ignored", multiple=True, metavar="VALUE", help="Ignored.")
-@click.option("-b", "mode", metavar="MODE", help="m for a message (the default), s for SMTP.")
+@click.option("-A", "-B", "-C", "-L", "-O", "-V", "-X", "-e", "-h", "-p", "ignored", multiple=True, metavar="VALUE",
+              help="Ignored.")  # fmt: skip
+@click.option("-G", "-U", "-c", "-m", "-n", "-v", "-x", "ignored_flag", is_flag=True, help="Ignored.")
+@click.option("-b", "mode", metavar="MODE", help="m for a message (the default), s for SMTP on standard input.")
+@click.option("-q", "queue", metavar="VALUE", help="Refused: emailsys mail outbox send", is_flag=False, flag_value="")
 @account_option
 @sending_options
 @pass_session
@@ -96,28 +156,37 @@ def sendmail(
     returned: str | None,
     set_options: tuple[str, ...],
     ignored: tuple[str, ...],
+    ignored_flag: bool,
     mode: str | None,
+    queue: str | None,
     account: str | None,
     **send_options: Any,
 ) -> int:
     """Send a message from standard input. The options are those of /usr/sbin/sendmail.
 
-    Its other options (-oem, -odb, -bm, -B8BITMIME) are accepted and ignored. If -f is an address of an
-    account, the message is sent with that account. A first line "From " of an mbox file is removed.
+    The other options that Postfix accepts (-oem, -odb, -bm, -B8BITMIME) are ignored. If -f is an address of
+    an account, the message is sent with that account. A first line "From " of an mbox file is removed.
+
+    With -bs, it speaks SMTP on standard input and output, and sends each message when its data ends. If a
+    message cannot be sent now, the reply says so and is 250: the message waits in the outbox.
 
     \b
     emailsys mail sendmail -t -i < message.eml
     git config sendemail.sendmailCmd "emailsys mail sendmail -i"
     set sendmail="emailsys mail sendmail -oi"          (in .muttrc)
+    sendmail-path=/usr/bin/emailsys mail sendmail -bs  (in .pinerc, for alpine)
     """
-    if mode not in (None, "m"):
-        raise Refused(f"-b{mode} is not supported: this command sends one message (-bm).", Exit.USAGE)
+    _check_mode(mode, queue)
     if dsn is not None:
         send_options["notify"] = (*send_options["notify"], *_notifications(dsn))
     if returned not in (None, "full", "hdrs"):
-        raise Refused(f"-R {returned}: use full or hdrs.", Exit.USAGE)
-    options = [word for word in recipients if word.startswith("-")]
-    addresses = [one.address for one in people("recipient", tuple(word for word in recipients if word not in options))]
+        tell(f"Warning: -R {returned} is ignored. Use full or hdrs.")
+    if mode == "s":
+        if recipients:
+            raise Refused("-bs takes no recipients: SMTP names them.", Exit.USAGE)
+        owner = session.mailbox.account(account) if account is not None else None
+        return _speak_smtp(session, owner, send_options["notify"], send_options["later"])
+    addresses = [one.address for one in people("recipient", recipients)]
     if account is None and reverse_path is not None:
         path = _reverse_path(reverse_path)
         named = session.mailbox.account_with(path) if path is not None else None

@@ -99,8 +99,19 @@ class WritingTests(Case):
             note = self.mailbox.archive.note(document["key"]) or {}
             self.assertEqual(note["envelope"]["notices"], notices, words)
             self.assertEqual(self.queued(document)[2], {"d@example.org"})
-        for wrong in (("-N", "sometimes"), ("-N", "never,delay"), ("-R", "some"), ("-bd",)):
+        # Postfix sends the message nevertheless.
+        for ignored in (("-N", "sometimes"), ("-N", "never,delay"), ("-R", "some")):
+            status, _, err = self.run_it("sendmail", *ignored, "d@example.org", "--later", typed=b"Subject: x\n\nx\n")
+            self.assertEqual(status, 0)
+            self.assertIn("is ignored", err)
+        for wrong in (("-bd",), ("-bp",), ("-q",), ("-z",), ("-bs",)):
             self.refused(Exit.USAGE, "sendmail", *wrong, "d@example.org", "--later", typed=b"Subject: x\n\nx\n")
+
+    def test_a_report_has_the_null_reverse_path(self) -> None:
+        for path in ("<>", ""):
+            document = self.json("sendmail", "-f", path, "d@example.org", "--later", typed=b"Subject: x\n\nx\n")
+            note = self.mailbox.archive.note(document["key"]) or {}
+            self.assertEqual(note["envelope"]["from"], "")
 
     def test_a_message_that_is_sent_again_goes_to_its_resent_recipients(self) -> None:
         """RFC 5322 §3.6.6: those of To have it already."""

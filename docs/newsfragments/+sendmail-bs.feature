@@ -1,0 +1,1 @@
+`emailsys mail sendmail -bs` speaks SMTP on standard input and output. Its other options are taken as Postfix's sendmail takes them: unknown ones are refused, malformed values of -N and -R are ignored with a warning, and `-f "<>"` is the null sender.
