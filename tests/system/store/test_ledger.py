@@ -22,6 +22,7 @@ from tests.contract.mail import ALICE, BOB, MailCase, envelope, local, remote
 DAVE = Address("dave", "example.net")
 DAY = 86_400
 MILLION = 1_000_000
+FILLED_AT_ONCE = 100_000
 
 
 class LedgerCase(MailCase):
@@ -295,18 +296,25 @@ class LedgerCase(MailCase):
     async def fill_queue(self, rows: int) -> None:
         """So many rows of one message, due one after the other; made by the database itself."""
         await self.send(b"x\r\n", envelope(remote(DAVE)))
-        numbers = (
-            f"SELECT generate_series(1, {rows}) AS n"
-            if self.engine == "postgresql"
-            else f"WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {rows}) SELECT n FROM s"
-        )
         begun = int(WALL * 1_000_000) + 1
-        await self.change(
-            "INSERT INTO queue (row_id, message_id, forward_local, forward_domain, state, due_at, attempts)"
-            " SELECT numbers.n, (SELECT max(message_id) FROM messages), 'user', 'example.net', 'waiting',"
-            f" {begun} + numbers.n, 0 FROM ({numbers}) AS numbers",
-            "ANALYZE",
-        )
+        # The message of all rows is there: PostgreSQL need not look it up for each.
+        unchecked = ("SET LOCAL session_replication_role = replica",) if self.engine == "postgresql" else ()
+        # A statement that takes long is taken for a store that hangs.
+        for last in range(0, rows, FILLED_AT_ONCE):
+            first, most = last + 1, min(last + FILLED_AT_ONCE, rows)
+            numbers = (
+                f"SELECT generate_series({first}, {most}) AS n"
+                if self.engine == "postgresql"
+                else f"WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {most})"
+                " SELECT n FROM s"
+            )
+            await self.change(
+                *unchecked,
+                "INSERT INTO queue (row_id, message_id, forward_local, forward_domain, state, due_at, attempts)"
+                " SELECT numbers.n, (SELECT max(message_id) FROM messages), 'user', 'example.net', 'waiting',"
+                f" {begun} + numbers.n, 0 FROM ({numbers}) AS numbers",
+            )
+        await self.change("ANALYZE")
 
     async def plan(self, asked: Any) -> str:
         def explain(connection: Connection) -> str:
@@ -316,8 +324,8 @@ class LedgerCase(MailCase):
 
         return str(await self.store.database.read("explain", explain))
 
-    async def test_a_lease_of_a_million_rows_reads_no_more_than_it_takes(self) -> None:
-        """The plan goes along the index of due dates; nothing is scanned and nothing sorted."""
+    async def test_a_queue_of_a_million_rows_is_read_along_its_indexes(self) -> None:
+        """A lease goes along the due dates and sorts nothing; rows are rescheduled by their key."""
         await self.fill_queue(MILLION)
         now = int(WALL * 1_000_000) + MILLION
         plan = await self.plan(due_rows(now, 500))
@@ -326,13 +334,13 @@ class LedgerCase(MailCase):
             self.assertNotIn(costly, plan)
         # PostgreSQL sorts rows of the very same date among themselves, and no others.
         self.assertEqual(plan.count("->  Sort "), 0, plan)
+        await self.check_plan_of_rescheduling()
         self.clock.advance(2)
         rows = await self.store.queue.lease(500, 60)
         self.assertEqual(len(rows), 500)
         self.assertEqual(await self.store.queue.settle([Settlement(row) for row in rows]), 500)
 
-    async def test_rows_that_are_put_off_are_found_by_their_key_in_a_queue_of_a_million(self) -> None:
-        await self.fill_queue(MILLION)
+    async def check_plan_of_rescheduling(self) -> None:
         engine = self.store.database.engine
         verb = "EXPLAIN" if self.engine == "postgresql" else "EXPLAIN QUERY PLAN"
         values = (1, 2, 1, "451 4.4.1 down", "mx.example") * 128
