@@ -45,11 +45,11 @@ class Recorder:
         self._draw = timing.draw
         self._telemetry = telemetry
         self._wake = wake
-        self._hurried = False
+        self._is_stopping = False
 
-    def hurry(self) -> None:
+    def stop_retrying(self) -> None:
         """From now on, do not retry a settlement after the store failed. Called when the runner stops."""
-        self._hurried = True
+        self._is_stopping = True
 
     def delay_rule(self, next_hop: NextHop, outcome: Outcome) -> DelayRule:
         """Return how the store settles due rows for a paused next hop without leasing them, each as a delayed attempt.
@@ -90,7 +90,7 @@ class Recorder:
                 if any(isinstance(route, RemoteRoute) for recipient in recipients for route in recipient.routes):
                     self._wake()
                 return
-            if self._hurried:
+            if self._is_stopping:
                 return
             await self._waits.begin(patience)
             patience = min(patience * 2, _MOST_PATIENCE)

@@ -180,12 +180,12 @@ class Destinations:
             found = self._by_hop[next_hop] = Destination(next_hop)
         return found
 
-    def hold(self, destination: Destination, rows: int) -> None:
+    def add_rows(self, destination: Destination, rows: int) -> None:
         """Count `rows` more recipients in memory."""
         self._busy += destination.held == 0
         destination.held += rows
 
-    def let_go(self, destination: Destination, rows: int) -> bool:
+    def remove_rows(self, destination: Destination, rows: int) -> bool:
         """Count `rows` fewer recipients in memory. Returns whether none is left."""
         destination.held -= rows
         if destination.held:
@@ -195,7 +195,7 @@ class Destinations:
             self._by_hop.pop(destination.next_hop, None)
         return True
 
-    def met(self, destination: Destination, row: QueueRow, now: float) -> None:
+    def note_domains(self, destination: Destination, row: QueueRow, now: float) -> None:
         """Note the domains of a row. Rows with them need no lease while the next hop is paused or silent."""
         if len(destination.domain_pairs) < _MAX_PAIRS and (destination.is_silent() or destination.is_paused(now)):
             destination.domain_pairs[row.domains] = row

@@ -77,14 +77,14 @@ class Dispatcher:
         """
         destination = self.destinations.of(parcel.next_hop)
         now = self._clock.seconds()
-        self.destinations.met(destination, parcel.rows[0], now)
+        self.destinations.note_domains(destination, parcel.rows[0], now)
         if destination.is_paused(now) and destination.last is not None:
             self.record_only(parcel, destination.last)
             return []
         share = self._settings.max_leased // (2 * max(1, self.destinations.busy))
         if not destination.has_room(len(parcel.rows), self._settings, share, crowded):
             return _rescheduled(destination, parcel, self._now())
-        self._hold(parcel)
+        self._add(parcel)
         destination.waiting.append(parcel)
         self._make_ready(destination)
         return []
@@ -92,10 +92,10 @@ class Dispatcher:
     def record_only(self, parcel: Parcel, outcome: Outcome) -> None:
         """Settle a parcel without an attempt. All its rows get the same outcome."""
         if parcel not in self._parcels:
-            self._hold(parcel)
+            self._add(parcel)
         parcel.ended = self._begin(self._record(parcel, (outcome,) * len(parcel.rows)), "settling-exception")
 
-    def relieve(self) -> list[Settlement]:
+    def postpone_stalled(self) -> list[Settlement]:
         """Drop waiting parcels of next hops that made no progress since the last tick, because memory is short.
 
         Returns the settlements that reschedule their rows.
@@ -107,7 +107,7 @@ class Dispatcher:
             while not destination.lately and destination.waiting and destination.held > most:
                 parcel = destination.waiting.pop()
                 postponed += _rescheduled(destination, parcel, parcel.schedule_time(now, seconds))
-                self._let_go(parcel)
+                self._remove(parcel)
         return postponed
 
     def lose(self, rows: Sequence[QueueRow]) -> None:
@@ -126,17 +126,17 @@ class Dispatcher:
             parcel.ended.cancel()
         elif parcel in destination.waiting:
             destination.waiting.remove(parcel)
-            self._let_go(parcel)
+            self._remove(parcel)
 
-    def _hold(self, parcel: Parcel) -> None:
+    def _add(self, parcel: Parcel) -> None:
         self._parcels.add(parcel)
         self.in_hand += len(parcel.rows)
-        self.destinations.hold(self.destinations.of(parcel.next_hop), len(parcel.rows))
+        self.destinations.add_rows(self.destinations.of(parcel.next_hop), len(parcel.rows))
 
-    def _let_go(self, parcel: Parcel) -> None:
+    def _remove(self, parcel: Parcel) -> None:
         self._parcels.discard(parcel)
         self.in_hand -= len(parcel.rows)
-        if self.destinations.let_go(self.destinations.of(parcel.next_hop), len(parcel.rows)):
+        if self.destinations.remove_rows(self.destinations.of(parcel.next_hop), len(parcel.rows)):
             self._relay.idle(parcel.next_hop)
         self._room_made()
         if not self._parcels:
@@ -193,7 +193,7 @@ class Dispatcher:
             await self._recorder.record(parcel, outcomes)
         elif not parcel.lost:
             await self._release([parcel])
-        self._let_go(parcel)
+        self._remove(parcel)
 
     def _learn(self, destination: Destination, parcel: Parcel, outcomes: tuple[Outcome, ...]) -> bool:
         """Adjust window and pause of a next hop after an attempt. Returns whether the parcel waits again."""
@@ -209,7 +209,7 @@ class Dispatcher:
             return True
         now = self._clock.seconds()
         destination.unreachable(outcomes[0], now, self._settings)
-        self.destinations.met(destination, parcel.rows[0], now)
+        self.destinations.note_domains(destination, parcel.rows[0], now)
         reason = operator_words(outcomes[0])
         self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=reason)
         if needs_operator(outcomes[0]):
@@ -222,12 +222,12 @@ class Dispatcher:
 
     async def _record(self, parcel: Parcel, outcomes: tuple[Outcome, ...]) -> None:
         await self._recorder.record(parcel, outcomes)
-        self._let_go(parcel)
+        self._remove(parcel)
 
     # Stopping
 
     async def drain(self) -> None:
-        """Release the rows that wait, wind the relay up, and return when no parcel is left. Call `halt` first.
+        """Release the rows that wait, shut the relay down, and return when no parcel is left. Call `halt` first.
 
         Deliveries that have not ended after `stop_grace` are cancelled.
         """
@@ -237,8 +237,8 @@ class Dispatcher:
         self._ready.clear()
         await self._release(waiting)
         for parcel in waiting:
-            self._let_go(parcel)
-        self._relay.wind_up(self._settings.stop_grace)
+            self._remove(parcel)
+        self._relay.shut_down(self._settings.stop_grace)
         timer = self._clock.callLater(self._settings.stop_grace, self._cancel_deliveries)
         if self._parcels:
             drained: Deferred[None] = Deferred()

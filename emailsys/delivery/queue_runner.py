@@ -228,7 +228,7 @@ class QueueRunner(Service):
             destination.measure(now - self._ticked_at)
         self._ticked_at = now
         if self._dispatcher.in_hand * 2 >= self._settings.max_leased:
-            postponed = self._dispatcher.relieve()
+            postponed = self._dispatcher.postpone_stalled()
             if postponed:
                 self._background = self._begin(self._postpone(postponed), "postponement-exception")
             self._look_ahead = True
@@ -252,7 +252,7 @@ class QueueRunner(Service):
 
     async def _stop(self) -> None:
         self._dispatcher.halt()
-        self._recorder.hurry()
+        self._recorder.stop_retrying()
         self._waits.end_all()
         if self._loop is not None:
             await self._loop

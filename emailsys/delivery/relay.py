@@ -74,7 +74,7 @@ class ClosedRelay:
     def idle(self, next_hop: NextHop) -> None:
         """Do nothing, because there are no connections."""
 
-    def wind_up(self, grace: float) -> None:
+    def shut_down(self, grace: float) -> None:
         """Do nothing, because nothing is under way."""
 
 
@@ -143,9 +143,9 @@ class Relay:
     def idle(self, next_hop: NextHop) -> None:
         self._pool.idle(next_hop)
 
-    def wind_up(self, grace: float) -> None:
+    def shut_down(self, grace: float) -> None:
         self._winding_up = True
-        self._pool.wind_up(grace)
+        self._pool.shut_down(grace)
         for lookup in tuple(self._lookups):
             lookup.cancel()
 

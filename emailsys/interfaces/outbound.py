@@ -25,7 +25,7 @@ class IRelay(Interface):
     def idle(next_hop: NextHop) -> None:
         """Allow the connections to a next hop to be closed, because no message waits for it."""
 
-    def wind_up(grace: float) -> None:
+    def shut_down(grace: float) -> None:
         """Shut down. Transmissions that have not sent the end of their message are aborted at once.
 
         No host can have accepted those. Transmissions that wait for the final reply are aborted after `grace` seconds.
@@ -58,11 +58,11 @@ class IConnectionPool(Interface):
     def idle(next_hop: NextHop) -> None:
         """Allow the connections to a next hop to be closed, because no message waits for it."""
 
-    def wind_up(grace: float) -> None:
+    def shut_down(grace: float) -> None:
         """Begin no transmission, and abort those that have not sent the end of their message.
 
         Those that wait for the final reply are aborted after `grace` seconds. Aborted ones have BROKEN_OFF outcomes.
         """
 
     async def close(grace: float) -> None:
-        """Wind up. Returns when all connections are closed."""
+        """Shut down. Returns when all connections are closed."""

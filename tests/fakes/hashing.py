@@ -11,7 +11,7 @@ from emailsys.passwords import verify_password
 
 
 class CountedHashing:
-    """Verifies at once, on this thread; remembers what was asked; `hold` makes answers wait for `let_go`.
+    """Verifies at once, on this thread; remembers what was asked; `hold` makes answers wait for `release_held`.
 
     What it hashes waits for the test to fire it, in `hashed`.
     """
@@ -34,7 +34,7 @@ class CountedHashing:
         self.asked.append(stored)
         self._held.append((answer, stored, password))
         if not self.hold:
-            self.let_go()
+            self.release_held()
         return answer
 
     def make(self, password: str) -> Deferred[Sequence[tuple[str, str]]]:
@@ -47,7 +47,7 @@ class CountedHashing:
         self.cancelled += 1
         self._held = [each for each in self._held if each[0] is not answer]
 
-    def let_go(self) -> None:
+    def release_held(self) -> None:
         """Answer all that wait."""
         held, self._held = self._held, []
         for answer, stored, password in held:

@@ -23,7 +23,7 @@ from emailsys.cli.options import Refused, choose_places
 from emailsys.cli.password import credentials_of
 from emailsys.cli.tryout.daemon_process import RunningDaemon
 from emailsys.cli.tryout.dialogue import DialogueFailed
-from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST, RoundTrip, go_round
+from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST, RoundTrip, make_round_trip
 from emailsys.cli.tryout.sample_commands import Line, ready_made
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import StateChoice, default_state
@@ -110,7 +110,7 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
         daemon.start()
         prepare_accounts(daemon, passwords, are_new)
         ca = folder / "certs" / "ca.pem"
-        trip = go_round(ports, passwords, ca, datetime.now().astimezone())
+        trip = make_round_trip(ports, passwords, ca, datetime.now().astimezone())
         _write(folder / "submitted.eml", trip.message)
         _write(folder / "message.eml", trip.fetched)
         lines = ready_made(ports, passwords, ca, folder / "submitted.eml")

@@ -60,7 +60,7 @@ def stuffed(message: bytes) -> bytes:
     return re.sub(rb"(?m)^\.", b"..", message) + b".\r\n"
 
 
-def go_round(
+def make_round_trip(
     ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path, now: datetime, host: str = HOST
 ) -> RoundTrip:
     """Submit a message, fetch it and compare.

@@ -78,7 +78,7 @@ class MailApp(MailProgram):
 
         def handle(number: int, frame: object) -> None:
             # Now and not in the event loop: SIGCONT follows SIGHUP, and Textual's handler of it writes at once.
-            self.let_go_of_a_lost_terminal()
+            self.discard_output_of_lost_terminal()
             loop.call_soon_threadsafe(self.end, _SIGNALLED + number)
 
         numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
@@ -91,7 +91,7 @@ class MailApp(MailProgram):
 
     def end(self, status: int) -> None:
         """Save what is being written, finish the changes of earlier keys, and end with an exit status."""
-        self.let_go_of_a_lost_terminal()
+        self.discard_output_of_lost_terminal()
         if self._ending is None:
             self._ending = asyncio.create_task(self._end(status))
 

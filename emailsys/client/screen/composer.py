@@ -349,7 +349,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 subprocess.run(arguments, check=False)  # noqa: S603, ASYNC221
                 if isinstance(self.app, MailProgram):
                     # A closed window ends the editor, too.
-                    self.app.let_go_of_a_lost_terminal()
+                    self.app.discard_output_of_lost_terminal()
         except SuspendNotSupported:
             # The terminal cannot be released, for example in a browser. Editors with their own window do not need it.
             await asyncio.to_thread(

@@ -84,7 +84,7 @@ class MailProgram(NoLocals, App[None]):
             raise AccountError("No password was entered. Try again, and enter the password.")
         return answer
 
-    def let_go_of_a_lost_terminal(self) -> None:
+    def discard_output_of_lost_terminal(self) -> None:
         """If the terminal is gone, let output go nowhere: an error in Textual's output thread blocks the event loop."""
         for number in self._terminal:
             if not os.isatty(number):

@@ -268,7 +268,7 @@ class Outbox:
         self._write(job.key, note)
         job.note = note
 
-    def whole_goes_out(self, job: Job) -> None:
+    def record_last_octets(self, job: Job) -> None:
         """Record that the last octets are about to be sent: after a crash from here on, the message may have arrived.
 
         @raise ArchiveError: this could not be recorded. The message must not be completed.

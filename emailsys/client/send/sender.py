@@ -282,7 +282,7 @@ class Sender:
             while piece := file.read(_PIECE):
                 done += len(piece)
                 if done >= job.octets:
-                    await self._in_thread(lambda: self._outbox.whole_goes_out(job))
+                    await self._in_thread(lambda: self._outbox.record_last_octets(job))
                 yield piece
                 # The connection requested the next piece, so this one was sent.
                 self._progress(SendProgress(job.key, done, job.octets))

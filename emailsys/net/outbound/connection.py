@@ -106,10 +106,10 @@ class SMTPClient(StreamProtocol):
         """Take no more transmissions; say QUIT when what is under way is done."""
         self._leave(states.Event.RETIRED)
 
-    def wind_up(self) -> None:
+    def shut_down(self) -> None:
         """Retire, and close the connection as soon as no complete message waits for its final reply."""
-        self._leave(states.Event.WOUND_UP)
-        self._hang_up_wound_up()
+        self._leave(states.Event.SHUT_DOWN)
+        self._abort_incomplete()
 
     def _leave(self, event: states.Event) -> None:
         self._transmissions.left = 0
@@ -117,15 +117,15 @@ class SMTPClient(StreamProtocol):
         self._give_back_next()
         self._pump()
 
-    def _hang_up_wound_up(self) -> None:
+    def _abort_incomplete(self) -> None:
         session = self._session
         if self._transmissions.are_under_way and not (session.awaits_verdict or session.ended):
             self.abort(BROKEN_OFF)
 
-    def hurry(self) -> None:
+    def close_soon_if_idle(self) -> None:
         """If idle, close the connection after a moment."""
         if self._is_idle:
-            self._deadline.hurry()
+            self._deadline.shorten_idle_time()
 
     def abort(self, reply: Reply) -> None:
         """Settle all transmissions in progress with that reply, and close the connection."""
@@ -364,8 +364,8 @@ class SMTPClient(StreamProtocol):
             return
         self._settled += 1
         pending.settle(event.outcomes)
-        if self._state is states.WINDING_UP:
-            self._hang_up_wound_up()
+        if self._state is states.SHUTTING_DOWN:
+            self._abort_incomplete()
 
     # Time
 

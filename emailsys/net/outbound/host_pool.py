@@ -139,7 +139,7 @@ class HostPool:
         self._pump()
         return pending
 
-    def wind_up(self) -> None:
+    def shut_down(self) -> None:
         """Make no new connections. Settle what waits, end what is idle, give up what cannot have arrived."""
         self._closing = True
         self._settle_all(self._delayed(replies.BROKEN_OFF))
@@ -149,12 +149,12 @@ class HostPool:
             elif connector is not None:
                 connector.disconnect()
         for client in list(self._usable):
-            client.wind_up()
+            client.shut_down()
 
-    def hurry(self) -> None:
+    def close_idle_soon(self) -> None:
         """Close idle connections after a moment, because no more mail is expected soon."""
         for client in self._idle:
-            client.hurry()
+            client.close_soon_if_idle()
 
     # Inside
 

@@ -13,8 +13,8 @@ ClientT = TypeVar("ClientT", contravariant=True)
 class Owner(Protocol[ClientT]):
     """The owner of a connection.
 
-    Calls go one way: the owner gives orders (`wake`, `retire`, `wind_up`, `hurry`, `abort`, `drop`), and the connection
-    fetches its transmissions itself.
+    Calls go one way: the owner gives orders (`wake`, `retire`, `shut_down`, `close_soon_if_idle`, `abort`, `drop`), and
+    the connection fetches its transmissions itself.
     """
 
     #: Whether to skip TLS, because it failed before at this host and the policy allows mail without it.

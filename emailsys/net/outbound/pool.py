@@ -84,17 +84,17 @@ class ConnectionPool:
 
     def idle(self, next_hop: NextHop) -> None:
         for host_pool in self._by_hop.get(next_hop, ()):
-            host_pool.hurry()
+            host_pool.close_idle_soon()
 
-    def wind_up(self, grace: float) -> None:
+    def shut_down(self, grace: float) -> None:
         self._closing = True
         for host_pool in list(self._host_pools.values()):
-            host_pool.wind_up()
+            host_pool.shut_down()
         if self._host_pools or self.sockets:
             self._hang_ups.append(self._reactor.callLater(grace, self._abort_all))
 
     async def close(self, grace: float) -> None:
-        self.wind_up(grace)
+        self.shut_down(grace)
         if self._host_pools or self.sockets:
             gone: Deferred[None] = Deferred()
             self._all_gone.append(gone)

@@ -25,7 +25,7 @@ class State(enum.Enum):
     #: The first transmission after idleness is being loaded. The host may have hung up unnoticed.
     WOKEN = "woken"
     #: No more transmissions; hangs up as soon as no whole message awaits its reply.
-    WINDING_UP = "winding up"
+    SHUTTING_DOWN = "shutting down"
     #: No more transmissions; the socket is being closed, or is closed.
     OVER = "over"
 
@@ -34,7 +34,7 @@ class State(enum.Enum):
 HANDSHAKE: Final = State.HANDSHAKE
 IDLE: Final = State.IDLE
 WOKEN: Final = State.WOKEN
-WINDING_UP: Final = State.WINDING_UP
+SHUTTING_DOWN: Final = State.SHUTTING_DOWN
 OVER: Final = State.OVER
 
 
@@ -56,7 +56,7 @@ class Event(enum.Enum):
     #: The owner asks for a QUIT after what is under way.
     RETIRED = "retired"
     #: The system stops.
-    WOUND_UP = "wound up"
+    SHUT_DOWN = "shut down"
     #: The session came to its end, or was given up.
     ENDED = "ended"
 
@@ -70,44 +70,44 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType(
             Event.TLS_STARTED: State.HANDSHAKE,
             Event.USABLE: State.BUSY,
             Event.RETIRED: State.OPENING,
-            Event.WOUND_UP: State.OPENING,
+            Event.SHUT_DOWN: State.OPENING,
             Event.ENDED: State.OVER,
         },
         State.HANDSHAKE: {
             Event.TLS_BEGAN: State.OPENING,
             Event.RETIRED: State.HANDSHAKE,
-            Event.WOUND_UP: State.HANDSHAKE,
+            Event.SHUT_DOWN: State.HANDSHAKE,
             Event.ENDED: State.OVER,
         },
         State.BUSY: {
             Event.BEGAN: State.BUSY,
             Event.RAN_DRY: State.IDLE,
             Event.RETIRED: State.BUSY,
-            Event.WOUND_UP: State.WINDING_UP,
+            Event.SHUT_DOWN: State.SHUTTING_DOWN,
             Event.ENDED: State.OVER,
         },
         State.IDLE: {
             Event.WOKEN: State.WOKEN,
             Event.BEGAN: State.BUSY,
             Event.RETIRED: State.BUSY,
-            Event.WOUND_UP: State.WINDING_UP,
+            Event.SHUT_DOWN: State.SHUTTING_DOWN,
             Event.ENDED: State.OVER,
         },
         State.WOKEN: {
             Event.BEGAN: State.BUSY,
             Event.RAN_DRY: State.IDLE,
             Event.RETIRED: State.BUSY,
-            Event.WOUND_UP: State.WINDING_UP,
+            Event.SHUT_DOWN: State.SHUTTING_DOWN,
             Event.ENDED: State.OVER,
         },
-        State.WINDING_UP: {
-            Event.RETIRED: State.WINDING_UP,
-            Event.WOUND_UP: State.WINDING_UP,
+        State.SHUTTING_DOWN: {
+            Event.RETIRED: State.SHUTTING_DOWN,
+            Event.SHUT_DOWN: State.SHUTTING_DOWN,
             Event.ENDED: State.OVER,
         },
         State.OVER: {
             Event.RETIRED: State.OVER,
-            Event.WOUND_UP: State.OVER,
+            Event.SHUT_DOWN: State.OVER,
             Event.ENDED: State.OVER,
         },
     }

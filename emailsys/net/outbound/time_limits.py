@@ -14,7 +14,7 @@ from emailsys.wire.smtp.client import SMTPClientSession
 from emailsys.wire.smtp.client_events import Step
 
 # Seconds that an idle connection is kept when nothing more waits for its next hop.
-_HURRIED: Final = 2.0
+_SHORT_IDLE_TIME: Final = 2.0
 
 
 def limits(timeouts: OutboundTimeouts) -> Mapping[Step, float]:
@@ -61,9 +61,9 @@ class ClientDeadline:
         """The host reads again: the time for the next block begins with the next `arm`."""
         self._awaited = None
 
-    def hurry(self) -> None:
+    def shorten_idle_time(self) -> None:
         """Limit the remaining idle time to a moment."""
-        self._deadline.set(min(_HURRIED, self._idle_timeout))
+        self._deadline.set(min(_SHORT_IDLE_TIME, self._idle_timeout))
 
     def clear(self) -> None:
         """Cancel the deadline for good."""

@@ -310,7 +310,7 @@ class POP3ServerFactory(ServerFactory):
         """@param reading: whether to end those, too, whose client still reads a reply."""
         for session in tuple(self.sessions):
             connection = session.connection
-            connection.hurry()
+            connection.finish_closing()
             if not (connection.busy or connection.closing) and (reading or not connection.is_blocked):
                 session.failResponse("[SYS/TEMP] the server is shutting down; nothing was removed")
                 connection.close()

@@ -66,7 +66,7 @@ class GracefulClose:
         """Close: the peer has ended its side, so a close can no longer cause a reset."""
         self._close()
 
-    def hurry(self) -> None:
+    def close_if_sent(self) -> None:
         """Close now if the kernel has all output: the daemon drains and does not wait for the peer."""
         if not progress(self._transport)[0]:
             self._close()

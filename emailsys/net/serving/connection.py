@@ -193,10 +193,10 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         )
         closing.begin(tls=self.secure or self._negotiating, input_over=self._input_over)
 
-    def hurry(self) -> None:
+    def finish_closing(self) -> None:
         """End a close that is in progress as soon as the kernel has all output: others need the connection."""
         if self._graceful_close is not None:
-            self._graceful_close.hurry()
+            self._graceful_close.close_if_sent()
 
     def close_at_once(self) -> None:
         """Write the collected replies and close the connection without waiting for the peer."""
@@ -205,7 +205,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
             self.abort()
         else:
             self.close()
-            self.hurry()
+            self.finish_closing()
 
     def abort(self) -> None:
         """End the connection immediately and discard unsent output."""

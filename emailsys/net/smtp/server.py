@@ -302,7 +302,7 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         """
         for session in tuple(self.sessions):
             connection = session.connection
-            connection.hurry()
+            connection.finish_closing()
             is_busy = connection.busy and not session.session.greeting_wait.is_on
             if not (is_busy or connection.closing or session.wire.in_body):
                 session.shut_down()

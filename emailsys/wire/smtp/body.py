@@ -51,9 +51,9 @@ class _Message:
             self.refusal = replies.TOO_BIG
             return b""
         self._line_ends.decode(piece.decode("latin-1"))
-        met = self._line_ends.newlines
-        if met != "\r\n" and met is not None:
-            self.refusal = replies.BARE_LF if met == "\n" or "\n" in tuple(met) else replies.BARE_CR
+        newlines = self._line_ends.newlines
+        if newlines != "\r\n" and newlines is not None:
+            self.refusal = replies.BARE_LF if newlines == "\n" or "\n" in tuple(newlines) else replies.BARE_CR
         elif b"\0" in piece:
             self.has_nul = True
             if not rules.accepts_nul:

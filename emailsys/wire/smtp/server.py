@@ -213,13 +213,13 @@ class Session:
         event = Command(verb, argument) if parse is None else parse(argument)
         if type(event) is Answer:
             return self._refuse(event.reply)
-        if verb in IDLE_COMMANDS and type(event) is Command and self._is_one_too_many():
+        if verb in IDLE_COMMANDS and type(event) is Command and self._has_too_many_idle_commands():
             return Drop(replies.TOO_MANY_IDLE_COMMANDS)
         if verb == "RSET":
             self.end_transaction()
         return event
 
-    def _is_one_too_many(self) -> bool:
+    def _has_too_many_idle_commands(self) -> bool:
         """Count a command without effect. Returns whether there were too many: thousands of them take a whole core."""
         self._idle_commands += 1
         return self._idle_commands > MAX_IDLE_COMMANDS
@@ -368,7 +368,7 @@ class Session:
         if message is None:
             message = self.transaction.body = ChunkedMessage(self.body_rules)
         assert isinstance(message, ChunkedMessage)
-        if not chunk.octets and not chunk.last and self._is_one_too_many():
+        if not chunk.octets and not chunk.last and self._has_too_many_idle_commands():
             return Drop(replies.TOO_MANY_IDLE_COMMANDS)
         message.begin_chunk(chunk.octets, chunk.last)
         self._chunk_last = chunk.last

@@ -33,11 +33,11 @@ class Delivery:
 class MemoryRelay:
     """A relay.
 
-    Knobs: `down`, hosts that refuse connections; `hanging`, hosts that answer nothing until `let_go`; `replies`, what a
-    recipient is told, by address, one after the other, the last again and again; `speaks_dsn`; `seconds`, with `later`,
-    how long a delivery takes; `most_connections`, what a host bears.
+    Knobs: `down`, hosts that refuse connections; `hanging`, hosts that answer nothing until `release_held`; `replies`,
+    what a recipient is told, by address, one after the other, the last again and again; `speaks_dsn`; `seconds`, with
+    `later`, how long a delivery takes; `most_connections`, what a host bears.
     Record: `attempts`, host and recipients, in order; `delivered`; `most_at_once`, by host; `idled`; `grace`, of
-    `wind_up`.
+    `shut_down`.
     """
 
     down: set[str] = field(default_factory=set)
@@ -102,10 +102,10 @@ class MemoryRelay:
     def idle(self, next_hop: NextHop) -> None:
         self.idled.append(next_hop.name)
 
-    def wind_up(self, grace: float) -> None:
+    def shut_down(self, grace: float) -> None:
         self.grace = grace
 
-    def let_go(self) -> None:
+    def release_held(self) -> None:
         """The hosts that hang go on."""
         held, self.held = self.held, []
         for waiting in held:

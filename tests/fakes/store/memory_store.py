@@ -90,8 +90,8 @@ class MemoryStore:
     """The whole store: `intake`, `maildrops`, `accounts`, `directory`, `queue`, and the knobs of a test.
 
     `clock` is a task.Clock; wall time is 2026-01-01 plus its seconds.
-    Knobs: `fail_next_commit` (an exception the next commit raises), `hold_commits` (commits wait for `let_go`),
-    `room` (has_room's answer), `pause_writes` (each write returns a Deferred that `let_go` fires),
+    Knobs: `fail_next_commit` (an exception the next commit raises), `hold_commits` (commits wait for `release_held`),
+    `room` (has_room's answer), `pause_writes` (each write returns a Deferred that `release_held` fires),
     `fail_next_write` (the next write's Deferred fails with it), `fail_reads` (pieces raises it).
     Record: `messages`, all that was accepted, in order; `abandoned`, how many bodies were abandoned;
     `settlements`, the attempts that were recorded, in order.
@@ -140,7 +140,7 @@ class MemoryStore:
         """The wall clock."""
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.clock.seconds() + self.jumped)
 
-    def let_go(self) -> None:
+    def release_held(self) -> None:
         """Fire all that was held or paused so far, oldest first."""
         held, self.held = self.held, []
         for waiting in held:

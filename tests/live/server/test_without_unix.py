@@ -76,7 +76,7 @@ class WithoutUnixTests(SynchronousTestCase):
         pop.quit()
 
         self.check_refusals(daemon, places)
-        self.go_round(daemon)
+        self.make_round_trip(daemon)
         self.assertEqual(daemon.stop(), 0, daemon.log)
         self.assertNotIn("Traceback", daemon.log)
 
@@ -97,7 +97,7 @@ class WithoutUnixTests(SynchronousTestCase):
         for told in (second, listed, started):
             self.assertNotIn("Traceback", told.stderr)
 
-    def go_round(self, daemon: Daemon) -> None:
+    def make_round_trip(self, daemon: Daemon) -> None:
         """The client's verbs: an account, a message out, the same in again."""
         person = Person(daemon.folder / "home", [*WITHOUT, "cli"])
         added = person.run(

@@ -50,11 +50,11 @@ class FetchFaultTests(TestCase):
     def failing(self, name: str, at: int, lasting: bool) -> tuple[Callable[[], None], list[int]]:
         """Let a call outside the reactor's thread fail at that place, and behind it if that lasts.
 
-        @return: how to heal it, and the places at which it was met.
+        @return: how to heal it, and the places at which it failed.
         """
         original: Callable[..., Any] = getattr(os, name)
         reactor_thread = threading.get_ident()
-        met: list[int] = []
+        failed: list[int] = []
         count = 0
 
         def failing(*arguments: Any, **named: Any) -> Any:
@@ -63,27 +63,27 @@ class FetchFaultTests(TestCase):
                 return original(*arguments, **named)
             count += 1
             if count == at or (lasting and count > at):
-                met.append(count)
+                failed.append(count)
                 number = _CALLS[name][at % len(_CALLS[name])]
                 raise OSError(number, os.strerror(number))
             return original(*arguments, **named)
 
-        return self.patch(os, name, failing).restore, met
+        return self.patch(os, name, failing).restore, failed
 
     async def survives(self, name: str, at: int, lasting: bool) -> bool:
-        """Whether the fault was met; fails the test if a message is lost or doubled, or a claim was not true."""
+        """Whether the fault happened; fails the test if a message is lost or doubled, or a claim was not true."""
         fault = (name, at, lasting)
         client = ClientHouse(reactor)
         try:
             server = POP3House(clock=reactor)
             account = client.account(pop3=client.listen(server.factory))
             wanted = sorted([FIRST, SECOND, THIRD])
-            heal, met = self.failing(*fault)
+            heal, failed = self.failing(*fault)
             kept = deleted = 0
             try:
                 result = await deferToThread(client.fetcher.fetch, account, FetchOptions(keep=DELETE))
                 kept, deleted = len(result.keys), result.deleted
-                if not met:
+                if not failed:
                     self.assertEqual((result.problem, kept, deleted), (None, 3, 3), fault)
             except (ArchiveError, FetchError):
                 pass
@@ -100,7 +100,7 @@ class FetchFaultTests(TestCase):
             self.assertEqual((client.messages(), server.bodies()), (wanted, []), f"{fault}: fetched once more")
         finally:
             await client.close()
-        return bool(met)
+        return bool(failed)
 
     async def test_no_message_is_lost_or_doubled_whatever_call_fails(self) -> None:
         tried = 0

@@ -146,7 +146,7 @@ class SendTests(SendCase):
         key = self.put()
         job = self.client.outbox.begin(key)
         assert job is not None
-        self.client.outbox.whole_goes_out(job)
+        self.client.outbox.record_last_octets(job)
         self.client.outbox.end(job)
         self.assertTrue(self.client.outbox.get(key).may_be_sent)
         self.assertIn("the server may have it", self.client.outbox.stop(key).words)

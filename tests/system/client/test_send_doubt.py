@@ -68,7 +68,7 @@ class DoubtTests(SendCase):
             job = self.client.outbox.begin(key)
             assert job is not None
             if dies_late:
-                self.client.outbox.whole_goes_out(job)
+                self.client.outbox.record_last_octets(job)
             job.lock.release()
             found = self.client.anew().outbox.get(key)
             self.assertEqual((found.state, found.may_be_sent), (state, dies_late))

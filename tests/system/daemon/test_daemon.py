@@ -24,7 +24,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from emailsys.cli.tryout.command import free_ports, kept_passwords
-from emailsys.cli.tryout.round_trip import ALICE, BOB, RoundTrip, go_round
+from emailsys.cli.tryout.round_trip import ALICE, BOB, RoundTrip, make_round_trip
 from emailsys.config.exit_status import Exit
 from emailsys.control.control_socket import NoDaemon, ask
 from emailsys.control.requests import DomainAdd, Request, Status, UserAdd, UserList
@@ -126,7 +126,7 @@ class DaemonTests(DaemonCase):
         ca = self.state / "certs" / "ca.pem"
 
         def go() -> RoundTrip:
-            return go_round(self.ports, passwords, ca, datetime(2026, 1, 2, tzinfo=UTC))
+            return make_round_trip(self.ports, passwords, ca, datetime(2026, 1, 2, tzinfo=UTC))
 
         trip = await self.away(go)
         self.assertTrue(trip.fetched.endswith(trip.message))

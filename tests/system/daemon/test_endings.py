@@ -267,7 +267,7 @@ class TLSHalfCloseTests(EndingTestCase):
                     ended = deferToThread(self.say_and_end, port, version, starttls, notify, shut)
                     while not house.store.held and not ended.called:
                         await deferLater(reactor, 0)
-                    reactor.callLater(0.1, house.store.let_go)
+                    reactor.callLater(0.1, house.store.release_held)
                     said = await ended
                     self.assertIn(b"\r\n250 2.0.0 queued as", said, (version, starttls, notify, shut))
                     self.assertTrue(said.endswith(b"221 2.0.0 goodbye\r\n"), said)

@@ -78,7 +78,7 @@ class JumpingClock(SynchronousTestCase):
         system.pass_time(60, 1.0)
         [row] = system.store.waiting
         self.assertEqual(str(row.forward_path), "bob@slow.test")
-        system.relay.let_go()
+        system.relay.release_held()
         self.assertEqual(system.store.waiting, [])
         sent = [to for _, recipients in system.relay.attempts for to in recipients]
         self.assertEqual(sorted(sent), ["bob@slow.test", "carol@away.test"])
@@ -93,7 +93,7 @@ class JumpingClock(SynchronousTestCase):
             system.store.jumped = jump
             system.pass_time(60, 1.0)
             system.relay.hanging.clear()
-            system.relay.let_go()
+            system.relay.release_held()
             system.pass_time(3 * HOUR)
             self.assertEqual(system.notices(), [])
             [row] = system.store.waiting
@@ -111,7 +111,7 @@ class JumpingClock(SynchronousTestCase):
         system.accept("bob@slow.test")
         system.store.jumped = JUMP
         system.pass_time(60, 1.0)
-        system.relay.let_go()
+        system.relay.release_held()
         [bounce] = system.notices()
         self.assertEqual(bounce["Date"], "Fri, 05 Feb 2027 00:01:00 +0000")
 
@@ -121,7 +121,7 @@ class JumpingClock(SynchronousTestCase):
         jump_beside_a_slow_host(system)
         self.assertTrue(any(not settlement.tried for settlement in system.store.settlements))
         system.relay.hanging.clear()
-        system.relay.let_go()
+        system.relay.release_held()
         system.pass_time(HOUR)
         self.assertEqual(len(system.store.waiting), 8)
         self.assertEqual(system.notices(), [])
@@ -158,7 +158,7 @@ class JumpingClock(SynchronousTestCase):
         system.accept("carol@away.test")
         self.assertEqual(len(system.relay.attempts), 1, "only the delivery under way")
         system.pass_time(60, 1.0)
-        system.relay.let_go()
+        system.relay.release_held()
         self.assertEqual(system.store.waiting, [])
         sent = [to for _, recipients in system.relay.attempts for to in recipients]
         self.assertEqual(sent, ["bob@slow.test", "carol@away.test"])

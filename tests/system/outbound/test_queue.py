@@ -238,7 +238,7 @@ class Surprises(SynchronousTestCase):
         system.relay.hanging.add("slow.test")
         system.accept("bob@slow.test")
         system.pass_time(1800, 1.0)
-        system.relay.let_go()
+        system.relay.release_held()
         self.assertEqual(len(system.relay.attempts), 1)
         self.assertEqual(system.store.waiting, [])
 
@@ -293,7 +293,7 @@ class Stopping(SynchronousTestCase):
         stopped = system.runner.stopService()
         system.clock.advance(60)
         self.assertNoResult(stopped)
-        system.store.let_go()
+        system.store.release_held()
         self.successResultOf(stopped)
         self.assertEqual(system.store.waiting, [])
 

@@ -208,7 +208,7 @@ class FailingStore(SynchronousTestCase):
         system.relay.hanging.add("slow.test")
         system.accept("bob@slow.test")
         system.store.waiting[0].lease = 999
-        system.relay.let_go()
+        system.relay.release_held()
         self.assertEqual(system.telemetry.counters["lease-lost"], 1)
         self.assertEqual(len(system.store.waiting), 1)
 
@@ -268,7 +268,7 @@ class Remembering(SynchronousTestCase):
         self.patch(destinations, "_MAX_DESTINATIONS", 10)
         known = Destinations()
         held = known.of(NextHop("held.test"))
-        known.hold(held, 1)
+        known.add_rows(held, 1)
         for n in range(50):
             known.of(NextHop(f"dead{n}.test")).unreachable(NO_ANSWER, 0.0, QueueSettings())
         self.assertLessEqual(len(list(known)), 10)

@@ -133,7 +133,7 @@ class Accepting(SynchronousTestCase):
         envelope = Envelope(None, [Recipient(path, (RemoteRoute(path),))], self.store.now())
         done = Deferred.fromCoroutine(incoming.commit(envelope))
         self.assertEqual(self.woken, 0)
-        self.store.let_go()
+        self.store.release_held()
         self.successResultOf(done)
         self.assertEqual(self.woken, 1)
         self.assertIsNone(self.store.waiting[0].dsn.orcpt)

@@ -79,7 +79,7 @@ class FakePool:
     def idle(self, next_hop: NextHop) -> None:
         self.idled.append(next_hop)
 
-    def wind_up(self, grace: float) -> None:
+    def shut_down(self, grace: float) -> None:
         self.grace = grace
 
     async def close(self, grace: float) -> None:
@@ -217,12 +217,12 @@ class RelayTests(SynchronousTestCase):
         relay = Relay(FakeResolver(ONE), FakePool({ONE: [CancelledError()]}), OutboundSettings(), quiet())
         self.failureResultOf(Deferred.fromCoroutine(relay.relay(HOP, transmission())), CancelledError)
 
-    def test_wind_up_cancels_lookups(self) -> None:
-        """`wind_up` cancels lookups, refuses new ones, and winds up the connection pool."""
+    def test_shut_down_cancels_lookups(self) -> None:
+        """`shut_down` cancels lookups, refuses new ones, and shuts the connection pool down."""
         pool = FakePool({})
         relay = Relay(SilentResolver(), pool, OutboundSettings(), quiet())
         under_way = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
-        relay.wind_up(20)
+        relay.shut_down(20)
         later = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
         for sent in (under_way, later):
             [outcome] = self.successResultOf(sent)

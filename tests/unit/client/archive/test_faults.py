@@ -83,14 +83,14 @@ class FaultTests(ArchiveCase):
         """Make a call fail at one step, or from that step on. Return how to restore it, and the failed steps."""
         owner: Any = Index if name == _INDEX else os
         original: Callable[..., Any] = getattr(owner, name)
-        met: list[int] = []
+        failed: list[int] = []
         count = 0
 
         def failing(*arguments: Any, **named: Any) -> Any:
             nonlocal count
             count += 1
             if count == at or (lasting and count > at):
-                met.append(count)
+                failed.append(count)
                 if name == _INDEX:
                     raise sqlite3.OperationalError("disk I/O error")
                 reasons = _CALLS[name]
@@ -98,7 +98,7 @@ class FaultTests(ArchiveCase):
                 raise OSError(number, os.strerror(number))
             return original(*arguments, **named)
 
-        return self.patch(owner, name, failing).restore, met
+        return self.patch(owner, name, failing).restore, failed
 
     def each_fault(
         self,
@@ -134,7 +134,7 @@ class FaultTests(ArchiveCase):
         root = self.root.parent / f"copy{next(self.copies)}"
         shutil.copytree(self.root, root)
         archive = Archive(root, lambda: NOW)
-        heal, met = self.failing(*fault)
+        heal, failed = self.failing(*fault)
         try:
             work(archive)
             ended = True
@@ -172,7 +172,7 @@ class FaultTests(ArchiveCase):
         Archive(root, lambda: NOW).close()
         self.assertEqual([*root.rglob(".*.part")], [], f"{fault}: left behind")
         shutil.rmtree(root)
-        return bool(met)
+        return bool(failed)
 
     def key(self, archive: Archive, folder: Folder = IN) -> list[str]:
         """Return the keys of the messages in a folder."""

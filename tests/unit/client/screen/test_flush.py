@@ -19,7 +19,7 @@ class FlushTests(ScreenCase):
         key = self.mailbox.queue(self.mailbox.account("alice"), Draft(ALICE, [BOB], subject=subject, text="text\n"))
         job = outbox.begin(key)
         assert job is not None
-        outbox.whole_goes_out(job)
+        outbox.record_last_octets(job)
         outbox.end(job)
         return key
 

@@ -115,7 +115,7 @@ class HalfCloseTests(SynchronousTestCase):
         )
         server.readConnectionLost()
         self.assertFalse(peer.lost)
-        house.store.let_go()
+        house.store.release_held()
         self.assertIn(b"\r\n250 2.0.0 queued as", peer.heard())
         self.assertTrue(peer.lost)
 

@@ -295,7 +295,7 @@ class ConnectionPoolTests(SynchronousTestCase):
     def test_a_host_that_does_not_even_take_the_connection_is_given_up_at_once_at_the_end(self) -> None:
         """That is our decision, and nothing that the host has done."""
         sent = self.hosts.send(transmission())
-        self.hosts.pool.wind_up(20)
+        self.hosts.pool.shut_down(20)
         [outcome] = self.successResultOf(sent)
         self.assertTrue(outcome.cut_short, outcome)
 

@@ -27,7 +27,7 @@ class TransitionTests(SynchronousTestCase):
     def test_the_owner_may_give_its_orders_in_every_state(self) -> None:
         """The owner does not see the state, so neither order may be a mistake."""
         for state in State:
-            for order in (Event.RETIRED, Event.WOUND_UP):
+            for order in (Event.RETIRED, Event.SHUT_DOWN):
                 self.assertIn(after(state, order), State)
 
     def test_mail_is_taken_only_behind_the_login(self) -> None:
@@ -35,7 +35,7 @@ class TransitionTests(SynchronousTestCase):
             self.assertNotIn(Event.BEGAN, TRANSITIONS[state])
         for state in TAKES_MAIL:
             self.assertIs(after(state, Event.BEGAN), State.BUSY)
-        for state in (State.WINDING_UP, State.OVER):
+        for state in (State.SHUTTING_DOWN, State.OVER):
             self.assertRaises(RuntimeError, after, state, Event.BEGAN)
 
     def test_only_an_idle_connection_is_woken(self) -> None:

@@ -22,7 +22,7 @@ class SessionEndTests(SynchronousTestCase):
         peer.say(b"DELE 1\r\nDELE 3\r\nQUIT\r\n")
         self.assertEqual(peer.heard(), b"+OK message 1 deleted\r\n+OK message 3 deleted\r\n")
         self.assertEqual(len(house.bodies()), 3)
-        house.store.let_go()
+        house.store.release_held()
         self.assertEqual(peer.heard(), b"+OK bye, 2 messages removed\r\n")
         self.assertEqual(house.bodies(), [SECOND])
 
@@ -54,7 +54,7 @@ class SessionEndTests(SynchronousTestCase):
         peer.say(b"DELE 1\r\nQUIT\r\n")
         peer.lose()
         self.assertFalse(house.logins.opened[0].released)
-        house.store.let_go()
+        house.store.release_held()
         self.assertTrue(house.logins.opened[0].released)
         self.assertEqual(house.bodies(), [SECOND, THIRD])
 

@@ -113,7 +113,7 @@ class GracefulCloseTests(SynchronousTestCase):
     def test_a_drain_closes_connections_whose_output_the_kernel_has(self) -> None:
         for unsent, asked in ((0, ["close"]), (1, [])):
             held = HeldTransport(unsent)
-            self.farewell(held).hurry()
+            self.farewell(held).close_if_sent()
             self.assertEqual(held.asked, asked)
 
     def test_a_cancelled_close_does_nothing(self) -> None:

@@ -66,7 +66,7 @@ class Order(SynchronousTestCase):
         peer.say(b"one\r\n.\r\nRSET\r\nQUIT\r\n")
         self.assertEqual(peer.heard(), b"")
         self.assertFalse(peer.lost)
-        house.store.let_go()
+        house.store.release_held()
         self.assertEqual(codes(peer.heard()), [250, 250, 221])
         self.assertTrue(peer.lost)
 
@@ -77,7 +77,7 @@ class Order(SynchronousTestCase):
         peer.say(b"one\r\n.\r\n")
         self.assertEqual(peer.heard(), b"")
         self.assertEqual(house.messages, [])
-        house.store.let_go()
+        house.store.release_held()
         self.assertTrue(peer.heard().startswith(b"250 2.0.0 queued as Q"))
 
     def test_replies_of_a_batch_are_one_write(self) -> None:
@@ -95,7 +95,7 @@ class Order(SynchronousTestCase):
         peer = in_data(house)
         peer.say(b"one\r\n.\r\n")
         peer.lose()
-        house.store.let_go()
+        house.store.release_held()
         self.assertEqual(len(house.messages), 1)
         self.assertEqual(house.store.abandoned, 0)
         self.assertEqual(house.telemetry.counters["accepted"], 1)
@@ -153,7 +153,7 @@ class Bounds(SynchronousTestCase):
         self.assertEqual(peer.transport.producerState, "producing")
         peer.say(b"NOOP\r\n" * 10000)
         self.assertEqual(peer.transport.producerState, "paused")
-        house.store.let_go()
+        house.store.release_held()
         while len(house.clock.getDelayedCalls()) > 1:
             house.clock.advance(0)
         self.assertEqual(codes(peer.heard()), [250] * (1 + MAX_IDLE_COMMANDS) + [421])
@@ -168,7 +168,7 @@ class Bounds(SynchronousTestCase):
         self.assertEqual(len(house.store.held), 1)
         self.assertEqual(peer.transport.producerState, "paused")
         house.store.pause_writes = False
-        house.store.let_go()
+        house.store.release_held()
         self.assertEqual(peer.transport.producerState, "producing")
         peer.say(b".\r\n")
         self.assertEqual(codes(peer.heard()), [250])

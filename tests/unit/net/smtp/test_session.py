@@ -253,7 +253,7 @@ class Endings(SynchronousTestCase):
         client.say(b"one\r\n.\r\n")
         house.clock.advance(1000)
         self.assertFalse(client.lost)
-        house.store.let_go()
+        house.store.release_held()
         self.assertEqual(codes(client.heard()), [250])
 
     def test_after_a_drain_a_message_under_way_gets_421(self) -> None:
@@ -266,7 +266,7 @@ class Endings(SynchronousTestCase):
         self.assertEqual(house.factory.interrupt(), 2)
         writing.say(b" a message\r\n.\r\n")
         self.assertEqual(codes(writing.heard()), [421])
-        house.store.let_go()
+        house.store.release_held()
         self.assertEqual(codes(committing.heard()), [250])
         self.assertEqual(house.factory.interrupt(), 1)
         self.assertEqual(codes(committing.heard()), [421])
@@ -298,7 +298,7 @@ class Endings(SynchronousTestCase):
         self.assertEqual(codes(idle.heard()), [421])
         self.assertTrue(idle.lost)
         house.store.hold_commits = False
-        house.store.let_go()
+        house.store.release_held()
         writing.say(b"two\r\n.\r\n")
         self.assertEqual(codes(writing.heard()), [250])
         self.assertEqual(codes(committing.heard()), [250])

@@ -197,7 +197,7 @@ class WritingTests(Case):
             key = self.json("send", "d@example.org", "-s", "Doubt", "-m", "x", "--later")["key"]
             job = self.mailbox.outbox.begin(key)
             assert job is not None
-            self.mailbox.outbox.whole_goes_out(job)
+            self.mailbox.outbox.record_last_octets(job)
             self.mailbox.outbox.end(job)
             ended, _, err = self.run_it("outbox", "send", *words, typed=typed)
             self.assertEqual((ended, due()), (status, [state]), err)

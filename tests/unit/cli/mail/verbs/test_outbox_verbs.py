@@ -32,7 +32,7 @@ class OutboxVerbTests(Case):
         key = self.later()
         job = self.mailbox.outbox.begin(key)
         assert job is not None
-        self.mailbox.outbox.whole_goes_out(job)
+        self.mailbox.outbox.record_last_octets(job)
         self.mailbox.outbox.end(job)
         return key
 
