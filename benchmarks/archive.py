@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.listing import Arrangement, Scope
+from emailsys.client.archive.sorting import SortBy
 from emailsys.client.archive.values import Addition, Folder
 from emailsys.mail.trace_fields import date_time
 
@@ -38,6 +40,8 @@ QUERIES: Final = (
     "tag:nothing",
     "larger:1G",
     "hello folder:Sent",
+    "w123 OR (w5 w6)",
+    "w123 OR is:flagged",
     "nowhere",
 )
 
@@ -59,7 +63,12 @@ def message(number: int, arguments: argparse.Namespace, chance: random.Random) -
     return (
         f"From: Sender {sender} <sender{sender}@example.org>\r\nTo: {ACCOUNT}\r\n"
         f"Subject: report {number} of w{number % 100}\r\nMessage-ID: <{number}@example.org>\r\n"
-        f"Date: {date_time(BEGIN + timedelta(minutes=25 * number))}\r\n\r\n" + "\r\n".join(lines) + "\r\n"
+        f"Date: {date_time(BEGIN + timedelta(minutes=25 * number))}\r\n"
+        # Conversations of five messages, each of which answers the one before.
+        + (f"References: <{number - 1}@example.org>\r\n" if number % 5 else "")
+        + "\r\n"
+        + "\r\n".join(lines)
+        + "\r\n"
     ).encode()
 
 
@@ -106,6 +115,13 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
     print("open, count and list the first screen of {}: {:.1f} ms, worst {:.1f}".format(done, *timed(open_and_list)))
     archive = Archive(folder / "mail", lambda: datetime(2026, 1, 1, tzinfo=UTC))
     print("list the first screen: {:.1f} ms, worst {:.1f}".format(*timed(lambda: archive.list(INBOX, 100))))
+    for by in SortBy:
+        for threads in (False, True):
+            arrangement = Arrangement(by, threads=threads)
+            for from_end in (False, True):
+                page = partial(archive.page, Scope(folder=INBOX), arrangement, 200, from_end=from_end)
+                words = f"by {by}{' as trees' if threads else ''}, {'last' if from_end else 'first'} page"
+                print("{}: {:.1f} ms, worst {:.1f}".format(words, *timed(page)))
     for query in QUERIES:
         count = len(archive.search(query))
         median, worst = timed(partial(archive.search, query))

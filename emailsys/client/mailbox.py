@@ -15,6 +15,7 @@ from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, 
 
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
+    from emailsys.client.archive.saved_searches import SavedSearches
     from emailsys.client.compose.draft import Draft
     from emailsys.client.compose.message_builder import OutgoingMessage
     from emailsys.client.contacts.book import ContactBook
@@ -65,6 +66,13 @@ class UserMailbox:
 
         make_folder(self.paths.archive.parent)
         return Archive(self.paths.archive, self.now, self._tell)
+
+    @cached_property
+    def saved_searches(self) -> SavedSearches:
+        """The saved searches."""
+        from emailsys.client.archive.saved_searches import SavedSearches
+
+        return SavedSearches(self.paths.archive)
 
     @cached_property
     def outbox(self) -> Outbox:

@@ -93,6 +93,7 @@ def refused_by(error: Exception) -> Refused | None:
             f"{_ROOM}.verbs.lists:search",
             "Search messages: words, from:, subject:, has:attachment, before: ...",
         ),
+        "saved": (f"{_ROOM}.verbs.saved:saved", "List, add, rename and remove saved searches."),
         "thread": (f"{_ROOM}.verbs.lists:thread", "List the conversation that a message belongs to."),
         "show": (f"{_ROOM}.verbs.views:show", "Show a message as text."),
         "structure": (f"{_ROOM}.verbs.views:structure", "Show the MIME parts of a message, and its defects."),

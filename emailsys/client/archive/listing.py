@@ -98,6 +98,13 @@ def read_page(
     return replace(page, rows=_reversed(page.rows), first=page.last, last=page.first)
 
 
+def count(index: Index, scope: Scope) -> int:
+    """Return the number of messages of a list. @raise BadQuery: as `read_page`."""
+    tables, conditions, values = _where(index, scope)
+    row = index.connection.execute(f"SELECT count(*) {tables} WHERE {' AND '.join(conditions) or '1'}", values)
+    return int(row.fetchone()[0])
+
+
 def _reversed(rows: Sequence[Listed]) -> list[Listed]:
     """Return rows with the conversations in reverse order, each of them with its messages as they were."""
     blocks: list[list[Listed]] = []

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from emailsys.client.archive.files import new_key
 from emailsys.client.archive.index import Index, translated_index_errors
-from emailsys.client.archive.listing import Arrangement, Listed, Page, Place, Scope, read_page
+from emailsys.client.archive.listing import Arrangement, Listed, Page, Place, Scope, count, read_page
 from emailsys.client.archive.people import find
 from emailsys.client.archive.query import Query, parse_query
 from emailsys.client.archive.reconcile import folder_path
@@ -121,6 +121,11 @@ class ArchiveReader:
         with translated_index_errors():
             return read_page(self._index, scope, arrangement, limit, beyond, from_end)
 
+    def count(self, scope: Scope) -> int:
+        """Return the number of messages of a list."""
+        with translated_index_errors():
+            return count(self._index, scope)
+
     def first(self, scope: Scope, arrangement: Arrangement, limit: int) -> Sequence[Listed]:
         """Return the first messages of a list, in any order."""
         page = self.page(scope, arrangement, limit)
@@ -130,9 +135,9 @@ class ArchiveReader:
             rows += page.rows
         return rows[:limit]
 
-    def query(self, text: str) -> Query:
-        """Parse a query for the scope of a list. @raise BadQuery: the query is invalid; the message says why."""
-        return parse_query(self._now(), text)
+    def query(self, *texts: str) -> Query:
+        """Parse queries that must all match. @raise BadQuery: a query is invalid; the message says why."""
+        return parse_query(self._now(), *texts)
 
     def thread(self, key: str) -> Sequence[Summary]:
         """Return the conversation of a message, oldest first, at most 1,000 messages."""

@@ -46,14 +46,17 @@ def message_count(messages: int, which: str = "") -> str:
     return f"1 {which}message" if messages == 1 else f"{messages:,} {which}messages"
 
 
-def short_date(date: datetime, now: datetime) -> str:
-    """Format a date in the time zone of `now`: the time if today, day and month within 300 days, or the full date."""
+def short_date(date: datetime, now: datetime, is_narrow: bool = False) -> str:
+    """Format a date in the time zone of `now`: the time if today, day and month within 300 days, or the full date.
+
+    @param is_narrow: write the year in place of the full date, so that six characters are enough.
+    """
     local = date.astimezone(now.tzinfo)
     if local.date() == now.date():
         return f"{local:%H:%M}"
-    return (
-        f"{local:%Y-%m-%d}" if abs((now - local).days) > _NEEDS_YEAR else f"{local.day:2d} {_MONTHS[local.month - 1]}"
-    )
+    if abs((now - local).days) > _NEEDS_YEAR:
+        return f"{local:%Y}" if is_narrow else f"{local:%Y-%m-%d}"
+    return f"{local.day:2d} {_MONTHS[local.month - 1]}"
 
 
 def flag_letters(flags: Flag) -> str:

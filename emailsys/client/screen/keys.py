@@ -41,6 +41,7 @@ _SHOWN: Final = {
     "equals_sign": "=",
     "asterisk": "*",
     "minus": "-",
+    "plus": "+",
     "semicolon": ";",
     "space": "Space",
     "enter": "Enter",
@@ -66,13 +67,19 @@ MOVING: Final = (
     Key("k", "previous", "previous message"),
     Key("tab", "next_unread", "next unread message"),
     Key("equals_sign", "first", "first message of the list"),
-    Key("asterisk", "last", "last message that is loaded"),
+    Key("asterisk", "last", "last message of the list"),
     Key("enter", "open", "open the message, or continue the draft", "Open"),
     Key("space", "page_down", "page down; at the end, the next message"),
     Key("minus", "page_up", "page up"),
     Key("i,escape", "to_list", "back to the list; from a search, back to the folder"),
     Key("c", "to_folders", "choose a folder", "Folder"),
     Key("f6", "next_pane", "next pane: folders, list, message"),
+)
+LISTING: Final = (
+    Key("o", "sort", "order: by date, sender, subject, size; conversations as trees"),
+    Key("x", "collapse", "collapse or expand the conversation; d s a F N Y t act on all of it"),
+    Key("X", "collapse_all", "collapse or expand all conversations"),
+    Key("plus", "save_search", "save the search as a virtual folder, rename or remove it"),
 )
 READING: Final = (
     Key("h", "headers", "show all header fields, or the usual ones"),
@@ -136,6 +143,7 @@ ATTACHED: Final = (Key("delete", "detach", "in the list of attachments: remove t
 
 SECTIONS: Final = (
     ("Move around", MOVING),
+    ("The list", LISTING),
     ("Read", READING),
     ("Write and send", WRITING),
     ("Delete, move and mark", HANDLING),
@@ -145,7 +153,7 @@ SECTIONS: Final = (
 )
 # A terminal of 80 columns cuts the bottom line off, so the help key comes first.
 MAIN: Final = tuple(
-    sorted(MOVING + READING + WRITING + HANDLING + SELECTING + PROGRAM, key=lambda key: key.action != "help")
+    sorted(MOVING + LISTING + READING + WRITING + HANDLING + SELECTING + PROGRAM, key=lambda key: key.action != "help")
 )
 #: The keys that may follow ";".
 FOR_ALL: Final = tuple(key for key in MAIN if key.action in {*(one.action for one in HANDLING), "forward", "select"})

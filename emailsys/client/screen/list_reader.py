@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.listing import Arrangement, Listed, Page
 from emailsys.client.archive.values import Summary
-from emailsys.client.screen.list_sources import FolderList, ListSource
-from emailsys.client.screen.message_pane import PAGE
+from emailsys.client.screen.list_rows import without
+from emailsys.client.screen.list_sources import FolderList, InboxList, ListSource, read_page
+from emailsys.client.screen.loaded_pages import LoadedPages, read_pages
 from emailsys.client.screen.pending_changes import PendingChanges
 
 
@@ -27,44 +30,41 @@ class ListReader:
 
     def move_out(self, source: ListSource | None, keys: Iterable[str]) -> None:
         """Keep messages out of the list until it is opened again."""
-        if not isinstance(source, FolderList):
+        if not isinstance(source, FolderList | InboxList):
             self._moved_out.update(keys)
 
     def bring_back(self, keys: Iterable[str]) -> None:
         """Let messages into the list whose move failed or was undone."""
         self._moved_out.difference_update(keys)
 
-    def _applied_to(self, rows: Sequence[Summary]) -> list[Summary]:
-        return self._pending.applied_to([one for one in rows if one.key not in self._moved_out])
+    def _applied_to(self, rows: Sequence[Listed]) -> list[Listed]:
+        staying = [row.summary for row in rows if row.summary.key not in self._moved_out]
+        here = {one.key: one for one in self._pending.applied_to(staying)}
+        left = without(rows, {row.summary.key for row in rows} - here.keys())
+        return [Listed(here[row.summary.key], row.depth) for row in left]
 
     async def first_pages(
-        self, source: ListSource, number: int, lowest: Callable[[], int | None] = lambda: None
-    ) -> tuple[list[Summary], bool]:
-        """Read the first pages of a list.
+        self,
+        source: ListSource,
+        arrangement: Arrangement,
+        from_end: bool,
+        number: int,
+        in_use: Callable[[], tuple[Summary, ...]] = tuple,
+    ) -> LoadedPages:
+        """Read the first pages of a list, or the last ones.
 
-        @param lowest: reads on to the message of that order number, which new ones may have pushed down.
-        @return: the messages, and whether these are all.
+        @param in_use: reads on to these messages, which new ones may have pushed to another page.
         """
-
-        def read(down_to: int | None) -> tuple[list[Summary], bool]:
-            rows: list[Summary] = []
-            while len(rows) < number * PAGE or (down_to is not None and rows[-1].order > down_to):
-                page = source.page(self._archive, rows[-1].order if rows else None)
-                rows += page
-                if len(page) < PAGE:
-                    return rows, True
-            return rows, False
-
         while True:
-            number_before, down_to = self._pending.number, lowest()
-            rows, is_complete = await asyncio.to_thread(read, down_to)
-            if number_before == self._pending.number and down_to == lowest():
-                return self._applied_to(rows), is_complete
+            number_before, wanted = self._pending.number, in_use()
+            loaded = await asyncio.to_thread(read_pages, self._archive, source, arrangement, from_end, number, wanted)
+            if number_before == self._pending.number and wanted == in_use():
+                return replace(loaded, rows=self._applied_to(loaded.rows))
 
-    async def next_page(self, source: ListSource, below: int) -> tuple[list[Summary], bool]:
-        """Read the page below an order number. Return its messages, and whether it is the last page."""
+    async def next_page(self, source: ListSource, arrangement: Arrangement, before: LoadedPages) -> Page:
+        """Read the page that follows those that are loaded."""
         while True:
             number_before = self._pending.number
-            page = await asyncio.to_thread(source.page, self._archive, below)
+            page = await asyncio.to_thread(read_page, self._archive, source, arrangement, before.place, before.from_end)
             if number_before == self._pending.number:
-                return self._applied_to(page), len(page) < PAGE
+                return replace(page, rows=self._applied_to(page.rows))

@@ -1,4 +1,4 @@
-"""Sources of the message list: a folder, a search or a conversation, read page by page."""
+"""Sources of the message list: a folder, all Inboxes, a search or a conversation, read page by page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import Folder, Summary
-from emailsys.client.screen.message_pane import PAGE
+from emailsys.client.archive.listing import Arrangement, Page, Place, Scope
+from emailsys.client.archive.values import INBOX, Folder, Summary
 
+#: Messages on one page.
+PAGE: Final = 200
 # A limit larger than any list.
 _ALL: Final = 1 << 30
 
@@ -25,9 +27,22 @@ class FolderList:
         """The title bar of the list."""
         return f"{self.folder.account} · {self.folder.name}"
 
-    def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
-        """Return a page: the newest messages, or those below the order number `below`."""
-        return archive.list(self.folder, PAGE, below)
+    @property
+    def name(self) -> str:
+        """The name under which the order of the list is kept."""
+        return f"{self.folder.account}/{self.folder.name}"
+
+    def scope(self, archive: Archive) -> Scope:
+        """Return the messages of the list."""
+        return Scope(folder=self.folder)
+
+    def place_of(self, summary: Summary) -> str:
+        """Return what a line says of the place of a message: nothing, they all have the same."""
+        return ""
+
+    def has(self, folder: Folder) -> bool:
+        """Whether messages of a folder may be in the list."""
+        return folder == self.folder
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
         """Return the messages of the folder that match a query; "" matches all."""
@@ -37,19 +52,57 @@ class FolderList:
 
 
 @dataclass(frozen=True, slots=True)
+class InboxList:
+    """The messages in the Inboxes of all accounts."""
+
+    title = "All inboxes"
+    name = "inboxes"
+
+    def scope(self, archive: Archive) -> Scope:
+        """Return the messages of the list."""
+        return Scope(everywhere=INBOX)
+
+    def place_of(self, summary: Summary) -> str:
+        """Return the account of a message."""
+        return summary.folder.account
+
+    def has(self, folder: Folder) -> bool:
+        """Whether messages of a folder may be in the list."""
+        return folder.name == INBOX
+
+    def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
+        """Return the messages of the Inboxes that match a query; "" matches all."""
+        return [one for one in archive.search(query, None, _ALL, within=f"folder:{INBOX}") if self.has(one.folder)]
+
+
+@dataclass(frozen=True, slots=True)
 class SearchList:
-    """The messages that match a search, in all accounts."""
+    """The messages that match a search, in all accounts. `saved` is the name of a saved search, or ""."""
 
     query: str
+    saved: str = ""
 
     @property
     def title(self) -> str:
         """The title bar of the list."""
-        return f"Search: {self.query}"
+        return f"{self.saved}: {self.query}" if self.saved else f"Search: {self.query}"
 
-    def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
-        """Return a page: the newest messages, or those below the order number `below`."""
-        return archive.search(self.query, None, PAGE, below)
+    @property
+    def name(self) -> str:
+        """The name under which the order of the list is kept: one for all searches that are not saved."""
+        return f"search:{self.saved}"
+
+    def scope(self, archive: Archive) -> Scope:
+        """Return the messages of the list. @raise BadQuery: the query is invalid."""
+        return Scope(query=archive.query(self.query))
+
+    def place_of(self, summary: Summary) -> str:
+        """Return account and folder of a message."""
+        return f"{summary.folder.account}/{summary.folder.name}"
+
+    def has(self, folder: Folder) -> bool:
+        """Whether messages of a folder may be in the list."""
+        return True
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
         """Return the messages of this search that also match a second query; "" matches all."""
@@ -58,18 +111,23 @@ class SearchList:
 
 @dataclass(frozen=True, slots=True)
 class ConversationList:
-    """The messages of a conversation, the oldest first."""
+    """The messages of a conversation, in all folders of its account."""
 
     key: str
+    title = "Conversation"
+    name = "conversation"
 
-    @property
-    def title(self) -> str:
-        """The title bar of the list."""
-        return "Conversation"
+    def scope(self, archive: Archive) -> Scope:
+        """Return the messages of the list."""
+        return Scope(conversation=archive.get(self.key).thread)
 
-    def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
-        """Return all messages as the only page."""
-        return archive.thread(self.key) if below is None else []
+    def place_of(self, summary: Summary) -> str:
+        """Return the folder of a message."""
+        return summary.folder.name
+
+    def has(self, folder: Folder) -> bool:
+        """Whether messages of a folder may be in the list."""
+        return True
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
         """Return the messages of the conversation that match a query; "" matches all."""
@@ -78,4 +136,11 @@ class ConversationList:
         return [one for one in messages if one.key in keys]
 
 
-ListSource = FolderList | SearchList | ConversationList
+ListSource = FolderList | InboxList | SearchList | ConversationList
+
+
+def read_page(
+    archive: Archive, source: ListSource, arrangement: Arrangement, beyond: Place | None, from_end: bool
+) -> Page:
+    """Return a page of a list: the first one, or the one that follows the place `beyond`."""
+    return archive.page(source.scope(archive), arrangement, PAGE, beyond, from_end)

@@ -17,10 +17,11 @@ from emailsys.client.screen.fetch import LOOK_EVERY, FetchAction
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.keys import MAIN
 from emailsys.client.screen.leaving import leave_is_safe, unknown_outcome
+from emailsys.client.screen.list_actions import ListActions
 from emailsys.client.screen.list_sources import ConversationList, SearchList
 from emailsys.client.screen.message_actions import MessageActions
+from emailsys.client.screen.moving import MovingPanes
 from emailsys.client.screen.outbox_actions import OutboxActions
-from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.reading import ReadingActions
 from emailsys.client.screen.selection_actions import SelectionActions
@@ -33,7 +34,7 @@ _SCHEDULED_EVERY: Final = 20.0
 _SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
 
 
-class MainScreen(Panes):
+class MainScreen(MovingPanes):
     """The panes with the actions of all keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,6 +49,7 @@ class MainScreen(Panes):
         self._reading_actions = ReadingActions(mailbox, self)
         self._message_actions = MessageActions(mailbox, self)
         self._selection_actions = SelectionActions(mailbox, self)
+        self._list_actions = ListActions(mailbox, self)
 
     def on_mount(self) -> None:
         """Look now and then for accounts that are due, and for messages whose time to be sent has come."""
@@ -130,6 +132,24 @@ class MainScreen(Panes):
 
         self.start_dialog(search)
 
+    # The list
+
+    def action_sort(self) -> None:
+        """Choose the order of the list, and whether conversations are trees."""
+        self.start_dialog(self._list_actions.sort)
+
+    def action_collapse(self) -> None:
+        """Collapse the conversation, or expand it."""
+        self.attempt(self._list_actions.collapse)
+
+    def action_collapse_all(self) -> None:
+        """Collapse all conversations, or expand them."""
+        self.attempt(self._list_actions.collapse_all)
+
+    def action_save_search(self) -> None:
+        """Save the search as a virtual folder, rename it, or remove it."""
+        self.start_dialog(self._list_actions.save_search)
+
     # Writing
 
     def action_compose(self) -> None:
@@ -150,7 +170,8 @@ class MainScreen(Panes):
 
     def action_forward(self) -> None:
         """Forward the message."""
-        self._act_on_one(self._forward)
+        if (current := self.find_current()) is not None:
+            self.attempt(lambda: self._forward([current]))
 
     def action_edit(self) -> None:
         """Write a new message from this one, or continue a draft."""
@@ -172,9 +193,9 @@ class MainScreen(Panes):
             self.start_dialog(lambda: action(current))
 
     def _act_on_one(self, action: MessageAction) -> None:
-        """Apply an action for several messages to the current one."""
+        """Apply an action for several messages to the current one, or to all of a collapsed conversation."""
         if (current := self.find_current()) is not None:
-            self.attempt(lambda: action([current]))
+            self.attempt(lambda: action(self._list_actions.objects(current)))
 
     def _forward(self, summaries: Sequence[Summary]) -> None:
         self.start_dialog(lambda: self._outbox_actions.forward(summaries))
@@ -225,7 +246,7 @@ class MainScreen(Panes):
     def action_select(self) -> None:
         """Select or unselect the message, and go to the next one, as mutt does."""
         self._act_on_one(self._selection_actions.toggle)
-        if self.messages.cursor_row + 1 < len(self.messages.summaries):
+        if self.messages.cursor_row + 1 < len(self.messages.lines):
             self.move_by(1)
 
     def action_select_found(self) -> None:

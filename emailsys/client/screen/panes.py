@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from rich.text import Text
@@ -14,15 +14,20 @@ from textual.widgets import Footer, Label, ProgressBar, Static
 from typing_extensions import override
 
 from emailsys.client.accounts.values import AccountError
+from emailsys.client.archive.listing import Arrangement
 from emailsys.client.archive.unreadable import record
-from emailsys.client.archive.values import INBOX, ArchiveError, Folder, Summary
+from emailsys.client.archive.values import INBOX, ArchiveError, Folder, FolderCount, Summary
 from emailsys.client.compose.draft import ComposeError
+from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.archive_check import ArchiveCheck
+from emailsys.client.screen.arrangements import Arrangements
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.list_reader import ListReader
-from emailsys.client.screen.list_sources import FolderList, ListSource
-from emailsys.client.screen.message_pane import PAGE, MessagePane
+from emailsys.client.screen.list_rows import Folds
+from emailsys.client.screen.list_sources import FolderList, InboxList, ListSource, SearchList
+from emailsys.client.screen.loaded_pages import LoadedPages
+from emailsys.client.screen.message_pane import MessagePane
 from emailsys.client.screen.pending_changes import PendingChanges
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.reader_pane import ReaderPane
@@ -44,8 +49,16 @@ class Panes(Screen[None]):
         self.mail_app = app
         self.source: ListSource | None = None
         self.folder: Folder | None = None
+        #: The list that `i` goes back to from a search.
+        self.home: ListSource | None = None
         self.selection = Selection()
-        self._unread = 0
+        #: The order of each list, and which of its conversations are collapsed.
+        self.arrangements = Arrangements(mailbox.paths.state)
+        self.arrangement = Arrangement()
+        self.folds: dict[ListSource, Folds] = {}
+        self._loaded = LoadedPages()
+        self._unread = self._total = 0
+        self._told: set[str] = set()
         self._pending = PendingChanges()
         self._list_reader = ListReader(mailbox.archive, self._pending)
         #: Brings the list up to date with changes of other programs.
@@ -89,6 +102,11 @@ class Panes(Screen[None]):
         return next((one for one in self.messages.summaries if one.key == shown), None)
 
     @property
+    def loaded_from_end(self) -> bool:
+        """Whether the list was read from its end, so that its first messages may not be loaded."""
+        return self._loaded.from_end
+
+    @property
     def account_name(self) -> str | None:
         """The account of the current folder; None at the start."""
         return self.folder.account if self.folder is not None else None
@@ -107,20 +125,38 @@ class Panes(Screen[None]):
 
         await self.show(FolderList(await asyncio.to_thread(first)))
 
-    async def show(self, source: ListSource, key: str | None = None) -> None:
-        """Show another list. @param key: the message that gets the cursor."""
+    async def show(self, source: ListSource, key: str | None = None, from_end: bool = False) -> None:
+        """Show another list.
+
+        @param key: the message that gets the cursor.
+        @param from_end: show the end of the list, with the cursor on the last line.
+        """
         self._listed = listed = self._listed + 1
-        page, is_complete = await self._list_reader.first_pages(source, 1)
+        arrangement = self.arrangements.of(source)
+        loaded = await self._list_reader.first_pages(source, arrangement, from_end, 1)
         if listed != self._listed:
             # Another list was asked for after this one.
             return
         self._list_reader.begin()
-        self.source = source
+        self.source, self.arrangement, self._loaded = source, arrangement, loaded
         if isinstance(source, FolderList):
             self.folder = source.folder
-        self.messages.show(page, is_complete, self.mailbox.now(), key, selected=self.selection.of(source))
+        if isinstance(source, FolderList | InboxList):
+            self.home = source
+        self.messages.show(
+            loaded.rows,
+            loaded.is_end,
+            self.mailbox.now(),
+            key,
+            len(loaded.rows) if from_end else 0,
+            self.selection.of(source),
+            self.folds.setdefault(source, Folds()),
+            source.place_of,
+            from_end,
+        )
         self.reader.close()
-        self.show_status("Press Enter to open a message, ? for all keys." if page else "There are no messages here.")
+        some = "Press Enter to open a message, ? for all keys."
+        self.show_status(some if loaded.rows else "There are no messages here.")
         await self.update_counts()
 
     async def reload(self) -> None:
@@ -128,29 +164,53 @@ class Panes(Screen[None]):
         source, listed, pane = self.source, self._listed, self.messages
         if source is None:
             return
-        number = max(-(-len(pane.summaries) // PAGE), 1)
-        rows, is_complete = await self._list_reader.first_pages(source, number, self._lowest_in_use)
+        before, read = self._loaded, self._list_reader.first_pages
+        loaded = await read(source, self.arrangement, before.from_end, before.pages, self._in_use)
         if listed == self._listed:
+            self._loaded = loaded
             current = pane.current
             key, selected = current.key if current else None, self.selection.of(source)
-            pane.replace(rows, is_complete, self.mailbox.now(), key, selected)
+            pane.replace(loaded.rows, loaded.is_end, self.mailbox.now(), key, selected)
             if self.reader.key is not None and self.reader.key not in {one.key for one in pane.summaries}:
                 self.close_message()
         await self.update_counts()
 
-    def _lowest_in_use(self) -> int | None:
-        """Return the lower order number of the message under the cursor and the one in the reader."""
-        return min((one.order for one in (self.messages.current, self.current) if one is not None), default=None)
+    def _in_use(self) -> tuple[Summary, ...]:
+        """Return the message under the cursor and the one in the reader."""
+        return tuple(one for one in (self.messages.current, self.current) if one is not None)
 
     async def update_counts(self) -> None:
         """Update the counts of all folders."""
         self._counted = counted = self._counted + 1
-        counts = await asyncio.to_thread(self.mailbox.archive.folders)
+        source = self.source
+
+        def count() -> tuple[Sequence[FolderCount], int, Mapping[str, str]]:
+            archive = self.mailbox.archive
+            found = archive.count(source.scope(archive)) if isinstance(source, SearchList) else 0
+            return archive.folders(), found, self._saved_searches()
+
+        counts, found, saved = await asyncio.to_thread(count)
         if counted != self._counted:
             return
-        self.query_one(FolderPane).show(counts, self.folder)
-        self._unread = sum(one.unread for one in counts if one.folder == self.folder)
+        self.query_one(FolderPane).show(counts, saved, self.source if self.is_saved_search else self.home)
+        self._unread = sum(one.unread for one in counts if source is not None and source.has(one.folder))
+        self._total = found
         self.show_title()
+
+    def _saved_searches(self) -> Mapping[str, str]:
+        """Return the saved searches. If their file is damaged, say so once, and go on without them."""
+        try:
+            return self.mailbox.saved_searches.load()
+        except ArchiveError as error:
+            if str(error) not in self._told:
+                self._told.add(str(error))
+                self.mailbox.archive.reports.append(str(error))
+            return {}
+
+    @property
+    def is_saved_search(self) -> bool:
+        """Whether the list is a saved search."""
+        return isinstance(self.source, SearchList) and bool(self.source.saved)
 
     def show_title(self) -> None:
         """Show the name of the list, with the numbers of unread and selected messages."""
@@ -159,19 +219,20 @@ class Panes(Screen[None]):
         selected = len(self.selection.of(self.source))
         words = [
             self.source.title,
-            *([f"{self._unread:,} unread"] if self._unread and isinstance(self.source, FolderList) else []),
+            *([message_count(self._total)] if isinstance(self.source, SearchList) else []),
+            *([f"{self._unread:,} unread"] if self._unread and isinstance(self.source, FolderList | InboxList) else []),
             *([f"{selected:,} selected"] if selected else []),
         ]
         self.query_one("#bar", Static).update(Text(safe_line(" · ".join(words))))
 
     async def on_message_pane_page_needed(self) -> None:
         """Load the next page."""
-        source, listed, rows = self.source, self._listed, self.messages.summaries
-        if source is not None and rows:
-            below = rows[-1].order
-            page, is_last = await self._list_reader.next_page(source, below)
-            if listed == self._listed and self.messages.summaries and self.messages.summaries[-1].order == below:
-                self.messages.append(page, is_last, self.mailbox.now())
+        source, listed, before = self.source, self._listed, self._loaded
+        if source is not None:
+            page = await self._list_reader.next_page(source, self.arrangement, before)
+            if listed == self._listed and before.place == self._loaded.place:
+                self._loaded = before.followed_by(page)
+                self.messages.append(page.rows, page.is_end, self.mailbox.now())
 
     # Changes
 
@@ -232,7 +293,7 @@ class Panes(Screen[None]):
         """Show the folder that was chosen."""
         self.query_one(FolderPane).remove_class("asked")
         self.set_focus(self.messages)
-        self.start_action(lambda: self.show(FolderList(event.folder)))
+        self.start_action(lambda: self.show(event.source))
 
     def show_status(self, words: str, error: bool = False) -> None:
         """Show text in the status line, and an error also as a notification."""
@@ -304,86 +365,3 @@ class Panes(Screen[None]):
         if self.current is None:
             self.show_status("The list is empty.")
         return self.current
-
-    # Moving
-
-    def action_next(self) -> None:
-        """Go to the next message. If a message is open, open the next one."""
-        self.move_by(1)
-
-    def action_previous(self) -> None:
-        """Go to the previous message."""
-        self.move_by(-1)
-
-    def move_by(self, by: int) -> None:
-        """Move the cursor by lines, in the list or in the folder pane."""
-        pane = self.query_one(FolderPane)
-        if self.focused is pane:
-            pane.action_cursor_down() if by > 0 else pane.action_cursor_up()
-            return
-        self.go_to_row(self.messages.cursor_row + by)
-
-    def go_to_row(self, row: int) -> None:
-        """Move the cursor to a line of the list. If a message is open, open the new one."""
-        if not 0 <= row < len(self.messages.summaries):
-            self.show_status("There are no more messages.")
-            return
-        reading = self.focused is self.reader
-        self.messages.move_cursor(row=row, animate=False)
-        if reading:
-            self.open_message(self.messages.summaries[row])
-        else:
-            self.on_data_table_row_highlighted()
-
-    def action_next_unread(self) -> None:
-        """Go to the next unread message, and after the last one start again at the top."""
-        rows = self.messages.summaries
-        here = self.messages.cursor_row
-        for row in [*range(here + 1, len(rows)), *range(here + 1)]:
-            if row < len(rows) and rows[row].is_unread:
-                self.go_to_row(row)
-                return
-        self.show_status("There are no unread messages here.")
-
-    def action_first(self) -> None:
-        """Go to the first message."""
-        self.go_to_row(0)
-
-    def action_last(self) -> None:
-        """Go to the last message that is loaded."""
-        self.go_to_row(len(self.messages.summaries) - 1)
-
-    def action_page_down(self) -> None:
-        """Scroll a page down. At the end of a message, open the next one."""
-        if self.focused is not self.reader:
-            self.messages.action_page_down()
-            self.on_data_table_row_highlighted()
-        elif self.reader.at_end:
-            self.move_by(1)
-        else:
-            self.reader.scroll_page_down(animate=False)
-
-    def action_page_up(self) -> None:
-        """Scroll a page up in the message or the list."""
-        if self.focused is self.reader:
-            self.reader.scroll_page_up(animate=False)
-        else:
-            self.messages.action_page_up()
-            self.on_data_table_row_highlighted()
-
-    def action_to_list(self) -> None:
-        """Go from the message to the list, or from a search to its folder."""
-        if self.focused is self.messages and not isinstance(self.source, FolderList) and self.folder is not None:
-            folder = self.folder
-            self.start_action(lambda: self.show(FolderList(folder)))
-        self.set_focus(self.messages)
-
-    def action_to_folders(self) -> None:
-        """Go to the folder pane. A narrow screen shows it only on request."""
-        pane = self.query_one(FolderPane)
-        pane.add_class("asked")
-        self.set_focus(pane)
-
-    def action_next_pane(self) -> None:
-        """Go to the next pane, and from the last one to the first."""
-        self.focus_next()

@@ -10,7 +10,7 @@ from emailsys.client.archive.values import BadQuery, NoSuchMessage, Summary
 from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import InputDialog, SelectionDialog
-from emailsys.client.screen.list_sources import FolderList, ListSource
+from emailsys.client.screen.list_sources import ListSource
 from emailsys.client.screen.panes import Panes
 
 _HINT: Final = "Search terms: words, from:, subject:, is:unread, older:30d. A single dot matches all."
@@ -99,6 +99,6 @@ class SelectionActions:
                 summary = self._mailbox.archive.get(key)
             except NoSuchMessage:
                 continue
-            if not isinstance(source, FolderList) or summary.folder == source.folder:
+            if source.has(summary.folder):
                 found.append(summary)
         return sorted(found, key=lambda one: -one.order)

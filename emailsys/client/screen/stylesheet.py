@@ -10,7 +10,7 @@ Screen { background: $background; color: $foreground; }
 #panes { height: 1fr; }
 #folders { width: 26; background: $background; padding: 0 1; border-right: solid $panel; scrollbar-size: 1 1; }
 #right { width: 1fr; }
-#messages { height: 2fr; background: $background; scrollbar-size: 1 1; }
+#messages { height: 2fr; min-height: 3; background: $background; scrollbar-size: 1 1; overflow-x: hidden; }
 #messages > .datatable--header { background: $panel; color: $foreground; }
 #messages > .datatable--cursor { background: $primary 30%; color: $foreground; }
 #messages:focus > .datatable--cursor { background: $primary; color: $background; }

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from emailsys.cli.mail.arguments import (
     account_option,
@@ -157,8 +158,22 @@ def list_(
     _print(session, found, as_json, only_keys, f"There are no messages in {place}.", all_accounts, threads)
 
 
+def _saved(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from emailsys.client.archive.saved_searches import SavedSearches
+    from emailsys.client.base.locations import archive_folder
+
+    try:
+        names = list(SavedSearches(archive_folder()).load())
+    except Exception:  # a completion that fails completes nothing
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete) and name.isprintable()]
+
+
 @click.command()
-@click.argument("query", nargs=-1, required=True)
+@click.argument("query", nargs=-1)
+@click.option(
+    "--saved", metavar="NAME", shell_complete=_saved, help="Search with a saved search; QUERY narrows it down."
+)
 @all_accounts_option
 @_sort
 @_reverse
@@ -170,6 +185,7 @@ def list_(
 def search(
     session: Session,
     query: tuple[str, ...],
+    saved: str | None,
     account: str | None,
     sort_by: str,
     reverse: bool,
@@ -195,6 +211,7 @@ def search(
     \b
     emailsys mail search 'from:alice has:attachment newer:30d'
     emailsys mail search 'from:(alice OR bob) -tag:done'
+    emailsys mail search --saved Bills newer:30d
     emailsys mail search is:unread --sort from --threads
     emailsys mail search --keys tag:invoice | emailsys mail move - --to Archive
     """
@@ -205,9 +222,10 @@ def search(
     archive = session.mailbox.archive
     name = session.mailbox.accounts_file.find(account).name if account is not None else None
     text = " ".join(query)
-    if not text.strip():
+    within = session.mailbox.saved_searches.find(saved)[1] if saved is not None else ""
+    if not text.strip() and not within:
         raise Refused("The search is empty. To list all messages of a folder: emailsys mail list FOLDER", Exit.USAGE)
-    scope = Scope(query=archive.query(text), account=name)
+    scope = Scope(query=archive.query(within, text), account=name)
     found = archive.first(scope, _arrangement(sort_by, reverse, threads), limit)
     if warning := unknown_field_warning(text):
         tell(f"Warning: {warning}")

@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from emailsys.client.archive.values import ArchiveFull, Flag, Folder, Summary
+from emailsys.client.archive.listing import Arrangement, Page
+from emailsys.client.archive.values import ArchiveFull, Flag, Folder
+from emailsys.client.screen import list_reader, list_sources
 from emailsys.client.screen.list_sources import FolderList
-from emailsys.client.screen.message_pane import PAGE
+from emailsys.client.screen.loaded_pages import LoadedPages
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
 
@@ -89,20 +91,20 @@ class ChangeTests(ScreenCase):
             screen: Any = driver.app.screen
             pending, reader = screen._pending, screen._list_reader
             second = self.mailbox.archive.get(self.second)
-            page = FolderList.page
+            read_page = list_sources.read_page
             is_first = True
 
-            def read(self_: FolderList, archive: Any, below: int | None) -> Sequence[Summary]:
+            def read(*arguments: Any) -> Page:
                 nonlocal is_first
-                rows = page(self_, archive, below)
+                page = read_page(*arguments)
                 if is_first:
                     is_first = False
                     self.mailbox.delete([second])
                     pending.number += 1
-                return rows
+                return page
 
-            self.patch(FolderList, "page", read)
-            rows, is_last = await reader.next_page(source, 1 << 60)
-            self.assertEqual(([one.subject for one in rows], is_last), (["Third", "First"], len(rows) < PAGE))
+            self.patch(list_reader, "read_page", read)
+            page = await reader.next_page(source, Arrangement(), LoadedPages())
+            self.assertEqual([row.summary.subject for row in page.rows], ["Third", "First"])
 
         self.drive(steps)

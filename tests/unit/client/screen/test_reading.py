@@ -40,7 +40,7 @@ class MovingTests(ScreenCase):
         self.assertFalse(self.mailbox.archive.get(self.third).is_unread)
 
     def test_the_list_has_all_the_room_until_a_message_is_open(self) -> None:
-        """The reader pane opens and closes with the message. The title of a search has no unread count."""
+        """The reader pane opens and closes with the message. The title of a search has its number."""
 
         async def steps(driver: Driver) -> None:
             await driver.until(lambda: "1 unread" in str(driver.app.screen.query_one("#bar", Static).visual))
@@ -56,7 +56,8 @@ class MovingTests(ScreenCase):
             driver.app.screen.query_one(Input).value = "subject:first"
             await driver.press("enter")
             await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
-            self.assertEqual(str(driver.app.screen.query_one("#bar", Static).visual), "Search: subject:first")
+            title = "Search: subject:first · 1 message"
+            await driver.until(lambda: str(driver.app.screen.query_one("#bar", Static).visual) == title)
 
         self.drive(steps)
 
@@ -123,7 +124,7 @@ class MovingTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await driver.pilot.click("#messages", offset=(10, 1))
             await driver.until(lambda: driver.reader.key == self.third)
-            await driver.pilot.click("#folders", offset=(4, 5))
+            await driver.pilot.click("#folders", offset=(4, 6))
             await driver.until(lambda: "Archive" in str(driver.app.screen.query_one("#bar").visual))  # type: ignore[attr-defined]
 
         self.drive(steps)

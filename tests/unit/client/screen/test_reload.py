@@ -8,7 +8,7 @@ from typing import Any
 from textual.widgets import DataTable
 
 from emailsys.client.archive.values import Addition, Flag, Folder
-from emailsys.client.screen.message_pane import PAGE
+from emailsys.client.screen.list_sources import PAGE
 from emailsys.client.screen.panes import Panes
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 

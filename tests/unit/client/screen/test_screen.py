@@ -224,6 +224,14 @@ class ProgramTests(ScreenCase):
 
     def test_every_key_of_the_help_is_tried(self) -> None:
         """A key without a test fails here."""
-        for name in ("address_fields", "quit", "reading", "selection_actions", "writing"):
+        for name in (
+            "address_fields",
+            "list_actions",
+            "protected_mail",
+            "quit",
+            "reading",
+            "selection_actions",
+            "writing",
+        ):
             import_module(f"tests.unit.client.screen.test_{name}")
         self.assertEqual({key.action for _, keys in SECTIONS for key in keys} - TRIED, set())

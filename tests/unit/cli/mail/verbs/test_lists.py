@@ -110,3 +110,30 @@ class ListVerbTests(Case):
                          {("alice", "First"), ("alice", "Second")})  # fmt: skip
         self.assertIn("no folder 'nope'", self.run_it("list", "nope", "-A")[2])
         self.assertEqual(self.run_it("list", "-A", "-a", "work")[0], Exit.USAGE)
+
+    def test_a_search_is_saved_used_renamed_and_removed(self) -> None:
+        made = json.loads(self.fine("saved", "add", "One or two", "First", "OR", "nowhere", "--json"))
+        self.assertEqual(made, {"name": "One or two", "query": "First OR nowhere"})
+        self.fine("saved", "add", "all", "is:unread")
+        found = json.loads(self.fine("search", "--saved", "ONE OR TWO", "--json"))
+        self.assertEqual([one["subject"] for one in found], ["First"])
+        self.assertEqual(json.loads(self.fine("search", "--saved", "One or two", "Second", "--json")), [])
+        self.assertEqual(
+            self.fine("saved", "list").splitlines()[1:], ["all\tis:unread", "One or two\tFirst OR nowhere"]
+        )
+        for words, status in (
+            (("saved", "add", "Bad", "First OR"), Exit.USAGE),
+            (("saved", "add", "", "First"), Exit.IO),
+            (("saved", "add", "a\nb", "First"), Exit.IO),
+            (("saved", "rename", "nope", "x"), Exit.NO_INPUT),
+            (("saved", "rename", "all", "one OR two"), Exit.IO),
+            (("saved", "remove", "nope"), Exit.NO_INPUT),
+            (("search", "--saved", "nope"), Exit.NO_INPUT),
+            (("search",), Exit.USAGE),
+        ):
+            self.assertEqual(self.run_it(*words)[0], status, words)
+        self.assertEqual(json.loads(self.fine("saved", "rename", "all", "All", "--json"))["name"], "All")
+        self.fine("saved", "remove", "One or two", "--json")
+        self.assertEqual(json.loads(self.fine("saved", "list", "--json")), [{"name": "All", "query": "is:unread"}])
+        (self.mailbox.paths.archive / ".searches.json").write_text("[")
+        self.assertIn("is damaged", self.run_it("saved", "list")[2])
