@@ -11,6 +11,8 @@ from typing import Final
 from emailsys.client.crypto.opening import Opener
 from emailsys.client.crypto.protected_headers import other_author, protected_fields
 from emailsys.client.crypto.values import DecryptionState, Layer, Opened
+from emailsys.client.display.list_text import size_text
+from emailsys.client.display.picture_size import picture_text
 from emailsys.client.display.protection import Told, frame_of, protection_of
 from emailsys.client.display.report_text import report_text
 from emailsys.client.text.file_names import numbered, safe_name
@@ -38,7 +40,8 @@ class ReceivedAttachment:
     """An attachment of a received message.
 
     `number` is the part number in the structure. `name` is safe for the disk and the terminal. `octets` is the
-    decoded size. `inline` tells whether the HTML shows it. `defects` are those of its transfer encoding.
+    decoded size. `inline` tells whether the HTML shows it. `defects` are those of its transfer encoding. `picture` is
+    the size of a picture in pixels, as text.
     """
 
     number: str
@@ -48,6 +51,13 @@ class ReceivedAttachment:
     inline: bool
     part: Part
     defects: tuple[str, ...] = ()
+    picture: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Content type, size, and the size of a picture, for a line."""
+        pixels = f", {self.picture}" if self.picture else ""
+        return f"{self.content_type}, {size_text(self.octets)}{pixels}"
 
     def content(self) -> bytes:
         """Return the decoded octets, or the raw octets of a message inside or a multipart."""
@@ -106,7 +116,10 @@ def _attached(part: Part, is_inline: bool) -> ReceivedAttachment:
     is_odd = safe_name(part.name, "?") == "?"
     name = safe_name(f"part-{part.number}{given}{extension}" if is_odd else part.name)
     kind = safe_line(part.content_type)
-    return ReceivedAttachment(part.number, safe_line(name), kind, len(decoded), is_inline, part, tuple(defects))
+    picture = picture_text(decoded) if part.content_type.startswith("image/") else ""
+    return ReceivedAttachment(
+        part.number, safe_line(name), kind, len(decoded), is_inline, part, tuple(defects), picture
+    )
 
 
 def attachments(octets: bytes, opener: Opener | None = None) -> list[ReceivedAttachment]:

@@ -20,7 +20,7 @@ def view_text(view: MessageView) -> Text:
     text.append(f"\n{view.body}\n")
     for one in view.attachments:
         text.append("Attached: ", "bold")
-        text.append(f"{one.name}  {one.content_type}, {size_text(one.octets)}\n")
+        text.append(f"{one.name}  {one.kind}\n")
     for defect in view.defects:
         text.append(f"defect: {defect}\n", "italic red")
     return text

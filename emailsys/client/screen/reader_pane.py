@@ -11,7 +11,6 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 from typing_extensions import override
 
-from emailsys.client.display.list_text import size_text
 from emailsys.client.display.message import MessageView
 
 # Characters of one piece of a message. The screen lays out a piece in about 0.05 s.
@@ -128,6 +127,6 @@ def _head(view: MessageView, headers: Sequence[tuple[str, str]]) -> Text:
         text.append(f"{note}\n", "green")
     for one in view.attachments:
         text.append("Attached: ", "bold")
-        text.append(f"{one.name}  {one.content_type}, {size_text(one.octets)}\n")
+        text.append(f"{one.name}  {one.kind}\n")
     text.append("\n")
     return text

@@ -140,7 +140,7 @@ class ReadingActions:
         if not found:
             screen.show_status("The message has no attachments.")
             return
-        lines = [f"{one.number}  {one.name}  {one.content_type}, {size_text(one.octets)}" for one in found]
+        lines = [f"{one.number}  {one.name}  {one.kind}" for one in found]
         number = await screen.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Press Enter to save."))
         if number is not None:
             await self._ask_and_save(found[number])

@@ -37,7 +37,6 @@ def show(
     """
     from emailsys.cli.mail.protection_fields import layer_fields
     from emailsys.client.archive.values import Flag
-    from emailsys.client.display.list_text import size_text
     from emailsys.client.display.readable import readable_headers, readable_view
 
     summary = message_of(session, key)
@@ -81,7 +80,7 @@ def show(
         if seen.attachments:
             click.echo("")
         for one in seen.attachments:
-            click.echo(f"[attachment {one.number}: {one.name}, {one.content_type}, {size_text(one.octets)}]")
+            click.echo(f"[attachment {one.number}: {one.name}, {one.kind}]")
         for defect in seen.defects:
             tell(f"defect: {defect}")
     if summary.is_unread and not keep_unread:
