@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from emailsys import __version__
+from emailsys.cli.stream_encoding import adapt_process
 from emailsys.config.exit_status import MEANING, Exit
 from emailsys.upstream import end_process, run_exit_functions
 
@@ -132,6 +133,8 @@ def program() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit with a status of sysexits.h."""
+    if arguments is None:
+        adapt_process()
     status = run(arguments)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

@@ -9,13 +9,15 @@ from typing import Any, Final
 
 import click
 
+from emailsys.cli.stream_encoding import can_show_everything
+
 # Characters to which a column may be cut.
 _CUT_TO: Final = 10
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document to stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print one JSON document to stdout. Characters that it cannot encode are escaped."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=not can_show_everything(sys.stdout)))
 
 
 def print_done(document: Any, as_json: bool, words: str) -> None:

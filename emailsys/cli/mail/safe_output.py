@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from emailsys.cli.output import print_rows
+from emailsys.cli.stream_encoding import can_show_everything
 
 if TYPE_CHECKING:
     from emailsys.client.archive.values import Flag, Summary
@@ -28,8 +30,8 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document. Characters that a terminal may act on are escaped."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """Print one JSON document. Characters that a terminal may act on, or cannot show, are escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=not can_show_everything(sys.stdout), default=str)
     click.echo(_IN_JSON.sub(_escaped, text))
 
 
