@@ -13,7 +13,7 @@ from typing import Any, Final
 from emailsys.client.archive.changes import Changes
 from emailsys.client.archive.files import translated_disk_errors
 from emailsys.client.archive.folder_changes import check_names, remove_folder, rename_folder
-from emailsys.client.archive.index import open_index, translated_index_errors
+from emailsys.client.archive.index import Index, open_index, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.reader import MOST, ArchiveReader
@@ -24,6 +24,7 @@ from emailsys.client.archive.values import (
     TRASH,
     Addition,
     ArchiveError,
+    ArchiveFull,
     Flag,
     Folder,
     NoSuchFolder,
@@ -38,6 +39,10 @@ INDEX: Final = "index.sqlite"
 _LOCK: Final = ".lock"
 # Key in the note of a message in Trash: the folder it came from.
 _WAS_IN: Final = "was_in"
+_READING_ONLY: Final = (
+    "The disk is full. Mail can be read and searched, but nothing can be fetched, changed or stored. Files that other "
+    "programs have added are not shown. Free some space."
+)
 
 
 class Archive(ArchiveReader):
@@ -62,6 +67,23 @@ class Archive(ArchiveReader):
         with translated_disk_errors():
             make_folder(root)
             self._lock = WriteLock(root / _LOCK)
+        try:
+            self._open(root, now, tell)
+        except ArchiveFull:
+            self._open_to_read(root, now)
+
+    def _open_to_read(self, root: Path, now: Callable[[], datetime]) -> None:
+        """Open the index on a full disk as it is. @raise ArchiveError: there is no usable index."""
+        with translated_disk_errors(), translated_index_errors():
+            index = Index(root / INDEX, reads_only=True)
+        if index.is_new:
+            raise ArchiveFull("the disk is full, and the index has to be rebuilt; free some space first")
+        super().__init__(root, index, now)
+        self._changes = Changes(root, index)
+        self._staging = Staging(root)
+        self._report(_READING_ONLY)
+
+    def _open(self, root: Path, now: Callable[[], datetime], tell: Callable[[str], None] | None) -> None:
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
             super().__init__(root, open_index(root / INDEX), now)
             make_staging_folder(root)
@@ -83,6 +105,8 @@ class Archive(ArchiveReader):
     def _writing(self) -> Iterator[None]:
         """Hold the write lock, after the index has been brought up to date with the files."""
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
+            if self._index.reads_only:
+                self._index.reopen()
             self._catch_up()
             self._lock.is_dirty = False
             # If the body fails or the process dies, the next writer compares files and index.
@@ -285,8 +309,15 @@ class Archive(ArchiveReader):
     # The index
 
     def refresh(self) -> int:
-        """Bring the index up to date with files that other programs changed. Return its version."""
-        with self._writing():
+        """Bring the index up to date with files that other programs changed. Return its version.
+
+        If the disk is full, the user is told, and reading goes on with the index as it is.
+        """
+        try:
+            with self._writing():
+                return self._index.version()
+        except ArchiveFull:
+            self._report(_READING_ONLY)
             return self._index.version()
 
     def rebuild(self, progress: Progress | None = None) -> int:
@@ -295,4 +326,6 @@ class Archive(ArchiveReader):
         @param progress: called with the number of files that are done, and of all files.
         """
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
+            if self._index.reads_only:
+                self._index.reopen()
             return rebuild(self._root, self._index, progress, self._report)

@@ -20,13 +20,15 @@ from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.message_numbers import new_numbers
 from emailsys.client.archive.sorting import add_sort_functions
 from emailsys.client.archive.trees import ancestors
-from emailsys.client.archive.values import ArchiveError, Flag, Folder, Summary
+from emailsys.client.archive.values import ArchiveError, ArchiveFull, Flag, Folder, Summary
 from emailsys.client.archive.word_index import WORDS, add_words, checksum, remove_words
 
 # Increment it to rebuild every index when it is next opened.
 _VERSION: Final = 6
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
+# SQLite's error codes of a full disk, for the file, for its log, and for the memory that the processes share.
+_NO_SPACE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 _TABLES: Final = f"""
 {people.TABLE};
@@ -109,9 +111,13 @@ class _Connection(sqlite3.Connection):
 class Index:
     """The SQLite file, with one connection per thread. Callers that write hold the store's write lock."""
 
-    def __init__(self, path: Path) -> None:
-        """@raise sqlite3.DatabaseError: the file is damaged."""
+    def __init__(self, path: Path, reads_only: bool = False) -> None:
+        """
+        @param reads_only: open the file without any write, not even to the files beside it: the disk is full.
+        @raise sqlite3.DatabaseError: the file is damaged.
+        """
         self._path = path
+        self.reads_only = reads_only
         self._threads = threading.local()
         # Never writes: SQLite counts the changes of other connections only.
         self._watching: sqlite3.Connection | None = None
@@ -125,7 +131,8 @@ class Index:
         if connection is None:
             connection = self._connect()
             add_sort_functions(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
+            if not self.reads_only:
+                connection.execute("PRAGMA journal_mode = WAL")
             # A power cut may lose commits, which the comparison with the files restores; the file stays valid.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -32768")
@@ -136,9 +143,26 @@ class Index:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
+        place = self._path.absolute().as_uri()
+        if self.reads_only:
+            log = Path(f"{self._path}-wal")
+            # Without a log, SQLite would make the files of one. With one, it reads it.
+            place += "?mode=ro" if log.exists() and log.stat().st_size else "?immutable=1"
         return sqlite3.connect(
-            self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False, factory=_Connection
+            place, timeout=_BUSY, isolation_level=None, check_same_thread=False, factory=_Connection, uri=True
         )
+
+    def reopen(self) -> None:
+        """End reading only. @raise sqlite3.Error: the disk is still full, and reading goes on."""
+        self.close()
+        self.reads_only = False
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self.close()
+            self.reads_only = True
+            raise
 
     def close(self) -> None:
         """Close the connections of all threads: at once, or after the statement that a thread is running."""
@@ -147,6 +171,8 @@ class Index:
 
     def version(self) -> int:
         """Return a number that changes when any thread or process changes the index, as long as this is open."""
+        if self.reads_only:
+            return 0
         watching = self._watching
         if watching is None:
             watching = self._watching = self._connect()
@@ -338,6 +364,8 @@ def translated_index_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as refused:
+        if getattr(refused, "sqlite_errorcode", None) in _NO_SPACE:
+            raise ArchiveFull("the disk is full; nothing was lost, and nothing was added") from refused
         raise ArchiveError(
             f"the index of the local store: {refused} (the messages are safe; the index can be rebuilt)"
         ) from refused

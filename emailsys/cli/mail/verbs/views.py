@@ -36,7 +36,7 @@ def show(
     emailsys mail show KEY --json | jq -r .body
     """
     from emailsys.cli.mail.protection_fields import layer_fields
-    from emailsys.client.archive.values import Flag
+    from emailsys.client.archive.values import ArchiveFull, Flag
     from emailsys.client.display.readable import readable_headers, readable_view
 
     summary = message_of(session, key)
@@ -84,7 +84,10 @@ def show(
         for defect in seen.defects:
             tell(f"defect: {defect}")
     if summary.is_unread and not keep_unread:
-        archive.set_flags([summary.key], add=Flag.SEEN)
+        try:
+            archive.set_flags([summary.key], add=Flag.SEEN)
+        except ArchiveFull as error:
+            tell(f"The message stays unread: {error}")
 
 
 @click.command()

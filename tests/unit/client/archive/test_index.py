@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import sys
 import threading
@@ -10,9 +12,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.client.archive.index import open_index
-from emailsys.client.archive.values import Addition
-from tests.unit.client.archive.test_archive import IN, ArchiveCase, message
+from emailsys.client.archive.index import Index, open_index
+from emailsys.client.archive.values import Addition, ArchiveFull, Flag
+from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
 
 
 class ConnectionTests(SynchronousTestCase):
@@ -91,3 +93,53 @@ class SpaceTests(ArchiveCase):
         self.assertLess((self.root / "index.sqlite").stat().st_size, 1.6 * sum(map(len, octets)))
         self.assertEqual(len(self.archive.search("ab1*", limit=1_000)), 300)
         self.assertEqual(len(self.archive.search('"number 17"')), 1)
+
+
+class FullDiskTests(ArchiveCase):
+    """A full disk stops writing, never reading. Then SQLite can write neither the index nor the files beside it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.is_full = True
+        self.key = self.keep(message())
+        self.archive.close()
+        connect = Index._connect
+
+        def connected(index: Index) -> sqlite3.Connection:
+            if self.is_full and not index.reads_only:
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
+            return connect(index)
+
+        self.patch(Index, "_connect", connected)
+        self.archive = self.opened()
+
+    def test_mail_is_listed_searched_and_read_and_the_user_is_told(self) -> None:
+        self.assertEqual([one.key for one in self.archive.list(IN)], [self.key])
+        self.assertEqual([one.key for one in self.archive.search("hello")], [self.key])
+        self.assertEqual(self.archive.octets(self.key), message())
+        self.assertEqual(self.archive.refresh(), 0)
+        self.assertEqual(len(self.archive.reports), 1)
+        self.assertIn("The disk is full. Mail can be read", self.archive.reports[0])
+
+    def test_changes_are_refused_until_there_is_space(self) -> None:
+        self.assertRaises(ArchiveFull, self.archive.set_flags, [self.key], Flag.SEEN)
+        self.assertRaises(ArchiveFull, self.archive.rebuild)
+        self.assertEqual(len(self.archive.list(IN)), 1)
+        self.is_full = False
+        self.archive.set_flags([self.key], Flag.SEEN)
+        self.assertEqual(self.archive.get(self.key).flags, Flag.SEEN)
+
+    def test_a_disk_that_fills_up_later_stops_no_reading(self) -> None:
+        self.is_full = False
+        self.archive.refresh()
+        (self.root / ME / "Inbox" / "new.eml").write_bytes(message("two"))
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(os, "rename", fail)
+        self.patch(Index, "insert", fail)
+        self.archive.refresh()
+        self.assertEqual([one.key for one in self.archive.list(IN)], [self.key])
