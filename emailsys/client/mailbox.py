@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
-from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Folder, NoSuchMessage, Summary
+from emailsys.client.archive.values import (
+    DRAFTS,
+    INBOX,
+    OUTBOX,
+    SPAM,
+    ArchiveError,
+    Flag,
+    Folder,
+    NoSuchMessage,
+    Summary,
+)
 
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
@@ -261,6 +271,30 @@ class UserMailbox:
             self.archive.purge([one.key for one in seen])
             return [(one.key, one.folder) for one in seen]
         return [(one.key, one.folder) for one in self.archive.delete(seen)]
+
+    def move_to_spam(self, summaries: Sequence[Summary]) -> None:
+        """Move messages to the folder Spam of their account. @raise ArchiveError: a message is in the outbox."""
+        if any(one.folder.name == OUTBOX for one in summaries):
+            raise ArchiveError("Messages in the outbox cannot be moved. Stop them first, which makes them drafts.")
+        for account in dict.fromkeys(one.folder.account for one in summaries):
+            self.archive.add_folder(Folder(account, SPAM))
+            self.archive.move([one.key for one in summaries if one.folder.account == account], Folder(account, SPAM))
+
+    def add_spam_rule(self, summary: Summary) -> list[str]:
+        """File later messages of the senders of a message under Spam. Return the addresses that have a new rule.
+
+        An address of the user's own gets none: spam often claims to come from its recipient.
+        """
+        from emailsys.mail.message.mailboxes import read_mailboxes
+        from emailsys.mail.message.mime import parse_header
+
+        account = self.account_for(summary)
+        senders = read_mailboxes(parse_header(self.archive.octets(summary.key)).text_of("from"))
+        return [
+            str(one.address)
+            for one in senders
+            if not account.owns(one.address) and self.accounts_file.add_spam_rule(account.name, one.address)
+        ]
 
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
         """Move messages out of Trash: into `folder`, or else to their former folder, or else into Inbox."""

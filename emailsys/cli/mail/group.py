@@ -122,6 +122,8 @@ def refused_by(error: Exception) -> Refused | None:
         "flag": (f"{_ROOM}.verbs.marks:flag", "Mark messages as read, unread, flagged, answered ..."),
         "tag": (f"{_ROOM}.verbs.marks:tag", "Add, remove and list tags."),
         "move": (f"{_ROOM}.verbs.marks:move", "Move messages to another folder."),
+        "snooze": (f"{_ROOM}.verbs.snooze:snooze", "Put messages out of sight until a moment."),
+        "spam": (f"{_ROOM}.verbs.spam:spam", "Move messages to Spam, and later ones of their senders."),
         "delete": (f"{_ROOM}.verbs.marks:delete", "Move messages to Trash, or delete those in Trash for good."),
         "undelete": (f"{_ROOM}.verbs.marks:undelete", "Restore messages from Trash."),
         "folder": (f"{_ROOM}.verbs.folders:folder", "List, add, rename and remove folders; empty Trash."),

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from emailsys.client.accounts.rule_values import Condition, Place, Rule
 from emailsys.client.accounts.toml_reader import ACCOUNT_NAME, read_accounts
-from emailsys.client.accounts.toml_writer import with_account, with_default, without_account
+from emailsys.client.accounts.toml_writer import with_account, with_default, with_spam_rule, without_account
 from emailsys.client.accounts.values import Account, AccountError, SecretKind, Server
 from emailsys.client.archive.files import rewrite
-from emailsys.client.archive.values import ArchiveError
+from emailsys.client.archive.values import SPAM, ArchiveError
 from emailsys.client.base.folders import make_folder
 from emailsys.client.base.process_lock import LockTaken, ProcessLock
+from emailsys.mail.address import Address
 
 _MODE = 0o600
 
@@ -69,6 +71,23 @@ class AccountsFile:
 
         before = self.load().get(account.name)
         self._change(change, {account.name: replace(account, rules=before.rules if before is not None else ())})
+
+    def add_spam_rule(self, name: str, sender: Address) -> bool:
+        """Add a rule that files messages from an address under Spam. Return False if there is one already.
+
+        @raise AccountError: there is no such account, or the file cannot be written.
+        """
+        account = self.find(name)
+        condition = Condition(Place.FROM, (str(sender),))
+        if any(one.conditions == (condition,) and one.folder == SPAM for one in account.rules):
+            return False
+        rule = Rule(f"rule {len(account.rules) + 1}", (condition,), folder=SPAM)
+
+        def change(text: str) -> str:
+            return with_spam_rule(text, name, sender)
+
+        self._change(change, {name: replace(account, rules=(*account.rules, rule))})
+        return True
 
     def remove(self, name: str) -> None:
         """Remove an account, but not its mail and secrets. @raise AccountError: there is no such account."""

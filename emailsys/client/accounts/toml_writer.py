@@ -18,7 +18,9 @@ from emailsys.client.accounts.values import (
     SecretSource,
     Server,
 )
+from emailsys.client.archive.values import SPAM
 from emailsys.config.values import shown_size
+from emailsys.mail.address import Address
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _HEADING: Final = re.compile(
@@ -146,6 +148,12 @@ def with_account(text: str, account: Account) -> str:
     if before and not before.endswith("\n\n"):
         before += "\n" if before.endswith("\n") else "\n\n"
     return before + written + ("\n" + after if after else "")
+
+
+def with_spam_rule(text: str, name: str, sender: Address) -> str:
+    """Return the text with one more rule of an account: messages from an address go to Spam."""
+    rule = f"[[accounts.{_key(name)}.rules]]\nfrom = {_string(str(sender))}\nfolder = {_string(SPAM)}\n"
+    return f"{text.rstrip()}\n\n{rule}"
 
 
 def with_default(text: str, name: str | None) -> str:

@@ -14,6 +14,7 @@ DRAFTS: Final = "Drafts"
 OUTBOX: Final = "Outbox"
 ARCHIVE: Final = "Archive"
 TRASH: Final = "Trash"
+SPAM: Final = "Spam"
 #: The folders of every account, in display order. Custom folders follow by name.
 STANDARD_FOLDERS: Final = (INBOX, DRAFTS, OUTBOX, SENT, ARCHIVE, TRASH)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from emailsys.client.archive.snooze import wake
 from emailsys.client.mailbox import UserMailbox
 
 
 class ArchiveCheck:
-    """Brings the index up to date, and the list too if anything changed. One check runs at a time."""
+    """Brings back snoozed messages, and the index and the list up to date. One check runs at a time."""
 
     def __init__(
         self, mailbox: UserMailbox, reload: Callable[[], Awaitable[None]], show_status: Callable[[str, bool], None]
@@ -21,13 +22,17 @@ class ArchiveCheck:
         # The version of the index that the list shows.
         self._version: int | None = None
 
+    def _refresh(self) -> int:
+        wake(self._mailbox.archive, self._mailbox.now())
+        return self._mailbox.archive.refresh()
+
     async def run(self) -> None:
         """Check the archive. Does nothing if the last check still runs, for example on a slow disk."""
         if self._is_running:
             return
         self._is_running = True
         try:
-            version = await asyncio.to_thread(self._mailbox.archive.refresh)
+            version = await asyncio.to_thread(self._refresh)
             if version != self._version:
                 await self._reload()
                 self._version = version

@@ -37,6 +37,7 @@ class Key:
 _SHOWN: Final = {
     "question_mark": "?",
     "slash": "/",
+    "exclamation_mark": "!",
     "dollar_sign": "$",
     "equals_sign": "=",
     "asterisk": "*",
@@ -106,6 +107,8 @@ HANDLING: Final = (
     Key("u", "undelete", "undo the last delete or move; restore from Trash"),
     Key("s", "move", "move to another folder"),
     Key("a", "archive", "move to the folder Archive"),
+    Key("Z", "snooze", "put out of sight until a moment"),
+    Key("exclamation_mark", "spam", "move to the folder Spam"),
     Key("F", "flag", "flag or unflag"),
     Key("N", "unread", "mark as unread or read"),
     Key("Y", "tag", "change tags: +add -remove"),

@@ -223,6 +223,14 @@ class MainScreen(MovingPanes):
         """Move the message to the folder Archive."""
         self._act_on_one(self._message_actions.archive)
 
+    def action_spam(self) -> None:
+        """Move the message to the folder Spam."""
+        self._act_on_one(self._message_actions.spam)
+
+    def action_snooze(self) -> None:
+        """Put the message out of sight until a moment."""
+        self._act_on_one(self._message_actions.snooze)
+
     def action_flag(self) -> None:
         """Flag or unflag the message."""
         self._act_on_one(self._toggle_flag)
@@ -264,6 +272,8 @@ class MainScreen(MovingPanes):
             "undelete": self._message_actions.undelete,
             "move": self._message_actions.move,
             "archive": self._message_actions.archive,
+            "spam": self._message_actions.spam,
+            "snooze": self._message_actions.snooze,
             "flag": self._toggle_flag,
             "unread": self._toggle_read,
             "tag": self._message_actions.tag,

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from emailsys.client.archive.snooze import snooze
 from emailsys.client.archive.values import (
     ARCHIVE,
     OUTBOX,
+    SPAM,
     TRASH,
     ArchiveError,
     Flag,
@@ -16,6 +18,7 @@ from emailsys.client.archive.values import (
     NoSuchMessage,
     Summary,
 )
+from emailsys.client.compose.moments import EXAMPLES, BadMoment, parse_moment
 from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
@@ -177,6 +180,33 @@ class MessageActions:
         """Move each message to the folder Archive of its account."""
         self._move_to(summaries, [Folder(one.folder.account, ARCHIVE) for one in summaries])
 
+    def spam(self, summaries: Sequence[Summary]) -> None:
+        """Move each message to the folder Spam of its account."""
+        self._move_to(summaries, [Folder(one.folder.account, SPAM) for one in summaries])
+
+    def snooze(self, summaries: Sequence[Summary]) -> None:
+        """Ask for a moment, and put the messages out of sight until then."""
+        self._screen.start_dialog(lambda: self._ask_moment(summaries))
+
+    async def _ask_moment(self, summaries: Sequence[Summary]) -> None:
+        typed = await self._screen.app.push_screen_wait(
+            InputDialog(f"Until when to put {_subject(summaries)} out of sight", "", EXAMPLES)
+        )
+        if not typed:
+            return
+        try:
+            until = parse_moment(typed, self._mailbox.now())
+        except BadMoment as error:
+            self._screen.show_status(str(error), error=True)
+            return
+
+        def change() -> list[tuple[str, Folder]]:
+            snooze(self._mailbox.archive, summaries, until)
+            return [(one.key, one.folder) for one in summaries]
+
+        words = f"{_counted(summaries)} in Snoozed until {until:%Y-%m-%d %H:%M}. u brings {_them(summaries)} back."
+        self._remove(summaries, change, words)
+
     def _move_to(self, summaries: Sequence[Summary], folders: Sequence[Folder]) -> None:
         if any(one.folder.name == OUTBOX for one in summaries):
             words = "Messages in the outbox cannot be moved. Press d to stop them, which makes them drafts."
@@ -190,6 +220,7 @@ class MessageActions:
 
         def move() -> list[tuple[str, Folder]]:
             for folder in dict.fromkeys(folder for _, folder in moves):
+                self._mailbox.archive.add_folder(folder)
                 self._mailbox.archive.move([one.key for one, target in moves if target == folder], folder)
             return [(one.key, one.folder) for one, _ in moves]
 

@@ -120,6 +120,7 @@ def fetch(
     )
 
     def again(result: FetchResult) -> None:
+        _wake(session)
         if as_json and (result.keys or result.problem):
             print_json(fetched_fields(result))
         if result.keys or result.problem:
@@ -136,9 +137,20 @@ def fetch(
                 tell("")
             return Exit.OK
         results = fetcher.fetch_all(chosen, wanted)
+    _wake(session)
     if as_json:
         print_json([fetched_fields(one) for one in results])
     return max((tell_fetched(one) for one in results), default=Exit.OK)
+
+
+def _wake(session: Session) -> None:
+    """Bring back the snoozed messages whose moment has come. Most mailboxes have none and open no archive here."""
+    if any(session.mailbox.paths.archive.glob("*/Snoozed")):
+        from emailsys.client.archive.snooze import wake
+
+        woken = wake(session.mailbox.archive, session.mailbox.now())
+        if woken:
+            tell(f"Back from Snoozed: {len(woken)}.")
 
 
 def fetched_fields(result: FetchResult) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""Verb `spam`: move messages to the folder Spam, and optionally all later ones of their senders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from emailsys.cli.mail.arguments import keys_argument, messages_of
+from emailsys.cli.mail.safe_output import print_json, tell
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import as_json
+from emailsys.client.archive.values import Summary
+
+
+@click.command()
+@keys_argument
+@click.option("--rule", is_flag=True, help="Also add a rule that files later messages of these senders under Spam.")
+@as_json
+@pass_session
+def spam(session: Session, keys: tuple[str, ...], rule: bool, as_json: bool) -> None:
+    """Move messages to the folder Spam of their account.
+
+    Nothing is sent, and no link is opened: the sender learns nothing.
+
+    \b
+    emailsys mail spam KEY
+    emailsys mail spam KEY --rule
+    """
+    from emailsys.client.display.list_text import message_count
+
+    found = messages_of(session, keys)
+    session.mailbox.move_to_spam(found)
+    added = _add_rules(session, found) if rule else []
+    if as_json:
+        print_json({"keys": [one.key for one in found], "rules": added})
+    tell(f"{message_count(len(found))} moved to Spam.")
+    for sender in added:
+        tell(f"New rule: messages from {sender} go to Spam. The rules are in {session.mailbox.paths.accounts}")
+
+
+def _add_rules(session: Session, found: Sequence[Summary]) -> list[str]:
+    added = []
+    for one in found:
+        added += session.mailbox.add_spam_rule(one)
+    return added
