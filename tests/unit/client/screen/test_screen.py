@@ -67,13 +67,29 @@ class HandlingTests(ScreenCase):
 
         self.drive(steps)
 
-    @tries("archive")
-    def test_one_key_archives(self) -> None:
-        """a moves the file into the folder Archive."""
+    @tries("archive", "spam", "snooze")
+    def test_one_key_archives_another_snoozes_a_third_names_spam(self) -> None:
+        """a moves the file into the folder Archive, Z into Snoozed and ! into Spam."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("a")
             await driver.until(lambda: self.folder_of(self.third) == "Archive")
+            await driver.press("Z")
+            await driver.until_screen("InputDialog")
+            await driver.type("soon")
+            await driver.press("enter")
+            await driver.until(lambda: "not a time" in driver.said)
+            await driver.press("Z")
+            await driver.until_screen("InputDialog")
+            await driver.type("+2h")
+            await driver.press("enter")
+            await driver.until(lambda: self.folder_of(self.second) == "Snoozed")
+            await driver.press("exclamation_mark")
+            await driver.until(lambda: self.folder_of(self.first) == "Spam")
+            await driver.press("u", "u", "u")
+            await driver.until(lambda: len(self.subjects("Inbox")) == 3)
+            await driver.press("a")
+            await driver.until(lambda: self.subjects("Archive"))
 
         self.drive(steps)
         self.assertEqual(len(list((self.folder / "mail" / "alice" / "Archive").glob("*.eml"))), 1)
