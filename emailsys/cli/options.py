@@ -14,7 +14,6 @@ import click
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import NoHome, StateChoice, choose_state, find_config, store_text
 from emailsys.mail.address import Address
-from emailsys.platforms.users import is_root
 
 if TYPE_CHECKING:
     from emailsys.config.settings import Settings
@@ -106,6 +105,8 @@ def choose_places(state: str | None, config: str | None) -> Places:
 
     @raise Refused: a path depends on a home folder, and there is none.
     """
+    from emailsys.platforms.users import is_root
+
     try:
         choice = choose_state(state, os.environ, is_root())
         found = find_config(config, os.environ, choice.folder)

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from emailsys.client.accounts.values import Account, AccountError, Auth, SecretKind, Server
-from emailsys.platforms.packages import pip_install
 
 if TYPE_CHECKING:
     from twisted.internet.defer import DeferredLock
@@ -45,6 +44,8 @@ def system_keyring() -> Keyring:
         import keyring
         from keyring.backends.fail import Keyring as NoKeyring
     except ImportError:
+        from emailsys.platforms.packages import pip_install
+
         raise AccountError(
             f"the package keyring is not installed ({pip_install('keyring')}); or let a command print the password"
         ) from None

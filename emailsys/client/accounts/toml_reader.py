@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from emailsys.client.accounts.rules_reader import read_rules
 from emailsys.client.accounts.toml_document import Document, Read
 from emailsys.client.accounts.values import (
     FETCH_EVERY,
@@ -28,6 +27,9 @@ from emailsys.client.accounts.values import (
 )
 from emailsys.config.values import Unfit, a_boolean, a_count, a_file_name, a_fingerprint, a_size
 from emailsys.mail.address import Address, AddressSyntaxError, parse
+
+if TYPE_CHECKING:
+    from emailsys.client.accounts.rule_values import Rule
 
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 _HOST: Final = re.compile(r"[^\s/:@\x00-\x20]{1,253}|[0-9A-Fa-f:.]+")
@@ -190,7 +192,7 @@ def _account(state: Document, path: str, name: str, value: object, folder: Path,
             return None
         return _server(state, f"{path}.{protocol}", protocol, table[protocol], username, secret, folder)
 
-    rules, rule_problems = read_rules(state.file, name, table.get("rules", []), text)
+    rules, rule_problems = _rules(state.file, name, table, text)
     return Account(
         name=name,
         address=address,
@@ -207,6 +209,15 @@ def _account(state: Document, path: str, name: str, value: object, folder: Path,
         rules=rules,
         rule_problems=rule_problems,
     )
+
+
+def _rules(file: str, account: str, table: Mapping[str, object], text: str) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
+    if "rules" not in table:
+        # Most accounts have none, and each command reads the accounts.
+        return (), ()
+    from emailsys.client.accounts.rules_reader import read_rules
+
+    return read_rules(file, account, table["rules"], text)
 
 
 def _server(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from emailsys.client.accounts.rule_values import Rule
 from emailsys.mail.address import Address
+
+if TYPE_CHECKING:
+    from emailsys.client.accounts.rule_values import Rule
 
 #: RFC 8314 §3.2, §3.3; RFC 6409 §3.1; RFC 1939 §3.
 POP3S_PORT: Final = 995

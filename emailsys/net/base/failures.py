@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectError, ConnectionDone
+from typing import Final
+
+from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
 
 from emailsys.net.base.error_text import in_words
+
+_ENDINGS: Final = (ConnectionDone, ConnectionLost, ConnectionAborted)
 
 
 def why(reason: Failure) -> str:
@@ -21,3 +25,9 @@ def why(reason: Failure) -> str:
         # Twisted writes "Connection was refused by other side: 111: Connection refused."
         return str(error).rpartition(": ")[2].rstrip(".") or "no connection"
     return in_words(error)
+
+
+def why_lost(reason: Failure) -> str | None:
+    """Describe the failure that ended a connection, of TLS for example. None if a side closed or aborted it."""
+    error = reason.value
+    return None if error is None or isinstance(error, _ENDINGS) else in_words(error)

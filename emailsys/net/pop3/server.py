@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.interfaces import MaildropLost, StoreDamaged, StoreError, StoreMissing
-from emailsys.net.base.error_text import why_lost
+from emailsys.net.base.failures import why_lost
 from emailsys.net.pop3.authorization_state import AuthorizationState
 from emailsys.net.pop3.sending import TruncatedMessage
 from emailsys.net.pop3.service import POP3Service

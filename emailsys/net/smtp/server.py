@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.mail import reply as replies
-from emailsys.net.base.error_text import why_lost
+from emailsys.net.base.failures import why_lost
 from emailsys.net.serving.admission import RefusedConnection
 from emailsys.net.serving.connection import Connection, peer_host
 from emailsys.net.serving.eviction import Eviction

@@ -40,6 +40,19 @@ class ProgramTests(Case):
         for word in ("account", "fetch", "structure", "sendmail", "shell", "emailsys mail send --to bob@example.org"):
             self.assertIn(word, done.stdout)
 
+    def test_a_fetch_imports_nothing_of_twisted(self) -> None:
+        """A fetch has no reactor. Twisted would take a tenth of the time until the first message."""
+        script = (
+            # Under coverage, this process may already have imported some of them.
+            "import sys; before = set(sys.modules);"
+            "import emailsys.cli.mail.verbs.fetch, emailsys.client.accounts.blocking_secrets;"
+            "import emailsys.client.archive.worker, emailsys.client.fetch.fetcher;"
+            "heavy = {'twisted', 'zope', 'sqlalchemy'} & set(sys.modules) - before;"
+            "sys.exit(f'{heavy}' if heavy else 'emailsys.client.fetch.stream' not in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=CHECKOUT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_every_verb_has_help(self) -> None:
         """`emailsys mail VERB --help` has more text than the list of verbs."""
         from emailsys.cli.mail.group import mail
