@@ -16,6 +16,7 @@ from emailsys.interfaces import IDirectory, IIntake
 from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.pop3.service import POP3Service
 from emailsys.net.serving.admission import Admission
+from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import ServerTLS
@@ -64,40 +65,36 @@ class Sessions:
         self._settings = settings
         self._tls = tls
         self._ports: list[IListeningPort] = []
-        secrets = StoredSecrets(directory)
+        environment = ServiceEnvironment(
+            portal=portal,
+            clock=reactor,
+            telemetry=telemetry,
+            hostname=settings.hostname,
+            context_factory=tls,
+            handshake_timeout=settings.tls.handshake_timeout,
+            secrets=StoredSecrets(directory),
+        )
         trusted = TrustedNetworks(settings.routing.trusted_networks)
         self._is_exempt = exemption(trusted, settings.limits.exempt_loopback)
 
         def smtp(kind: Kind, max_connections: int) -> ESMTPServerFactory:
             return ESMTPServerFactory(
                 SMTPService(
+                    environment=environment,
                     kind=kind,
-                    portal=portal,
                     intake=intake,
                     settings=settings.smtp,
-                    clock=reactor,
-                    telemetry=telemetry,
-                    hostname=settings.hostname,
-                    context_factory=tls,
-                    handshake_timeout=settings.tls.handshake_timeout,
                     admission=self._admission(max_connections, settings.smtp.max_connections_per_ip),
-                    secrets=secrets,
                     is_trusted=trusted.__contains__,
                 )
             )
 
         pop3 = POP3ServerFactory(
             POP3Service(
-                portal=portal,
+                environment=environment,
                 settings=settings.pop3,
-                clock=reactor,
-                telemetry=telemetry,
-                hostname=settings.hostname,
-                context_factory=tls,
-                handshake_timeout=settings.tls.handshake_timeout,
                 expire_days=settings.store.maildrop_days,
                 admission=self._admission(settings.pop3.max_connections, settings.pop3.max_connections_per_ip),
-                secrets=secrets,
             )
         )
         # A flood on one port takes no connections from the others.

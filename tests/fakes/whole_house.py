@@ -19,6 +19,7 @@ from emailsys.interfaces import IAliases
 from emailsys.interfaces.operators import IQuotas, IRouteAdministration, Usage
 from emailsys.mail.address import Address, parse
 from emailsys.mail.next_hop import HostRoute
+from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.policy.login_check import build_portal
@@ -112,17 +113,15 @@ class WholeHouse:
         )
         hashing = CountedHashing(lambda stored, password: stored == password)
         portal = build_portal(self.store.directory, self.store.maildrops, hashing, self.outbound.access)
+        taken_on_trust: Any = TakenOnTrust()
+        environment = ServiceEnvironment(portal, net, self.telemetry, hostname, taken_on_trust)
         self._receive, self._submission = (
             ESMTPServerFactory(
                 SMTPService(
+                    environment,
                     kind,
-                    portal,
                     self.outbound.intake,
                     self.settings.smtp,
-                    net,
-                    self.telemetry,
-                    hostname,
-                    TakenOnTrust(),  # type: ignore[arg-type]
                     now=self.store.now,
                     is_trusted=TrustedNetworks(self.settings.routing.trusted_networks).__contains__,
                 )

@@ -57,7 +57,7 @@ class AuthorizationState:
         self.maildrop: IMaildrop | None = None
         self._opened = opened
         self._exchange: Exchange | None = None
-        self._login = SessionLogin(service.portal, pop3.IMailbox, service.secrets)
+        self._login = SessionLogin(service.environment.portal, pop3.IMailbox, service.environment.secrets)
 
     def reply(self, text: bytes = b"") -> None:
         """Send +OK."""
@@ -70,7 +70,7 @@ class AuthorizationState:
 
     def event(self, name: str, /, **fields: object) -> None:
         """Log an event with the session's id."""
-        self.service.telemetry.event(name, session=self.session_id, **fields)
+        self.service.environment.telemetry.event(name, session=self.session_id, **fields)
 
     def release(self) -> None:
         """Release the maildrop, once. Does nothing without a login."""
@@ -81,7 +81,7 @@ class AuthorizationState:
         """Send the greeting."""
         self.wire.secure = self.connection.secure
         # No timestamp: APOP needs plaintext passwords on the server, and clients use it as soon as one is offered.
-        self.reply(b"%b POP3 server ready" % self.service.hostname.encode("ascii", "replace"))
+        self.reply(b"%b POP3 server ready" % self.service.environment.hostname.encode("ascii", "replace"))
 
     # Capabilities and TLS
 
@@ -95,7 +95,11 @@ class AuthorizationState:
     @property
     def may_begin_tls(self) -> bool:
         """Whether STLS is allowed."""
-        return self.service.context_factory is not None and not self.connection.secure and self.maildrop is None
+        return (
+            self.service.environment.context_factory is not None
+            and not self.connection.secure
+            and self.maildrop is None
+        )
 
     def _refuse_without_tls(self) -> bool:
         if self.may_log_in:
@@ -126,14 +130,14 @@ class AuthorizationState:
 
     def start_tls(self) -> None:
         """Act on STLS (RFC 2595 §4)."""
-        if self.service.context_factory is None:
+        if self.service.environment.context_factory is None:
             self.refuse("TLS is not available")
             return
         self.reply(b"begin TLS")
         dropped = self.wire.begin_tls()
         if dropped:
             self.event("pop3-plaintext-dropped", octets=dropped)
-        self.connection.start_tls(self.service.context_factory)
+        self.connection.start_tls(self.service.environment.context_factory)
 
     def enable_utf8(self) -> None:
         """Act on UTF8 (RFC 6856 §2.1)."""

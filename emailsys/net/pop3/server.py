@@ -54,11 +54,11 @@ class POP3Server(ConnectionShell, pop3.POP3):
         self.connection = Connection(
             self.wire,
             self,
-            service.clock,
+            service.environment.clock,
             service.turn,
             first_timeout=service.settings.login_timeout,
             close_timeout=service.settings.close_timeout,
-            handshake_timeout=service.handshake_timeout,
+            handshake_timeout=service.environment.handshake_timeout,
         )
         self.authorization = AuthorizationState(service, session_id, self.wire, self.connection, self._logged_in)
         self.transaction = Transaction(self.authorization)
@@ -146,7 +146,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
             login.refuse(_UNEXPECTED)
 
     def _log_unexpected(self, failure: Failure) -> None:
-        self.service.telemetry.exception("pop3-exception", failure, session=self.authorization.session_id)
+        self.service.environment.telemetry.exception("pop3-exception", failure, session=self.authorization.session_id)
 
     def timed_out(self) -> None:
         """End a session whose client was silent for too long, without the UPDATE state (RFC 1939 §3)."""
@@ -275,7 +275,7 @@ class POP3ServerFactory(ServerFactory):
         """@param new_session: returns the id of each new session, which its log events carry."""
         self.service = service
         self.sessions: set[POP3Server] = set()
-        self._eviction = Eviction(service.clock, self.sessions, _LEAST_SILENCE)
+        self._eviction = Eviction(service.environment.clock, self.sessions, _LEAST_SILENCE)
         self._new_session = new_session if new_session is not None else session_ids()
 
     @override
@@ -283,9 +283,11 @@ class POP3ServerFactory(ServerFactory):
         service, ip = self.service, str(getattr(addr, "host", ""))
         too_many = self._eviction.refusal(service.admission, ip)
         if too_many is not None:
-            service.telemetry.event("pop3-connection-refused", ip=ip, why=too_many.value)
+            service.environment.telemetry.event("pop3-connection-refused", ip=ip, why=too_many.value)
             refusal = b"-ERR [SYS/TEMP] %b\r\n" % too_many.value.encode()
-            return RefusedConnection(service.admission, refusal, service.clock, service.settings.close_timeout)
+            return RefusedConnection(
+                service.admission, refusal, service.environment.clock, service.settings.close_timeout
+            )
         server = POP3Server(self.service, self._new_session(), self.sessions)
         server.factory = self  # type: ignore[assignment]  # upstream calls it None
         return server

@@ -166,7 +166,7 @@ class Transaction:
             login.event("pop3-store-failed", why=error)
             failure = _NOT_REMOVED
         except Exception:
-            login.service.telemetry.exception("pop3-update-exception", Failure(), session=login.session_id)
+            login.service.environment.telemetry.exception("pop3-update-exception", Failure(), session=login.session_id)
             failure = _NOT_REMOVED
         finally:
             login.release()

@@ -46,17 +46,17 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
     def __init__(self, service: SMTPService, session_id: str, sessions: set[ESMTPServer]) -> None:
         """@param sessions: contains this session while it is connected."""
         limits = service.settings
-        self.host = service.hostname
+        self.host = service.environment.hostname
         self.service = service
         self.wire = Session(limits.max_message_size, limits.max_recipients, limits.max_refusals, service.mechanisms)
         self.connection = Connection(
             self.wire,
             self,
-            service.clock,
+            service.environment.clock,
             service.turn,
             first_timeout=limits.command_timeout,
             close_timeout=limits.close_timeout,
-            handshake_timeout=service.handshake_timeout,
+            handshake_timeout=service.environment.handshake_timeout,
         )
         self.session = SMTPSession(service, session_id, self.wire, self.connection)
         self.reception = Reception(self.session)
@@ -274,12 +274,12 @@ class ESMTPServerFactory(smtp.SMTPFactory):
 
     def __init__(self, service: SMTPService, new_session: Callable[[], str] | None = None) -> None:
         """@param new_session: returns the id of each new session, which its log events carry."""
-        super().__init__(service.portal)
+        super().__init__(service.environment.portal)
         self.service = service
-        self.domain = service.hostname.encode("ascii")
+        self.domain = service.environment.hostname.encode("ascii")
         self.timeout = int(service.settings.command_timeout)
         self.sessions: set[ESMTPServer] = set()
-        self._eviction = Eviction(service.clock, self.sessions, _LEAST_SILENCE[service.kind])
+        self._eviction = Eviction(service.environment.clock, self.sessions, _LEAST_SILENCE[service.kind])
         self._new_session = new_session if new_session is not None else session_ids()
 
     @override
@@ -287,9 +287,13 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         service, ip = self.service, str(getattr(addr, "host", ""))
         too_many = self._eviction.refusal(service.admission, ip)
         if too_many is not None:
-            service.telemetry.event("smtp-connection-refused", service=service.kind.value, ip=ip, why=too_many.value)
+            service.environment.telemetry.event(
+                "smtp-connection-refused", service=service.kind.value, ip=ip, why=too_many.value
+            )
             refusal = replies.too_many_connections(too_many.value).encode()
-            return RefusedConnection(service.admission, refusal, service.clock, service.settings.close_timeout)
+            return RefusedConnection(
+                service.admission, refusal, service.environment.clock, service.settings.close_timeout
+            )
         server = ESMTPServer(self.service, self._new_session(), self.sessions)
         server.factory = self
         server.portal = self.portal

@@ -40,8 +40,8 @@ class SMTPSession:
         #: The IDelivery avatar of the client: that of its login, or the anonymous one after MAIL. None before.
         self.delivery: Any = None
         self.is_authenticated = False
-        self.greeting_wait = GreetingWait(service.clock)
-        self._login = SessionLogin(service.portal, IDelivery, service.secrets)
+        self.greeting_wait = GreetingWait(service.environment.clock)
+        self._login = SessionLogin(service.environment.portal, IDelivery, service.environment.secrets)
 
     def reply(self, reply: Reply) -> None:
         """Append a reply to those that are written together."""
@@ -49,7 +49,7 @@ class SMTPSession:
 
     def event(self, name: str, /, **fields: object) -> None:
         """Log an event with the session's id."""
-        self.service.telemetry.event(name, session=self.session_id, **fields)
+        self.service.environment.telemetry.event(name, session=self.session_id, **fields)
 
     def sender_of(self, smtputf8: bool) -> Client:
         """Returns the client as the sender of a message, with the message's transmission type."""
@@ -99,7 +99,7 @@ class SMTPSession:
                 self.reply(replies.EARLY_TALKER)
                 self.connection.close()
                 return
-        self.reply(replies.greeting(self.service.hostname))
+        self.reply(replies.greeting(self.service.environment.hostname))
 
     @property
     def may_log_in(self) -> bool:
@@ -118,7 +118,7 @@ class SMTPSession:
             closed["XPASSWORD"] = replies.LOGIN_REQUIRED
         if self.connection.secure:
             closed["STARTTLS"] = replies.TLS_TWICE
-        elif self.service.context_factory is None:
+        elif self.service.environment.context_factory is None:
             closed["STARTTLS"] = replies.TLS_UNAVAILABLE
         if self.service.kind is Kind.RECEIVE:
             closed["AUTH"] = replies.AUTH_NOT_HERE
@@ -160,7 +160,7 @@ class SMTPSession:
         self.client = replace(self.client, helo=name, protocol=self._protocol(extended))
         offered = self.extensions().items() if extended else ()
         lines = tuple(b" ".join((keyword, *(arguments or ()))).decode("ascii") for keyword, arguments in offered)
-        self.reply(replies.hello(self.service.hostname, lines))
+        self.reply(replies.hello(self.service.environment.hostname, lines))
 
     def _protocol(self, extended: bool) -> str:
         """Returns the transmission type (RFC 3848)."""
@@ -171,7 +171,7 @@ class SMTPSession:
 
     def start_tls(self) -> None:
         """Begin TLS. All state from before it is discarded, unread input too (RFC 3207 §4)."""
-        context_factory = self.service.context_factory
+        context_factory = self.service.environment.context_factory
         assert context_factory is not None
         self.log_out()
         dropped = self.wire.restart()

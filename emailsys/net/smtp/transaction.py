@@ -65,7 +65,7 @@ class Reception:
         if failure.check(StoreError):
             self._session.event("smtp-store-failed", why=failure.getErrorMessage())
         else:
-            self._service.telemetry.exception("smtp-exception", failure, session=self._session.session_id)
+            self._service.environment.telemetry.exception("smtp-exception", failure, session=self._session.session_id)
         return replies.LOCAL_ERROR
 
     def abandon(self) -> None:
@@ -173,7 +173,7 @@ class Reception:
         self._connection.allow_silence(self._service.settings.data_timeout)
 
     def _start_clock(self) -> None:
-        self.began = self._service.clock.seconds()
+        self.began = self._service.environment.clock.seconds()
         self._octets = 0
 
     def is_late(self, event: Event) -> bool:
@@ -181,7 +181,7 @@ class Reception:
         if self.began is None or (isinstance(event, Body) and event.end is End.MESSAGE):
             return False
         allowed = self._service.settings.message_timeout + self._octets / LEAST_RATE
-        return self._service.clock.seconds() - self.began > allowed
+        return self._service.environment.clock.seconds() - self.began > allowed
 
     def close_late_message(self) -> None:
         """Close the connection because its message takes too long: it must not occupy a session for ever."""

@@ -20,6 +20,7 @@ from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import LoginBusy
 from emailsys.net.pop3.server import POP3Server, POP3ServerFactory
 from emailsys.net.pop3.service import POP3Service
+from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.telemetry import Telemetry
 from tests.dialogue.peers import LOOPBACK, MemoryPeer
 from tests.fakes.store.memory_store import MemoryStore
@@ -117,12 +118,14 @@ class POP3House:
         self.log = LogLines()
         self.factory = POP3ServerFactory(
             POP3Service(
-                Portal(self.logins, [self.logins]),
+                ServiceEnvironment(
+                    Portal(self.logins, [self.logins]),
+                    self.clock,
+                    self.log.telemetry,
+                    "mx.example.test",
+                    context_factory,
+                ),
                 settings if settings is not None else POP3Settings(plaintext_auth_on_loopback=True),
-                self.clock,
-                self.log.telemetry,
-                "mx.example.test",
-                context_factory,
             )
         )
         assert isinstance(self.factory, ServerFactory)

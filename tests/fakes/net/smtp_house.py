@@ -24,6 +24,7 @@ from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recip
 from emailsys.mail.message.identity import Identity
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import received
+from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.server import ESMTPServer, ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.telemetry import Telemetry
@@ -191,14 +192,16 @@ class SMTPHouse:
         }
         self.clock = self.clock if self.clock is not None else self.store.clock
         self.service = SMTPService(
+            environment=ServiceEnvironment(
+                portal=Portal(Realm(self), [Checker(self)]),
+                clock=self.clock,
+                telemetry=self.telemetry,
+                hostname=self.hostname,
+                context_factory=self.context_factory if self.starttls else None,
+            ),
             kind=self.kind,
-            portal=Portal(Realm(self), [Checker(self)]),
             intake=self.store.intake,
             settings=self.settings,
-            clock=self.clock,
-            telemetry=self.telemetry,
-            hostname=self.hostname,
-            context_factory=self.context_factory if self.starttls else None,
             now=self.store.now,
         )
         self.factory = ESMTPServerFactory(self.service)

@@ -18,6 +18,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from emailsys.config.settings import POP3Settings, SMTPSettings
 from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.pop3.service import POP3Service
+from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.policy.access import Access
@@ -51,30 +52,13 @@ class TLSHouse:
         portal = build_portal(
             self.store.directory, self.store.maildrops, self.hashing, Access(Router(self.store.directory), HOST)
         )
+        environment = ServiceEnvironment(portal, clock, self.telemetry, HOST, self.tls, handshake_timeout)
         receive = SMTPService(
-            Kind.RECEIVE,
-            portal,
-            self.store.intake,
-            SMTPSettings(plaintext_auth_on_loopback=cleartext),
-            clock,
-            self.telemetry,
-            HOST,
-            self.tls,
-            handshake_timeout,
+            environment, Kind.RECEIVE, self.store.intake, SMTPSettings(plaintext_auth_on_loopback=cleartext)
         )
         self.receive = ESMTPServerFactory(receive)
         self.submission = ESMTPServerFactory(replace(receive, kind=Kind.SUBMISSION))
-        self.pop3 = POP3ServerFactory(
-            POP3Service(
-                portal,
-                POP3Settings(plaintext_auth_on_loopback=cleartext),
-                clock,
-                self.telemetry,
-                HOST,
-                self.tls,
-                handshake_timeout,
-            )
-        )
+        self.pop3 = POP3ServerFactory(POP3Service(environment, POP3Settings(plaintext_auth_on_loopback=cleartext)))
         self._ports: dict[object, IListeningPort] = {}
 
     async def port(self, factory: ServerFactory, implicit_tls: bool = False) -> int:

@@ -19,6 +19,7 @@ from emailsys.interfaces import ISecrets, StoreError
 from emailsys.mail.address import parse
 from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.pop3.service import POP3Service
+from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.serving.session_login import MAX_FAILED_LOGINS
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
@@ -117,30 +118,11 @@ class MidExchange(SynchronousTestCase):
         verifyObject(ISecrets, StoredSecrets(directory))
         hashing = CountedHashing(lambda stored, password: stored == password[::-1])
         portal = build_portal(directory, self.store.maildrops, hashing, Access(Router(directory), HOST))
+        environment = ServiceEnvironment(portal, self.store.clock, self.telemetry, HOST, secrets=self.secrets)
         smtp_factory = ESMTPServerFactory(
-            SMTPService(
-                Kind.SUBMISSION,
-                portal,
-                self.store.intake,
-                SMTPSettings(),
-                self.store.clock,
-                self.telemetry,
-                HOST,
-                secrets=self.secrets,
-                mechanisms=TABLE,
-            )
+            SMTPService(environment, Kind.SUBMISSION, self.store.intake, SMTPSettings(), mechanisms=TABLE)
         )
-        pop3_factory = POP3ServerFactory(
-            POP3Service(
-                portal,
-                POP3Settings(),
-                self.store.clock,
-                self.telemetry,
-                HOST,
-                secrets=self.secrets,
-                mechanisms=TABLE,
-            )
-        )
+        pop3_factory = POP3ServerFactory(POP3Service(environment, POP3Settings(), mechanisms=TABLE))
         self.assertIsInstance(smtp_factory, smtp.SMTPFactory)
 
         def to_smtp() -> MemoryPeer:
@@ -279,21 +261,10 @@ class MidExchange(SynchronousTestCase):
 
     def test_without_secrets_no_proof_holds(self) -> None:
         """A service without stored secrets refuses every proof, and its sessions go on."""
-        service = SMTPService(
-            Kind.SUBMISSION,
-            build_portal(
-                self.store.directory,
-                self.store.maildrops,
-                CountedHashing(),
-                Access(Router(self.store.directory), HOST),
-            ),
-            self.store.intake,
-            SMTPSettings(),
-            self.store.clock,
-            self.telemetry,
-            HOST,
-            mechanisms=TABLE,
-        )
+        directory = self.store.directory
+        portal = build_portal(directory, self.store.maildrops, CountedHashing(), Access(Router(directory), HOST))
+        environment = ServiceEnvironment(portal, self.store.clock, self.telemetry, HOST)
+        service = SMTPService(environment, Kind.SUBMISSION, self.store.intake, SMTPSettings(), mechanisms=TABLE)
         peer = MemoryPeer(ESMTPServerFactory(service).buildProtocol(None), self.store.clock, tls=True)
         first = line(b",alice@example.test,n1")
         peer.say(b"EHLO client\r\nAUTH TEST-PROOF " + first + line(proof_of(SECRET, b"n1-server")))

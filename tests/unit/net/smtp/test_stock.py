@@ -94,7 +94,7 @@ class Stock(SynchronousTestCase):
         house = SMTPHouse()
         self.assertIsInstance(house.factory, smtp.SMTPFactory)
         self.assertIsInstance(house.server(), smtp.ESMTP)
-        self.assertIs(house.server().portal, house.service.portal)
+        self.assertIs(house.server().portal, house.service.environment.portal)
         self.assertEqual(house.server().host, b"mx.example.test")
 
     def test_the_protocol_is_a_shell_over_its_parts(self) -> None:

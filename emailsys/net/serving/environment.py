@@ -1,0 +1,31 @@
+"""What the mail servers of one daemon share: portal, stored secrets, clock, telemetry, host name and TLS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twisted.cred.portal import Portal
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
+
+from emailsys.interfaces import ISecrets
+from emailsys.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class ServiceEnvironment:
+    """What an SMTP and a POP3 service get alike.
+
+    - `portal` logs in credentials of octets, with a Client as the mind.
+    - `hostname` is our name in greetings, replies and Received fields, and our authserv-id.
+    - `context_factory` is used by STARTTLS and STLS; None disables both.
+    - `handshake_timeout` is the time for a TLS handshake, in seconds.
+    - `secrets` serves the SASL mechanisms that need a stored secret; None provides none.
+    """
+
+    portal: Portal
+    clock: IReactorTime
+    telemetry: Telemetry
+    hostname: str
+    context_factory: IOpenSSLServerConnectionCreator | None = None
+    handshake_timeout: float = 30.0
+    secrets: ISecrets | None = None
