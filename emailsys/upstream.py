@@ -146,3 +146,23 @@ class NoLocals:
     @abstractmethod
     def failure_text(self, error: Exception | None) -> Any:
         """Return what is printed about an exception that ends the program."""
+
+
+class SurvivingPump:
+    """Mixin for an `App`, a `Screen` or a `Widget` of Textual: an exception of a handler, a timer or a key is reported.
+
+    The stock pump ends the program with a traceback, and no public hook comes before it. A widget that cannot be built
+    still does that: it would stay empty. Seen in Textual 8.2.
+    """
+
+    async def _dispatch_message(self, message: Any) -> None:
+        try:
+            await super()._dispatch_message(message)  # type: ignore[misc]
+        except Exception as error:
+            if type(message).__name__ in ("Compose", "Mount"):
+                raise
+            self.handler_failed(error)
+
+    @abstractmethod
+    def handler_failed(self, error: Exception) -> None:
+        """Report the exception of a handler. The next message is handled as if there had been none."""

@@ -11,6 +11,7 @@ from unittest import SkipTest, skipUnless
 
 from OpenSSL import SSL
 from textual.app import App
+from textual.message_pump import MessagePump
 from textual.widgets import DataTable
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.testing import MemoryReactorClock
@@ -153,6 +154,14 @@ class TableTests(SynchronousTestCase):
         self.assertTrue(table._require_update_dimensions)
         stock = inspect.getsource(DataTable._on_idle)
         self.assertIn("if self._require_update_dimensions:", stock, CHANGED)
+
+
+class SurvivingPumpTests(SynchronousTestCase):
+    def test_the_stock_pump_dispatches_all_messages_in_one_place(self) -> None:
+        for step in (MessagePump._process_messages_loop, MessagePump._pre_process):
+            self.assertIn("await self._dispatch_message(", inspect.getsource(step), CHANGED)
+        for name in ("Compose", "Mount"):
+            self.assertIn(f"events.{name}()", inspect.getsource(MessagePump._pre_process), CHANGED)
 
 
 class FatalErrorTests(SynchronousTestCase):

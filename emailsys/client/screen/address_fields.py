@@ -18,11 +18,12 @@ from typing_extensions import override
 from emailsys.client.archive.values import ArchiveError
 from emailsys.client.compose.completion import is_whole, last_address_start
 from emailsys.client.screen.keys import OFFERED
+from emailsys.client.screen.survival import Surviving
 from emailsys.client.screen.text_fields import AddressInput
 from emailsys.mail.message.mailboxes import Mailbox
 
 
-class AddressField(Vertical):
+class AddressField(Surviving, Vertical):
     """An input line for addresses, with a list of suggestions that opens below it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in OFFERED]
@@ -60,7 +61,7 @@ class AddressField(Vertical):
     def on_input_changed(self) -> None:
         """Search again after each keystroke, and cancel the search before it."""
         if self._line.has_focus:
-            self.run_worker(self._offer(self._typed()), group="offers", exclusive=True)
+            self.run_worker(self.guarded(self._offer(self._typed())), group="offers", exclusive=True)
 
     async def _offer(self, typed: str) -> None:
         try:

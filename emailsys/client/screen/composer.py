@@ -23,7 +23,7 @@ from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.accounts.values import Account, AccountError
-from emailsys.client.archive.values import ArchiveError, NoSuchMessage
+from emailsys.client.archive.values import NoSuchMessage
 from emailsys.client.base.edited_file import EditedFile
 from emailsys.client.compose.attachments import attach
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
@@ -35,6 +35,7 @@ from emailsys.client.screen.address_fields import AddressField
 from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
 from emailsys.client.screen.program import MailProgram
+from emailsys.client.screen.survival import Surviving
 from emailsys.client.screen.text_fields import SafeInput, SafeTextArea
 from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import AddressSyntaxError
@@ -45,7 +46,7 @@ SAVE_EVERY: Final = 5.0
 _PEOPLE: Final = ("to", "cc", "bcc")
 
 
-class AttachmentList(OptionList):
+class AttachmentList(Surviving, OptionList):
     """The list of attachments."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in ATTACHED]
@@ -68,7 +69,7 @@ class MarkedCheckbox(Checkbox):
         super().watch_value()
 
 
-class Composer(Screen[tuple[Account, Draft, str] | None]):
+class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
     """Write one message. The result is account, draft and the draft's key to send it, or None to leave."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in COMPOSING]
@@ -120,7 +121,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
         self.query_one(first).focus()
         self._saved = self._content()
-        self.set_interval(SAVE_EVERY, self.save_if_changed)
+        self.set_interval(SAVE_EVERY, lambda: self.guarded(self.save_if_changed()))
 
     # Content
 
@@ -216,8 +217,8 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             saved = to_text(draft), tuple(draft.attachments)
             try:
                 self._key = await asyncio.to_thread(self._save_draft, account, draft)
-            except (ArchiveError, ComposeError) as error:
-                self.notify(str(error), severity="error", markup=False)
+            except Exception as error:
+                self.handler_failed(error)
                 return False
             self._saved = saved
             return True
@@ -263,7 +264,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             elif self.is_current:
                 self.dismiss(None)
 
-        self.run_worker(ask(), exclusive=True, group="leave")
+        self.run_worker(self.guarded(ask()), exclusive=True, group="leave")
 
     # Keys
 
@@ -291,7 +292,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
 
     def action_send(self) -> None:
         """Send the message. If it has warnings, ask first."""
-        self.run_worker(self._send(), exclusive=True, group="send")
+        self.run_worker(self.guarded(self._send()), exclusive=True, group="send")
 
     async def _send(self) -> None:
         try:
@@ -311,7 +312,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
 
     def action_attach(self) -> None:
         """Ask for a file, and attach it."""
-        self.run_worker(self._ask_file(), exclusive=True, group="attach")
+        self.run_worker(self.guarded(self._ask_file()), exclusive=True, group="attach")
 
     async def _ask_file(self) -> None:
         name = await self.app.push_screen_wait(

@@ -15,10 +15,11 @@ from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.screen.keys import FOR_ALL, SECTIONS, Key
+from emailsys.client.screen.survival import Surviving
 from emailsys.client.screen.text_fields import SafeInput
 
 
-class InputDialog(ModalScreen[str | None]):
+class InputDialog(Surviving, ModalScreen[str | None]):
     """Ask for one line of text. The result is None if the user cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
@@ -40,7 +41,7 @@ class InputDialog(ModalScreen[str | None]):
         self.dismiss(event.value)
 
 
-class ChoiceDialog(ModalScreen[int | None]):
+class ChoiceDialog(Surviving, ModalScreen[int | None]):
     """Choose one of several lines. The result is its index from 0, or None if the user cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,7 +75,7 @@ class ChoiceDialog(ModalScreen[int | None]):
             options.action_cursor_up()
 
 
-class ConfirmDialog(ModalScreen[bool]):
+class ConfirmDialog(Surviving, ModalScreen[bool]):
     """Ask a question with the answers yes and no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,7 +106,7 @@ class ConfirmDialog(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-class TextDialog(ModalScreen[None]):
+class TextDialog(Surviving, ModalScreen[None]):
     """Show a text that can be scrolled."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -141,7 +142,7 @@ class TextDialog(ModalScreen[None]):
         text.scroll_relative(y=by * text.size.height, animate=False)
 
 
-class SelectionDialog(ModalScreen[str | None]):
+class SelectionDialog(Surviving, ModalScreen[str | None]):
     """Wait for the key of an action for all selected messages. The result is the action, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -12,13 +12,14 @@ from textual.widgets.tree import TreeNode
 
 from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, FolderCount
 from emailsys.client.screen.list_sources import FolderList, InboxList, ListSource, SearchList
+from emailsys.client.screen.survival import Surviving
 from emailsys.client.text.terminal import safe_line
 
 # Title above the saved searches.
 _SEARCHES: Final = "Saved searches"
 
 
-class FolderPane(Tree[ListSource]):
+class FolderPane(Surviving, Tree[ListSource]):
     """A tree of all Inboxes together, the accounts with their folders, and the saved searches."""
 
     class Chosen(Message):

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from emailsys.client.screen.dialogs import ConfirmDialog
 from emailsys.client.screen.outbox_actions import OutboxActions
+from emailsys.client.screen.survival import Surviving
 
 _HELD: Final = "A message is on hold. It stays in the outbox if you leave. Leave?"
 _SENDING: Final = "A message is being sent. Waiting for the last reply of the server ..."
@@ -21,7 +22,7 @@ _UNKNOWN: Final = (
 )
 
 
-class SendingDialog(ModalScreen[bool]):
+class SendingDialog(Surviving, ModalScreen[bool]):
     """Waits until all messages are sent. The result is whether to leave."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,7 +42,7 @@ class SendingDialog(ModalScreen[bool]):
 
     def on_mount(self) -> None:
         """Begin to wait."""
-        self.run_worker(self._wait())
+        self.run_worker(self.guarded(self._wait()))
 
     async def _wait(self) -> None:
         before = self._outbox_actions.failures

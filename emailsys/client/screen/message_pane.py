@@ -17,6 +17,7 @@ from emailsys.client.archive.listing import Listed
 from emailsys.client.archive.values import Flag, Summary
 from emailsys.client.display.list_text import correspondent, flag_letters, short_date, size, tree_prefix
 from emailsys.client.screen.list_rows import Folds, Line, lines_of, without
+from emailsys.client.screen.survival import Surviving
 from emailsys.client.text.terminal import safe_line
 from emailsys.upstream import measure_columns_again
 
@@ -42,7 +43,7 @@ _SUBJECT: Final = 8
 _PLACE: Final = 16
 
 
-class MessagePane(DataTable[Text]):
+class MessagePane(Surviving, DataTable[Text]):
     """A table of messages, one on each line. A collapsed conversation is one line."""
 
     class PageNeeded(Message):

@@ -13,11 +13,9 @@ from textual.screen import Screen
 from textual.widgets import Footer, Label, ProgressBar, Static
 from typing_extensions import override
 
-from emailsys.client.accounts.values import AccountError
 from emailsys.client.archive.listing import Arrangement
 from emailsys.client.archive.unreadable import record
 from emailsys.client.archive.values import INBOX, ArchiveError, Folder, FolderCount, Summary
-from emailsys.client.compose.draft import ComposeError
 from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.archive_check import ArchiveCheck
@@ -32,6 +30,7 @@ from emailsys.client.screen.pending_changes import PendingChanges
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.reader_pane import ReaderPane
 from emailsys.client.screen.selection import Selection
+from emailsys.client.screen.survival import Surviving
 from emailsys.client.text.terminal import safe_line, safe_text
 
 T = TypeVar("T")
@@ -40,7 +39,7 @@ T = TypeVar("T")
 _CHECK_EVERY: Final = 15.0
 
 
-class Panes(Screen[None]):
+class Panes(Surviving, Screen[None]):
     """Folders on the left, the list on the right, and the open message below the list."""
 
     def __init__(self, mailbox: UserMailbox, app: MailProgram) -> None:
@@ -334,13 +333,8 @@ class Panes(Screen[None]):
         if not self.query(MessagePane) or not self.query("#status-text"):
             # The program ends, and its panes are gone.
             return
-        if isinstance(error, (ArchiveError, AccountError, ComposeError)):
-            words = str(error)
-        elif isinstance(error, OSError):
-            words = f"Cannot use {error.filename or 'a file'}: {error.strerror}."
-        else:
-            words = self.record("this action", self.current.key if self.current is not None else "-", error)
-        self.show_status(words, error=True)
+        key = self.current.key if self.current is not None else "-"
+        self.show_status(self.mail_app.failure_words(error, key), error=True)
 
     def start_dialog(self, action: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
         """Run an action that opens a dialog or another screen. Keys that come before it is open are dropped."""

@@ -14,17 +14,23 @@ from textual.app import App
 from typing_extensions import override
 
 from emailsys.client.accounts.values import AccountError
+from emailsys.client.archive.unreadable import record
+from emailsys.client.archive.values import ArchiveError
 from emailsys.client.base.folders import make_folder
+from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import InputDialog
 from emailsys.client.screen.network import MailNetwork
 from emailsys.client.screen.themes import THEMES
-from emailsys.upstream import NoLocals
+from emailsys.client.text.terminal import safe_text
+from emailsys.upstream import NoLocals, SurvivingPump
 
 _THEME_FILE: Final = "theme"
+# Seconds in which the same failure is shown once.
+_SAME_FAILURE: Final = 10.0
 
 
-class MailProgram(NoLocals, App[None]):
+class MailProgram(NoLocals, SurvivingPump, App[None]):
     """The program without its screens. The screens import this module, so it must not import them."""
 
     def __init__(
@@ -42,6 +48,7 @@ class MailProgram(NoLocals, App[None]):
         super().__init__()
         self.mailbox = mailbox
         self.hold = hold
+        self._last_failure = ""
         # The file descriptors that lead to the terminal.
         self._terminal = [number for number in range(3) if os.isatty(number)]
         self._make_network = network
@@ -56,6 +63,32 @@ class MailProgram(NoLocals, App[None]):
         if self._network is None:
             self._network = self._make_network(self)
         return self._network
+
+    # Failures
+
+    def failure_words(self, error: Exception, key: str = "-") -> str:
+        """Return the text about a failure, and record it if it was unexpected. @param key: its message."""
+        if isinstance(error, (ArchiveError, AccountError, ComposeError)):
+            return str(error)
+        if isinstance(error, OSError):
+            return f"Cannot use {error.filename or 'a file'}: {error.strerror}."
+        return record(self.mailbox.archive.root, "this action", key, error)
+
+    def show_failure(self, error: Exception) -> None:
+        """Show the failure of a handler, a timer or a worker. The program goes on."""
+        words = safe_text(self.failure_words(error))
+        # A timer fails again and again.
+        if words != self._last_failure:
+            self._last_failure = words
+            self.set_timer(_SAME_FAILURE, self._forget_failure)
+            self.notify(words, severity="error", markup=False, timeout=10)
+
+    def _forget_failure(self) -> None:
+        self._last_failure = ""
+
+    @override
+    def handler_failed(self, error: Exception) -> None:
+        self.show_failure(error)
 
     async def on_unmount(self) -> None:
         """Close the connections to servers."""

@@ -12,12 +12,13 @@ from textual.widgets import Static
 from typing_extensions import override
 
 from emailsys.client.display.message import MessageView
+from emailsys.client.screen.survival import Surviving
 
 # Characters of one piece of a message. The screen lays out a piece in about 0.05 s.
 _PIECE: Final = 20_000
 
 
-class ReaderPane(VerticalScroll):
+class ReaderPane(Surviving, VerticalScroll):
     """Shows header fields, attachments, text and defects of a message, and lays out long text as it is scrolled."""
 
     def __init__(self) -> None:
