@@ -16,7 +16,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 import emailsys
-from emailsys.cli.commands.config import problems_of
+from emailsys.cli.commands.config import problems_of, warnings_of_store
+from emailsys.cli.options import Places
 from emailsys.config import locations
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import embedded, load
@@ -197,6 +198,24 @@ class RootTests(SynchronousTestCase):
                 self.assertNotEqual(ended.returncode, 0)
                 self.assertNotIn("Traceback", ended.stderr)
                 self.assertEqual(list(target.iterdir()), [], ended.stderr)
+
+    @unittest.skipUnless(is_root(), "only root can become somebody else")
+    def test_the_check_of_root_reads_no_file_to_which_the_user_planted_a_link(self) -> None:
+        """The identity of the store would be compared with the first line of any file."""
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        state, secret = folder / "state", folder / "secret"
+        folder.chmod(0o755)
+        state.mkdir(mode=0o700)
+        secret.touch(mode=0o600)
+        (state / "store-identity").symlink_to(secret)
+        shutil.chown(state, 65534, 65534)
+        settings = embedded(state)
+        where = Places(locations.StateChoice(state, "--state", False), None)
+        self.assertEqual(
+            list(warnings_of_store(where, settings, [])),
+            [f"{state}/store-identity cannot be read: Permission denied"],
+        )
 
     @unittest.skipUnless(is_root(), "only root can become somebody else")
     def test_a_python_that_only_root_can_read_serves_another_user(self) -> None:

@@ -253,12 +253,15 @@ def warnings_of_store(where: Places, settings: Settings, routes: Sequence[tuple[
     from emailsys.config.consistency import odd_route
     from emailsys.control.control_socket import ControlFailed, NoDaemon, ask
     from emailsys.control.requests import Status
+    from emailsys.platforms.users import acting_as, owner_of
     from emailsys.store.check import find_problem
 
     try:
         problem = ask(where.folder, Status()).get("result", {}).get("store", {}).get("problem")
     except NoDaemon:
-        problem = find_problem(settings.store, settings.state)
+        # The user of the daemon may have put links into the folder.
+        with acting_as(owner_of(settings.state) if settings.state.is_dir() else None):
+            problem = find_problem(settings.store, settings.state)
     except ControlFailed:
         return
     if problem is not None:
