@@ -39,8 +39,9 @@ _NARROW_COLUMNS: Final = (("flags", "", 3), ("date", "Date", 6), ("from", "From"
 # Minimum and maximum width of the column of names, and the minimum of the subject.
 _NAMES: Final = (8, 24)
 _SUBJECT: Final = 8
-# Characters of the place of a message, and of the number of collapsed messages.
+# Characters of the place of a message, on a wide screen and on a narrow one.
 _PLACE: Final = 16
+_NARROW_PLACE: Final = 6
 
 
 class MessagePane(Surviving, DataTable[Text]):
@@ -320,7 +321,9 @@ def _cells(line: Line, now: datetime, selected: AbstractSet[str], place: str, is
     if line.hidden:
         subject.append(f"+{len(line.hidden)} ", "bold")
     if place:
-        subject.append(f"{safe_line(place)[:_PLACE]} ", "dim")
+        # A narrow screen has room for the last part: the folder.
+        shown = safe_line(place).rpartition("/")[2][:_NARROW_PLACE] if is_narrow else safe_line(place)[:_PLACE]
+        subject.append(f"{shown} ", "dim")
     subject.append(safe_line(one.subject) or "(no subject)")
     for tag in one.tags:
         subject.append(f" #{safe_line(tag)}", "italic dim")
