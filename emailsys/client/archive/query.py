@@ -25,8 +25,8 @@ _TERM: Final = re.compile(r'\s*(-?)(?:([a-zA-Z]+):)?(?:"([^"]*)"?|(\()|([^\s"]\S
 _WRITTEN: Final = re.compile(r'(?:([a-zA-Z]+):)?(?:"([^"]*)"?|([^\s"()]\S*))')
 _CLOSING: Final = re.compile(r"\s*\)")
 _OPERATOR: Final = re.compile(r"\s*(OR|AND|NOT)(?=[\s()]|$)")
-# Groups within groups. Nobody writes more, and the parser calls itself for each.
-_MAX_DEPTH: Final = 50
+# Groups within groups. At about 30, the parsers of SQLite and FTS5 have no room left.
+_MAX_DEPTH: Final = 20
 # Terms of one search. SQLite accepts expressions that are 1,000 deep.
 _MAX_TERMS: Final = 500
 _WORD: Final = re.compile(r"[^\W_]")
@@ -222,12 +222,12 @@ class _Parser:
         if self._terms > _MAX_TERMS:
             raise BadQuery(f"the search has more than {_MAX_TERMS} terms")
         if self._operator("NOT"):
-            if self._is_end() or _OPERATOR.match(self._text, self._at):
+            if self._is_end() or self._peek("OR") or self._peek("AND"):
                 raise BadQuery('NOT: what? Put a word after it, or "NOT" into quotes to search for the word')
             excluded = self._one(outer)
             if excluded is None:
                 raise _no_words(self.signs)
-            return Not(excluded)
+            return _not(excluded)
         found = _TERM.match(self._text, self._at)
         assert found is not None
         sign, name, phrase, group, word = found.groups()
@@ -245,7 +245,7 @@ class _Parser:
             value = self._cut(before + (word or ""))
             self._at = begin + len(value) - len(before)
             term = self._term(name, outer, value, False, bool(sign))
-        return Not(term) if sign and term is not None else term
+        return _not(term) if sign and term is not None else term
 
     def _cut(self, word: str) -> str:
         """Return a word without the parentheses at its end that close a group."""
@@ -290,6 +290,11 @@ class _Parser:
         prefix = prefix and len(value.rstrip("*")) > 1
         phrase = _phrase(value.rstrip("*"), prefix and not is_phrase)
         return Words(f"({_COLUMNS[name]} : {phrase})" if name else f"({phrase})")
+
+
+def _not(term: Term) -> Term:
+    """Return the opposite of a term. SQLite's parser has a stack of 100, so that NOT NOT is left out."""
+    return term.term if isinstance(term, Not) else Not(term)
 
 
 def _one_sided(word: str) -> BadQuery:

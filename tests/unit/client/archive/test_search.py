@@ -107,6 +107,7 @@ class Searching(ArchiveCase):
             ("before:2026-11-02 OR after:2026-11-03", [rights, invoice]),
             ("NOT before:2026-11-02 NOT after:2026-11-03", [other]),
             ("NOT -bill", [rights, invoice]),
+            ("NOT NOT bill", [rights, invoice]),
             ("bill OR -bill", [rights, other, invoice]),
             ("((((bill))))", [rights, invoice]),
             ("(bill) (rights)", [rights]),
@@ -118,9 +119,17 @@ class Searching(ArchiveCase):
             (" OR ".join(["nowhere"] * 300 + ["pay"]), [invoice]),
             (" ".join(["(bill OR a)"] * 100), [rights, invoice]),
             ("is:read " * 500, [invoice]),
+            ("NOT " * 498 + "is:read", [invoice]),
             (" OR ".join(["is:read -nowhere"] * 250), [invoice]),
         ):
             self.assertEqual(self.subjects(query), subjects, query)
+
+    def test_twenty_parentheses_within_each_other(self) -> None:
+        """As many as are allowed fit into the parsers of SQLite."""
+        for word in ("is:read", "bill"):
+            query = "".join(f"{word} {'OR' if depth % 2 else 'NOT'} (" for depth in range(20)) + word + ")" * 20
+            self.assertLessEqual(len(self.subjects(query)), 3)
+            self.assertRaises(BadQuery, self.archive.search, f"NOT ({query})")
 
     def test_a_search_within_another(self) -> None:
         found = self.archive.search("pay OR rights", within="bill OR nothing")
@@ -132,7 +141,8 @@ class Searching(ArchiveCase):
             ("OR", "each side"), ("bill OR", "each side"), ("OR bill", "each side"), ("a OR OR b", "each side"),
             ("a AND", "each side"), ("AND a", "each side"), ("a AND OR b", "each side"), ("a AND AND b", "each side"),
             ("a OR AND b", "each side"),
-            ("NOT", "what"), ("NOT NOT a", "what"), ("(NOT)", "what"), ("()", "nothing"), ("a ()", "nothing"),
+            ("NOT", "what"), ("NOT OR a", "what"), ("a NOT AND b", "what"),
+            ("(NOT)", "what"), ("()", "nothing"), ("a ()", "nothing"), ("NOT " * 600 + "a", "500 terms"),
             ("(a", "not closed"), ("(a OR (b)", "not closed"), ("subject:(a", "subject:("), ("(a OR)", "each side"),
             ("%", "%"), ("a OR %", "%"), ("(%) a", "%"), ("NOT %", "%"), ("from:(%)", "%"), ("is:unread OR %", "%"),
             ("(" * 2000 + "a" + ")" * 2000, "within each other"), ("larger:(a OR b)", "larger:a"),

@@ -122,7 +122,8 @@ class ShownTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.until(lambda: driver.messages.row_count == 23)
-            self.assertEqual(driver.app.screen.arrangement.threads, "collapse" in moves)
+            screen: Any = driver.app.screen
+            self.assertEqual(screen.arrangement.threads, "collapse" in moves)
             with driver.app.batch_update():
                 for _ in range(count):
                     await press(driver, chance.choice(moves if chance.random() < 0.7 else _ACTIONS))
