@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
+from emailsys.cli.mail.completions import complete_accounts, complete_folders, complete_keys
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
 
@@ -18,76 +17,26 @@ if TYPE_CHECKING:
     from emailsys.cli.mail.session import Session
     from emailsys.client.accounts.values import Keep
     from emailsys.client.archive.values import Folder, Summary
-    from emailsys.client.contacts.book import Contact
     from emailsys.mail.message.mailboxes import Mailbox
 
-# Maximum number of addresses that shell completion offers.
-_OFFERED: Final = 20
 _NUMBERS: Final = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
-
-
-def _accounts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from emailsys.client.accounts.file import AccountsFile
-    from emailsys.client.base.locations import accounts_file
-
-    try:
-        names = list(AccountsFile(accounts_file()).load())
-    except Exception:  # a completion that fails completes nothing
-        return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-def complete_folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the names of folders of all accounts."""
-    from emailsys.client.base.locations import archive_folder
-
-    try:
-        names = {path.name for path in archive_folder().glob("*/*") if path.is_dir() and not path.name.startswith(".")}
-    except OSError:
-        return []
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
-
-
-def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete addresses from the archive's index. The index is opened read-only, so that a fetch cannot delay it."""
-    from emailsys.client.archive.archive import INDEX
-    from emailsys.client.archive.people import find_in_file
-    from emailsys.client.base.locations import archive_folder, contacts_file
-    from emailsys.client.compose.completion import last_address_start
-    from emailsys.client.contacts.book import ContactBook
-    from emailsys.client.text.terminal import safe_line
-
-    begin = last_address_start(incomplete)
-    contacts: list[Contact] = []
-    found: Sequence[Mailbox] = ()
-    # A completion that fails completes nothing.
-    with suppress(Exception):
-        contacts = ContactBook(contacts_file()).find(incomplete[begin:])
-    with suppress(Exception):
-        found = find_in_file(archive_folder() / INDEX, incomplete[begin:], _OFFERED)
-    return [CompletionItem(f"{incomplete[:begin]}{one.short_name}", help=one.name) for one in contacts] + [
-        CompletionItem(f"{incomplete[:begin]}{one.address}", help=safe_line(one.name))
-        for one in found
-        # The shell prints the address, so it must be safe for a terminal.
-        if safe_line(str(one.address)) == str(one.address)
-    ]
 
 
 account_option = click.option(
     "-a",
     "--account",
     metavar="ACCOUNT",
-    shell_complete=_accounts,
+    shell_complete=complete_accounts,
     help="Account, by name or address. Default: the default account.",
 )
 all_accounts_option = click.option(
     "-a",
     "--account",
     metavar="ACCOUNT",
-    shell_complete=_accounts,
+    shell_complete=complete_accounts,
     help="Account, by name or address. Default: all accounts.",
 )
-account_arguments = click.argument("accounts", nargs=-1, shell_complete=_accounts)
+account_arguments = click.argument("accounts", nargs=-1, shell_complete=complete_accounts)
 
 
 def folder_argument(name: str, **options: Any) -> Callable[[Any], Any]:
@@ -96,9 +45,9 @@ def folder_argument(name: str, **options: Any) -> Callable[[Any], Any]:
 
 
 #: The key of one message.
-key_argument = click.argument("key")
+key_argument = click.argument("key", shell_complete=complete_keys)
 #: The keys of messages. "-" reads keys from standard input.
-keys_argument = click.argument("keys", nargs=-1, required=True)
+keys_argument = click.argument("keys", nargs=-1, required=True, shell_complete=complete_keys)
 
 
 def folder_of(session: Session, folder: str | None, account: str | None) -> Folder:

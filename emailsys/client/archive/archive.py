@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from emailsys.client.archive.changes import Changes
 from emailsys.client.archive.files import translated_disk_errors
-from emailsys.client.archive.folder_changes import check_names, remove_folder, rename_folder
+from emailsys.client.archive.folder_changes import check_names, remove_account, remove_folder, rename_folder
 from emailsys.client.archive.index import Index, open_index, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
@@ -168,6 +168,12 @@ class Archive(ArchiveReader):
         self._require_custom_folder(folder)
         with self._writing():
             remove_folder(self._root, self._index, folder)
+
+    def remove_account(self, account: str) -> None:
+        """Delete all folders of an account with their messages, for good."""
+        check_names([Folder(account, TRASH)])
+        with self._writing():
+            remove_account(self._root, self._index, account)
 
     def _require_custom_folder(self, folder: Folder) -> None:
         self._require_folder(folder)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from emailsys.client.archive.files import is_message, remove_parts
 from emailsys.client.archive.index import Index
@@ -13,6 +15,21 @@ from emailsys.client.archive.values import STANDARD_FOLDERS, ArchiveError, Folde
 from emailsys.client.base.folders import sync_folder
 from emailsys.client.text.file_names import safe_name
 
+# Prefix of the folder of a removed account while its files are deleted.
+_REMOVED = ".removed-"
+# The words of its messages stay in the search index, unreachable.
+_REMOVAL: Final = (
+    """INSERT OR IGNORE INTO gone SELECT id FROM messages
+    WHERE folder IN (SELECT folder FROM folders WHERE account = :account)""",
+    """DELETE FROM tags WHERE key IN
+    (SELECT key FROM messages JOIN folders USING (folder) WHERE account = :account)""",
+    """DELETE FROM notes WHERE key IN
+    (SELECT key FROM messages JOIN folders USING (folder) WHERE account = :account)""",
+    "DELETE FROM messages WHERE folder IN (SELECT folder FROM folders WHERE account = :account)",
+    "DELETE FROM mentions WHERE account = :account",
+    "DELETE FROM journals WHERE account = :account",
+    "DELETE FROM folders WHERE account = :account",
+)
 # In octets. Longer names do not fit into every file system.
 _MAX_NAME = 120
 
@@ -49,3 +66,16 @@ def remove_folder(root: Path, index: Index, folder: Folder) -> None:
     sync_folder(path.parent)
     with index.transaction() as connection:
         connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (folder.account, folder.name))
+
+
+def remove_account(root: Path, index: Index, account: str) -> None:
+    """Delete all folders of an account with their messages, for good. What an earlier call left is deleted too."""
+    path = root / account
+    if path.is_dir():
+        os.rename(path, root / f"{_REMOVED}{account}")
+        sync_folder(root)
+    with index.transaction() as connection:
+        for statement in _REMOVAL:
+            connection.execute(statement, {"account": account})
+    for left in root.glob(f"{_REMOVED}*"):
+        shutil.rmtree(left)

@@ -80,6 +80,8 @@ class _AccountFetch:
     def run(self) -> FetchResult:
         try:
             self._ids.load()
+            if self._wanted.again:
+                self._ids.forget()
             self._fetcher.store.add_account(self._account.name)
             self._sessions()
         except FetchError as error:

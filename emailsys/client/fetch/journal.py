@@ -94,6 +94,16 @@ class FetchedIds:
             for uid in fresh:
                 self._fetched[uid] = at
 
+    def forget(self) -> None:
+        """Drop all ids. @raise OSError: none was dropped."""
+        if self._size:
+            rewrite(self._path, b"")
+        self._fetched, self._lines, self._size = {}, 0, 0
+
+    def remove(self) -> None:
+        """Delete the journal. @raise OSError: it cannot be deleted."""
+        self._path.unlink(missing_ok=True)
+
     def keep_only(self, on_server: Collection[str]) -> None:
         """Drop ids that the server no longer has, if there are many.
 

@@ -52,12 +52,14 @@ class FetchOptions:
     - `uids` selects messages, regardless of their size and of earlier fetches.
     - `max_octets` is a size limit; 0 is no limit.
     - `newest` limits the fetch to that number of the latest new messages.
+    - `again` ignores earlier fetches: all messages that are not in the local store are new.
     """
 
     uids: frozenset[str] | None = None
     max_octets: int | None = None
     keep: Keep | None = None
     newest: int | None = None
+    again: bool = False
 
 
 EVERYTHING_NEW = FetchOptions()

@@ -34,6 +34,7 @@ class CompletionTests(Case):
         odd = Mailbox("", parse("an\u202ena@example.net"))
         draft = Draft(ALICE, [Mailbox("", parse("bob@example.org")), anna, odd], subject="x", text="x")
         self.mailbox.archive.add(Addition(build(draft, NOW).octets, Folder("alice", "Sent")))
+        self.mailbox.archive.set_tags([self.first], add=["bill"])
         program = self.folder / "bin" / "emailsys"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m emailsys "$@"\n')
@@ -80,6 +81,9 @@ class CompletionTests(Case):
             ("emailsys mail list 'Sent i", ["Sent items"]),
             ("emailsys mail undel", ["undelete"]),
             ("emailsys mail outbox ", ["list", "retry", "send", "stop"]),
+            ("emailsys mail search is:unr", ["unread"]),
+            ("emailsys mail tag +bil", ["+bill"]),
+            ("emailsys mail show " + self.first[:6], [self.first[:8]]),
         ):
             self.assertEqual(self.shell("bash", "--norc", "-c", _ASK_BASH, "-", script, line), wanted, line)
 
@@ -101,6 +105,7 @@ class CompletionTests(Case):
             ("emailsys mail send --to=bob@e", ["--to=bob@example.org\tBob"]),
             ("emailsys mail send x@y.org,an", ["x@y.org,anna@example.net\tAnna Bell, Ltd"]),
             ("emailsys mail undel", ["undelete"]),
+            ("emailsys mail search tag:bil", ["tag:bill"]),
         ):
             found = self.shell("fish", "--no-config", "-c", f"source {script}; complete -C '{line}'")
             self.assertEqual([one.partition("\t")[0] if "undel" in one else one for one in found], wanted, line)

@@ -10,6 +10,7 @@ import click
 from emailsys.cli.command_group import Verbs
 from emailsys.cli.mail.account_trial import account_fields, trial_fields, trial_text, try_account
 from emailsys.cli.mail.arguments import account_arguments
+from emailsys.cli.mail.completions import complete_accounts
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import ADDRESS, Refused, as_json
@@ -110,7 +111,7 @@ def list_(session: Session, as_json: bool) -> None:
 
 
 @account.command("show")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_accounts)
 @as_json
 @pass_session
 def show(session: Session, name: str | None, as_json: bool) -> None:
@@ -130,7 +131,7 @@ def show(session: Session, name: str | None, as_json: bool) -> None:
 
 
 @account.command("default")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_accounts)
 @as_json
 @pass_session
 def default(session: Session, name: str, as_json: bool) -> None:
@@ -147,22 +148,31 @@ def default(session: Session, name: str, as_json: bool) -> None:
 
 
 @account.command("remove")
-@click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.argument("name", shell_complete=complete_accounts)
+@click.option(
+    "--keep-mail/--delete-mail",
+    default=None,
+    help="Keep the account's messages on this computer, or delete them. Default: ask; without a terminal, keep.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation. Mail is then kept without --delete-mail.")
 @as_json
 @pass_session
-def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
-    """Remove an account, and its password from the keyring. The fetched mail stays on disk.
+def remove(session: Session, name: str, keep_mail: bool | None, yes: bool, as_json: bool) -> None:
+    """Remove an account, and its password from the keyring. Folders without messages go with it.
 
     \b
     emailsys mail account remove work
+    emailsys mail account remove work --keep-mail --yes
+    emailsys mail account remove work --delete-mail
     """
+    from emailsys.cli.mail.account_removal import deletes_mail, remove_mail
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.base.threads import threads_of
 
     found = session.mailbox.account(name)
-    if not yes and not click.confirm(f"Remove the account {found.name}? Its mail stays on disk.", err=True):
+    if not yes and not click.confirm(f"Remove the account {found.name}?", err=True):
         raise Refused("The account was not removed.", Exit.FAILED)
+    deletes = deletes_mail(session, found, keep_mail, yes)
     session.mailbox.accounts_file.remove(found.name)
 
     async def forget(reactor: Any) -> None:
@@ -172,9 +182,10 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
                 await secrets.forget(server)
 
     session.run(forget)
+    stays = remove_mail(session, found, deletes)
     if as_json:
-        print_json({"account": found.name, "removed": True})
-    tell(f"Removed the account {found.name}. Its mail stays in {session.mailbox.paths.archive / found.name}")
+        print_json({"account": found.name, "removed": True, "mail": str(stays) if stays else None})
+    tell(f"Removed the account {found.name}." + (f" Its mail stays in {stays}" if stays else ""))
 
 
 @account.command("test")

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from emailsys.cli.mail.arguments import account_option, complete_people, key_argument, message_of, people
+from emailsys.cli.mail.arguments import account_option, key_argument, message_of, people
+from emailsys.cli.mail.completions import complete_people
 from emailsys.cli.mail.outgoing import queue_and_send, sending_options
 from emailsys.cli.mail.session import Session, pass_session
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emailsys.cli.mail.arguments import account_option, complete_people, key_argument, message_of, people
+from emailsys.cli.mail.arguments import account_option, key_argument, message_of, people
+from emailsys.cli.mail.completions import complete_people
 from emailsys.cli.mail.outgoing import queue_and_send, sending_options
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session

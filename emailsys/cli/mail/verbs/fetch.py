@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emailsys.cli.mail.arguments import account_arguments, account_option, keep_of
+from emailsys.cli.mail.arguments import account_arguments, all_accounts_option, keep_of
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.secret_prompt import ask_secret
 from emailsys.cli.mail.session import Session, pass_session
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emailsys.client.accounts.values import Account
     from emailsys.client.archive.values import FetchStore
     from emailsys.client.fetch.fetcher import Fetcher
-    from emailsys.client.fetch.values import FetchResult, Progress
+    from emailsys.client.fetch.values import FetchResult, Progress, ServerMessage
 
 
 def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
@@ -76,6 +76,12 @@ def _fetcher(
     metavar="UID",
     help="Fetch only this message, whatever its size. Repeatable. `emailsys mail waiting` lists the UIDs.",
 )
+@click.option(
+    "--again",
+    "anew",
+    is_flag=True,
+    help="Fetch all messages that are not here, even if they were fetched before: the data folder was lost.",
+)
 @click.option("--newest", type=click.IntRange(1), metavar="NUMBER", help="Fetch only the latest new messages.")
 @click.option("--max-size", metavar="SIZE", help="Leave larger messages on the server: 500k, 2M; 0 for no limit.")
 @click.option(
@@ -91,6 +97,7 @@ def fetch(
     watch: bool,
     every: float,
     uids: tuple[str, ...],
+    anew: bool,
     newest: int | None,
     max_size: str | None,
     keep: str | None,
@@ -105,7 +112,10 @@ def fetch(
     emailsys mail fetch
     emailsys mail fetch work --max-size 2M
     emailsys mail fetch --watch --every 30
+    emailsys mail fetch work --again
     """
+    if anew and (watch or uids):
+        raise Refused("--again goes with neither --watch nor --uid.", Exit.USAGE)
     if not watch:
         session.start_archive_worker()
     from emailsys.cli.mail.progress_bars import ProgressBars
@@ -117,6 +127,7 @@ def fetch(
         _octets_of(max_size) if max_size is not None else None,
         keep_of(keep) if keep is not None else None,
         newest,
+        anew,
     )
 
     def again(result: FetchResult) -> None:
@@ -140,7 +151,21 @@ def fetch(
     _wake(session)
     if as_json:
         print_json([fetched_fields(one) for one in results])
-    return max((tell_fetched(one) for one in results), default=Exit.OK)
+    status = max((tell_fetched(one) for one in results), default=Exit.OK)
+    for one in results:
+        if one.problem is None and not one.keys and one.on_server and _is_empty(session, one.account):
+            tell(
+                f"{one.account}: all messages on the server were fetched before, but none is here. To fetch them: "
+                f"emailsys mail fetch {one.account} --again"
+            )
+    return status
+
+
+def _is_empty(session: Session, account: str) -> bool:
+    """Whether the account's folders have no message. Looks at the files: the worker has the index."""
+    from emailsys.client.archive.files import is_message
+
+    return not any(is_message(path.name) for path in (session.mailbox.paths.archive / account).glob("*/*.eml"))
 
 
 def _wake(session: Session) -> None:
@@ -191,20 +216,20 @@ def tell_fetched(result: FetchResult) -> int:
 
 
 @click.command()
-@account_option
+@all_accounts_option
 @click.option(
     "-n",
     "--limit",
     type=click.IntRange(1),
     default=50,
     show_default=True,
-    help="Maximum number of messages, from the latest.",
+    help="Maximum number of messages of each account, from the latest.",
 )
 @click.option("--lines", type=click.IntRange(0), default=0, help="With --json: lines of each body to preview.")
 @as_json
 @pass_session
-def waiting(session: Session, account: str | None, limit: int, lines: int, as_json: bool) -> None:
-    """List the messages on the server with size, sender and subject. Nothing is fetched or deleted.
+def waiting(session: Session, account: str | None, limit: int, lines: int, as_json: bool) -> int:
+    """List the messages on the servers of all accounts with size, sender and subject. Nothing is fetched or deleted.
 
     (?) before a sender has the same meaning as in `emailsys mail list`.
 
@@ -212,29 +237,45 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
     emailsys mail waiting
     emailsys mail waiting -a work --lines 5 --json
     """
+    from emailsys.client.display.problem_text import problem_text
+    from emailsys.client.fetch.values import FetchError
+
+    owners = _chosen(session, [account] if account is not None else [])
+    fetcher = _fetcher(session, session.mailbox.archive, owners, ask_secret)
+    rows: list[dict[str, Any]] = []
+    status = Exit.OK
+    for owner in owners:
+        try:
+            found = fetcher.preview(owner, lines, limit)
+        except FetchError as error:
+            if len(owners) == 1:
+                raise
+            tell(f"{owner.name}: {problem_text(str(error), error.advice)}")
+            status = max(status, Exit.TEMPORARY if error.transient else Exit.UNAVAILABLE)
+            continue
+        for one in found:
+            row = _waiting_row(session, one, as_json, with_preview=bool(lines))
+            rows.append({"account": owner.name, **row} if as_json or len(owners) > 1 else row)
+    if as_json:
+        print_json(rows)
+    elif rows or status is Exit.OK:
+        print_safe_rows(rows, "There are no messages on the server.")
+    return status
+
+
+def _waiting_row(session: Session, one: ServerMessage, as_json: bool, with_preview: bool) -> dict[str, Any]:
     from emailsys.client.archive.unreadable import readable_fields
     from emailsys.client.display.list_text import UNVERIFIED, short_date, size
 
-    owner = session.mailbox.account(account)
-
     now = session.mailbox.now()
-    rows = []
-    archive = session.mailbox.archive
-    for one in _fetcher(session, archive, [owner], ask_secret).preview(owner, lines, limit):
-        known = readable_fields(archive.root, one.uid, one.header, now)
-        rows.append(
-            {
-                "uid": one.uid,
-                "fetched": one.fetched,
-                "date": known.date.isoformat() if as_json else short_date(known.date, now),
-                "from": UNVERIFIED + known.sender if known.unverified and not as_json else known.sender,
-                "subject": known.subject,
-                "octets": one.octets if as_json else size(one.octets),
-                **({"unverified": known.unverified} if as_json else {}),
-                **({"preview": known.preview} if as_json and lines else {}),
-            }
-        )
-    if as_json:
-        print_json(rows)
-    else:
-        print_safe_rows(rows, "There are no messages on the server.")
+    known = readable_fields(session.mailbox.archive.root, one.uid, one.header, now)
+    return {
+        "uid": one.uid,
+        "fetched": one.fetched,
+        "date": known.date.isoformat() if as_json else short_date(known.date, now),
+        "from": UNVERIFIED + known.sender if known.unverified and not as_json else known.sender,
+        "subject": known.subject,
+        "octets": one.octets if as_json else size(one.octets),
+        **({"unverified": known.unverified} if as_json else {}),
+        **({"preview": known.preview} if as_json and with_preview else {}),
+    }

@@ -18,6 +18,7 @@ from emailsys.cli.mail.arguments import (
     key_argument,
     message_of,
 )
+from emailsys.cli.mail.completions import complete_search
 from emailsys.cli.mail.safe_output import defect_row, print_json, print_safe_rows, summary_fields, summary_row, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
@@ -170,7 +171,7 @@ def _saved(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 
 @click.command()
-@click.argument("query", nargs=-1)
+@click.argument("query", nargs=-1, shell_complete=complete_search)
 @click.option(
     "--saved", metavar="NAME", shell_complete=_saved, help="Search with a saved search; QUERY narrows it down."
 )

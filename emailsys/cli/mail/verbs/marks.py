@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from emailsys.cli.mail.arguments import account_option, folder_of, keys_argument, messages_as_listed, messages_of
+from emailsys.cli.mail.completions import complete_tagging
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
@@ -45,7 +46,7 @@ def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> N
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, shell_complete=complete_tagging)
 @as_json
 @pass_session
 def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from emailsys.cli.mail.arguments import account_option, all_accounts_option, complete_folders, folder_of, messages_of
+from emailsys.cli.mail.arguments import account_option, all_accounts_option, folder_of, messages_of
+from emailsys.cli.mail.completions import complete_folders
 from emailsys.cli.mail.safe_output import flag_names, print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json

@@ -1,0 +1,94 @@
+"""Removal of accounts with and without their mail, the mail that waits on servers, and fetching it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from emailsys.cli.mail import session
+from emailsys.client.accounts.blocking_secrets import CommandSecrets
+from emailsys.client.accounts.values import Account
+from emailsys.client.archive.values import Folder
+from emailsys.client.fetch.fetcher import Fetcher
+from emailsys.client.fetch.journal import FetchedIds
+from emailsys.client.fetch.values import FetchError, FetchOptions, FetchResult, ServerMessage
+from tests.unit.cli.mail.mail_case import Case
+
+
+class RemovalTests(Case):
+    def setUp(self) -> None:
+        super().setUp()
+
+        # A reactor runs only once in a process, and the system's keyring is not asked.
+        self.patch(session, "run_once", lambda work: None)
+
+    def removed(self, *words: str, typed: str | bytes = b"") -> str:
+        status, _, err = self.run_it("account", "remove", *words, typed=typed)
+        self.assertEqual(status, 0, err)
+        return err
+
+    def test_an_account_without_mail_leaves_no_folder(self) -> None:
+        folder = self.mailbox.paths.archive / "work"
+        self.assertTrue(folder.is_dir())
+        self.assertEqual(self.removed("work", "--yes"), "Removed the account work.\n")
+        self.assertFalse(folder.exists())
+        self.assertNotIn("work", self.mailbox.archive.accounts())
+
+    def test_without_a_terminal_mail_stays_and_the_user_is_told_where(self) -> None:
+        said = self.removed("alice", "--yes")
+        self.assertIn(f"Its mail stays in {self.mailbox.paths.archive / 'alice'}", said)
+        self.assertEqual(len(self.mailbox.archive.list(Folder("alice", "Inbox"))), 2)
+
+    def test_on_a_terminal_the_user_is_asked(self) -> None:
+        said = self.removed("alice", typed="y\ny\n")
+        self.assertIn("Delete its mail on this computer too (2 messages in Inbox)?", said)
+        self.assertFalse((self.mailbox.paths.archive / "alice").exists())
+        self.mailbox.archive.refresh()
+        self.assertEqual((self.mailbox.archive.search("text"), self.mailbox.archive.reports), ([], []))
+
+    def test_deleted_mail_can_be_fetched_again(self) -> None:
+        pop3 = self.mailbox.account("alice").pop3
+        assert pop3 is not None
+        ids = FetchedIds(self.mailbox.paths.state / "fetched", pop3.host, pop3.username)
+        ids.load()
+        ids.add(["one"], 1)
+        self.removed("alice", "--delete-mail", "--yes")
+        ids.load()
+        self.assertEqual(len(ids), 0)
+
+
+class ServerTests(Case):
+    def test_waiting_lists_all_accounts_although_one_fails(self) -> None:
+        alice = self.mailbox.account("alice")
+        broken = Account("broken", alice.address, pop3=alice.pop3)
+        self.mailbox.accounts_file.put(broken)
+        self.mailbox.accounts_file.put(Account("smtp-only", alice.address))
+
+        def preview(fetcher: Fetcher, account: Account, lines: int = 0, limit: int = 100) -> Sequence[ServerMessage]:
+            if account.name == "broken":
+                raise FetchError("no connection", transient=True)
+            return [ServerMessage(f"uid-{account.name}", 10, b"Subject: hello\r\n\r\n", False)]
+
+        self.patch(Fetcher, "preview", preview)
+        self.patch(CommandSecrets, "prefetch", lambda *_: None)
+        status, out, err = self.run_it("waiting", "--json")
+        self.assertEqual((status, err), (75, "broken: no connection\n"))
+        listed = [(one["account"], one["uid"]) for one in json.loads(out)]
+        self.assertEqual(listed, [("alice", "uid-alice"), ("work", "uid-work")])
+
+    def test_a_new_data_folder_tells_how_to_fetch_again(self) -> None:
+        asked: list[bool] = []
+
+        def fetch_all(fetcher: Fetcher, accounts: Sequence[Account], wanted: FetchOptions) -> Sequence[FetchResult]:
+            asked.append(wanted.again)
+            return [FetchResult(one.name, on_server=3) for one in accounts]
+
+        self.patch(Fetcher, "fetch_all", fetch_all)
+        self.patch(CommandSecrets, "prefetch", lambda *_: None)
+        status, _, err = self.run_it("fetch", "alice", "work")
+        self.assertEqual(status, 0, err)
+        self.assertIn("To fetch them: emailsys mail fetch work --again", err)
+        self.assertNotIn("emailsys mail fetch alice --again", err)
+        self.run_it("fetch", "work", "--again")
+        self.assertEqual(asked, [False, True])
+        self.assertEqual(self.run_it("fetch", "--again", "--watch")[0], 64)
