@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.cli.main import program
 from emailsys.config.exit_status import MEANING
 from emailsys.config.loader import example
-from tests import stable_names
+from tests import manual_pages, stable_names
 from tests.pictures import FOLDER, PICTURES
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
@@ -145,6 +145,26 @@ class DocumentTests(SynchronousTestCase):
     def test_the_page_of_stable_names_is_that_of_the_code(self) -> None:
         """A renamed event, key or status changes docs/names.md, so that nobody renames one unawares."""
         self.assertEqual(stable_names.PAGE.read_text("utf-8"), stable_names.page(), "python -m tests.stable_names")
+
+    def test_the_man_pages_are_those_of_the_code(self) -> None:
+        for name in manual_pages.PAGES:
+            stored = (manual_pages.FOLDER / f"{name}.1").read_text("utf-8")
+            self.assertEqual(stored, manual_pages.page(name), "python -m tests.manual_pages")
+
+    def test_the_man_pages_have_every_command_and_option(self) -> None:
+        text = "".join(map(manual_pages.page, manual_pages.PAGES)).replace("\\-", "-")
+        waiting: list[tuple[str, click.Command]] = [("emailsys", program)]
+        while waiting:
+            path, command = waiting.pop()
+            context = click.Context(command, info_name=path)
+            if isinstance(command, click.Group):
+                names = command.list_commands(context)
+                waiting += [(f"{path} {one}", found) for one in names if (found := command.get_command(context, one))]
+            else:
+                self.assertIn(f".SS {path} ", text)
+            for option in command.params:
+                if isinstance(option, click.Option) and not option.hidden:
+                    self.assertIn(option.opts[0], text, path)
 
     def test_log_events_are_words_joined_by_hyphens(self) -> None:
         """One form for all, so that nobody has to look up which name has dots."""

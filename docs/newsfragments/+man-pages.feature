@@ -1,0 +1,1 @@
+The package installs the man pages emailsys(1) and emailsys-mail(1).
