@@ -92,7 +92,7 @@ class CompletionTests(Case):
         """Its script needs a terminal to be run; it is read, and asked as it asks."""
         self.assertEqual(self.shell("zsh", "-f", "-n", self.script("zsh")), [])
 
-    def test_what_zsh_is_answered_keeps_the_option_and_tells_the_name(self) -> None:
+    def test_zsh_completions_keep_the_option_and_show_the_name(self) -> None:
         asked = {"COMP_WORDS": "emailsys mail send --to=an", "COMP_CWORD": "3", "_EMAILSYS_COMPLETE": "zsh_complete"}
         self.environment.update(asked)
         self.assertEqual(self.program().splitlines(), ["plain", "--to=anna@example.net", "Anna Bell, Ltd"])

@@ -41,7 +41,7 @@ class KeyringTests(SynchronousTestCase):
                 self.assertNotIn(self.user.password.encode(), path.read_bytes(), path)
         return done
 
-    def test_what_the_keyring_keeps_is_never_asked_for_and_forgotten_with_the_account(self) -> None:
+    def test_a_password_in_the_keyring_is_never_asked_for_and_removed_with_the_account(self) -> None:
         """Add, send, fetch and remove, without a terminal: the password is in the keyring alone, then nowhere."""
         added = self.add()
         self.assertNotIn("password", added.stderr)

@@ -69,7 +69,7 @@ class VerbTests(Case):
         self.assertEqual([one["subject"] for one in self.json("search", "subject:many149")], ["many149"])
         self.assertEqual(self.json("fetch")[0]["keys"], [])
 
-    def test_what_the_server_refuses_stays_in_the_outbox(self) -> None:
+    def test_a_refused_message_stays_in_the_outbox(self) -> None:
         """Status 69 with the server's words; stop makes a draft of it."""
         done = self.run_it("send", "nobody@example.test", "-s", "x", "-m", "x")
         self.assertEqual(done.returncode, 69)

@@ -105,20 +105,20 @@ class FetchTests(FetchCase):
         self.assertEqual(result.octets, len(FIRST + SECOND + THIRD))
         self.assertEqual(len(self.house.bodies()), 3)
 
-    async def test_nothing_comes_twice(self) -> None:
+    async def test_no_message_is_fetched_twice(self) -> None:
         await self.fetch()
         self.house.store.put(self.house.alice, b"Subject: new\r\n\r\n")
         result = await self.fetch()
         self.assertEqual(len(result.keys), 1)
         self.assertEqual(len(self.client.messages()), 4)
 
-    async def test_what_a_person_has_deleted_here_does_not_come_back(self) -> None:
+    async def test_a_message_deleted_here_is_not_fetched_again(self) -> None:
         result = await self.fetch()
         self.client.archive.delete(map(self.client.archive.get, result.keys))
         self.client.archive.empty_trash("alice")
         self.assertEqual((await self.fetch()).keys, ())
 
-    async def test_what_is_here_but_was_not_recorded_is_not_fetched_again(self) -> None:
+    async def test_a_stored_message_without_a_record_is_not_fetched_again(self) -> None:
         """The program died after storing the message and before recording its id."""
         await self.fetch()
         for journal in (self.client.state / "fetched").glob("*.ids"):
@@ -186,7 +186,7 @@ class FetchTests(FetchCase):
 class TroubleTests(FetchCase):
     """Failures are reported in words, and lose no message."""
 
-    async def test_a_wrong_password_is_told_and_asked_for_anew(self) -> None:
+    async def test_a_wrong_password_is_reported_and_asked_for_again(self) -> None:
         account = self.client.account(pop3=self.port, password="wrong")
         result = await self.fetch(account=account)
         assert result.problem is not None
@@ -198,7 +198,7 @@ class TroubleTests(FetchCase):
         result = await self.fetch(account=self.client.account())
         self.assertIn("has no POP3 server", str(result.problem))
 
-    async def test_nobody_listening_is_transient(self) -> None:
+    async def test_a_refused_connection_is_a_transient_failure(self) -> None:
         result = await self.fetch(account=self.client.account(pop3=1))
         self.assertIn("refused", str(result.problem))
         self.assertTrue(result.transient)
@@ -282,7 +282,7 @@ class TroubleTests(FetchCase):
         self.assertIn("message a was not fetched: 2 sessions ended", str(result.problem))
         self.assertIn("announced 10 octets and sent more than", str(result.problem))
 
-    async def test_an_exception_that_nobody_expected_ends_the_fetch_of_one_account(self) -> None:
+    async def test_an_unexpected_exception_ends_the_fetch_of_one_account_only(self) -> None:
         def planted(session: MaildropSession, messages: Any) -> None:
             raise AttributeError("secret words")
 
@@ -372,7 +372,7 @@ class TroubleTests(FetchCase):
         self.assertTrue(result.transient)
         self.assertIn("another session", result.advice)
 
-    async def test_a_server_that_serves_nobody_says_why(self) -> None:
+    async def test_the_reason_in_a_refusing_greeting_is_shown(self) -> None:
         _script, account = self.scripted(greeting=b"-ERR down for repair\r\n")
         self.assertIn("down for repair", str((await self.fetch(account=account)).problem))
 

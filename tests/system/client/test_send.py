@@ -88,7 +88,7 @@ class SendTests(SendCase):
         self.assertEqual(len(self.client.messages(folder=SENT)), 1)
         self.assertEqual(self.client.messages(folder=OUTBOX), [])
 
-    async def test_what_cannot_be_sent_now_is_sent_later(self) -> None:
+    async def test_a_message_that_cannot_be_sent_now_is_sent_later(self) -> None:
         key = self.put()
         result = await self.send(key, self.client.account(smtp=1))
         self.assertTrue(result.waits)
@@ -175,7 +175,7 @@ class UndoTests(SendCase):
         result = await self.send(self.put(hold=0.05))
         self.assertIsNone(result.problem)
 
-    async def test_who_gives_up_waiting_leaves_the_message_in_the_outbox(self) -> None:
+    async def test_a_cancelled_wait_leaves_the_message_in_the_outbox(self) -> None:
         key = self.put(hold=600.0)
         sending = Deferred.fromCoroutine(self.send(key))
         sending.cancel()
@@ -183,7 +183,7 @@ class UndoTests(SendCase):
             await sending
         self.assertEqual(self.client.outbox.get(key).state, State.HELD)
 
-    async def test_what_is_being_sent_cannot_be_stopped(self) -> None:
+    async def test_a_message_that_is_being_sent_cannot_be_stopped(self) -> None:
         key = self.put()
         job = self.client.outbox.begin(key)
         assert job is not None
@@ -194,7 +194,7 @@ class UndoTests(SendCase):
         self.assertRaises(LockTaken, self.client.outbox.begin, key)
         self.client.outbox.end(job)
 
-    async def test_what_was_sent_cannot_be_called_back(self) -> None:
+    async def test_a_sent_message_cannot_be_stopped(self) -> None:
         key = self.put()
         await self.send(key)
         stopped = self.client.outbox.stop(key)

@@ -90,7 +90,7 @@ class DoubtTests(SendCase):
         self.assertTrue(self.client.outbox.get(key).may_be_sent)
         self.assertIn("may have it", self.client.outbox.stop(key).words)
 
-    async def test_what_another_program_left_in_doubt_is_not_sent_again(self) -> None:
+    async def test_a_message_that_another_program_left_in_doubt_is_not_sent_again(self) -> None:
         """The outbox is listed, and another program ends its attempt in doubt or is refused before this one begins."""
         keys = [self.put(), self.put("nobody@example.test")]
         other = self.client.anew()
@@ -110,7 +110,7 @@ class DoubtTests(SendCase):
         (sent, _) = await self.client.sender.flush([self.account])
         self.assertEqual((sent.problem, len(self.house.messages)), (None, 1))
 
-    async def test_what_another_program_has_sent_is_not_called_taken_back(self) -> None:
+    async def test_a_message_that_another_program_has_sent_is_not_reported_as_stopped(self) -> None:
         """Two programs list the outbox, and one sends each message first. Both tell the truth, with copies or none."""
         keys = [self.put(), self.put()]
         outbox: Any = self.client.outbox

@@ -111,11 +111,11 @@ class StreamTests(StreamCase):
         stream.send(b"x", PATIENCE)
         self.assertIn("reset", self.why(stream.receive, PATIENCE))
 
-    def test_nobody_there_is_told_with_the_systems_words(self) -> None:
+    def test_a_refused_connection_is_reported_in_the_words_of_the_system(self) -> None:
         self.listener.close()
         self.assertEqual(self.why(self.streams.new().connect, "127.0.0.1", self.port, PATIENCE), "Connection refused")
 
-    def test_a_name_that_is_none_is_told(self) -> None:
+    def test_an_unknown_host_name_is_reported(self) -> None:
         self.assertIn("the host name is unknown", self.why(self.streams.new().connect, "no..name", self.port, PATIENCE))
 
     def test_the_next_address_is_tried_when_one_does_not_answer(self) -> None:
@@ -126,7 +126,7 @@ class StreamTests(StreamCase):
         stream = self.connected()
         self.assertIsNone(stream.tls)
 
-    def test_who_never_answers_is_given_up(self) -> None:
+    def test_a_connection_attempt_without_an_answer_times_out(self) -> None:
         full = self.deaf()
         stream = self.streams.new()
         self.assertRaises(StreamTimeout, stream.connect, *full.getsockname(), MOMENT)
@@ -144,7 +144,7 @@ class StreamTests(StreamCase):
         Thread(target=self.streams.hang_up).start()
         self.assertEqual(self.why(stream.receive, PATIENCE), "stopped by this program")
 
-    def test_what_begins_after_the_end_has_ended(self) -> None:
+    def test_a_stream_that_is_opened_after_hang_up_fails_at_once(self) -> None:
         self.streams.hang_up()
         self.assertFalse(self.streams.pause(PATIENCE))
         self.assertEqual(
@@ -206,7 +206,7 @@ class TLSTests(StreamCase):
         error = self.assertRaises(StreamLost, stream.start_tls, ExpectedServer("localhost", self.authority), PATIENCE)
         self.assertFalse(error.certificate)
 
-    def test_a_handshake_that_nobody_answers_has_an_end(self) -> None:
+    def test_a_handshake_without_an_answer_times_out(self) -> None:
         stream = self.connected()
         self.assertRaises(StreamTimeout, stream.start_tls, ExpectedServer("localhost", self.authority), MOMENT)
 

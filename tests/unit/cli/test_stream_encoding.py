@@ -20,7 +20,7 @@ TEXT = "Grüße € 東京 👍 \udcff \ud800"
 
 
 class StreamTests(SynchronousTestCase):
-    def test_what_an_encoding_has_not_is_replaced(self) -> None:
+    def test_characters_that_an_encoding_lacks_are_replaced(self) -> None:
         for encoding, shown in (
             ("iso8859-1", b"Gr\xfc\xdfe ? ?? ? ? ?"),
             ("euc_jp", b"Gr\x8f\xab\xe4\x8f\xa9\xcee ? \xc5\xec\xb5\xfe ? ? ?"),

@@ -350,7 +350,7 @@ class Addresses(SynchronousTestCase):
             ['"ann..b."@docomo.example'],
         )
 
-    def test_what_is_no_address_is_told_and_never_dropped_in_silence(self) -> None:
+    def test_an_invalid_address_is_reported_and_never_dropped_silently(self) -> None:
         for field, lost in (
             ("To: bob@example.org, Carol <carol at example.com>", ["Carol <carol at example.com>"]),
             ("Cc: <>, dave", ["<>", "dave"]),

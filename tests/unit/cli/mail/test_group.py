@@ -84,7 +84,7 @@ class ProgramTests(Case):
             if not isinstance(command, click.Group):
                 self.assertEqual("--json" in shown, words[0] not in ("raw", "shell"), words)
 
-    def test_what_a_verb_did_is_told_to_programs_too(self) -> None:
+    def test_each_verb_that_changes_something_prints_json(self) -> None:
         """Every verb that changes something prints the change as a JSON document."""
         key, other = self.first, self.second
         self.assertEqual(self.json("flag", "flagged", key), {"keys": [key], "marked": "flagged"})
@@ -169,7 +169,7 @@ class ListingTests(Case):
         self.refused(Exit.USAGE, "tag", self.second)
         self.assertIn("a date is written", self.refused(Exit.USAGE, "search", "before:never"))
 
-    def test_what_looks_like_a_field_and_is_none_is_told(self) -> None:
+    def test_a_word_that_looks_like_a_search_field_is_warned_about(self) -> None:
         """The words are searched for anyway. The warning suggests the nearest field, or lists all fields."""
         for query, told in (("fron:bob", "did you mean from:?"), ("x foo:bar", "there are from:, to:,")):
             status, out, err = self.run_it("search", query, "--json")
@@ -240,7 +240,7 @@ class ReadingTests(Case):
         self.assertIn("plan.txt", self.refused(Exit.NO_INPUT, "save", self.second, "other"))
         self.refused(Exit.NO_INPUT, "save", self.first)
 
-    def test_a_key_that_is_nobodys_is_no_input(self) -> None:
+    def test_an_unknown_key_exits_with_status_66(self) -> None:
         """Every verb that takes a key exits with status 66 for an unknown one."""
         for verb in ("show", "raw", "structure", "headers", "attachments", "thread", "reply", "delete"):
             self.assertIn("no message", self.refused(Exit.NO_INPUT, verb, "zzzzzzz"))
@@ -249,7 +249,7 @@ class ReadingTests(Case):
 class HandlingTests(Case):
     """The verbs flag, move, delete, undelete and folder."""
 
-    def test_messages_are_marked_moved_deleted_and_brought_back(self) -> None:
+    def test_messages_are_marked_moved_deleted_and_restored(self) -> None:
         """Each change is on disk when the verb ends."""
         self.fine("flag", "flagged", self.first, self.second)
         self.assertTrue(self.mailbox.archive.get(self.first).flags & Flag.FLAGGED)
@@ -267,7 +267,7 @@ class HandlingTests(Case):
         self.fine("delete", "--for-good", self.second)
         self.refused(Exit.NO_INPUT, "show", self.second)
 
-    def test_what_is_brought_back_goes_where_it_was(self) -> None:
+    def test_a_restored_message_returns_to_its_folder(self) -> None:
         """Mail returns to Inbox, Sent or Drafts with its flags, or to Inbox if its folder is unknown or removed. A
         rebuilt index still knows the folder.
         """
@@ -316,7 +316,7 @@ class HandlingTests(Case):
 class ExchangeTests(Case):
     """The verbs import, export and reindex."""
 
-    def test_what_is_exported_comes_back_octet_for_octet(self) -> None:
+    def test_an_exported_message_is_imported_octet_for_octet(self) -> None:
         """A maildir and .eml files keep every octet; an mbox keeps the messages."""
         before = {self.mailbox.archive.octets(key) for key in (self.first, self.second)}
         for form, target in (("maildir", "Maildir"), ("eml", "files"), ("mbox", "all.mbox")):

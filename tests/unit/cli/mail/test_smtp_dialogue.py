@@ -101,7 +101,7 @@ class DialogueTests(Case):
         self.assertIn("the server is down", ends[1])
         self.assertIn("no such user", ends[2])
 
-    def test_what_cannot_be_taken_is_refused_and_the_session_goes_on(self) -> None:
+    def test_a_command_out_of_order_is_refused_and_the_session_continues(self) -> None:
         lines = (
             "MAIL FROM:<a@example.org>", "EHLO me", "DATA", "RCPT TO:<d@example.org>", "AUTH PLAIN", "STARTTLS",
             "VRFY x", "NOPE", "MAIL FROM:<alice@example.org>", "DATA", "RCPT TO:<postmaster>", "RCPT TO:<>",

@@ -61,7 +61,7 @@ class FileTests(SynchronousTestCase):
     def test_without_a_file_there_is_no_account(self) -> None:
         self.assertEqual((dict(self.file.load()), self.file.default()), ({}, None))
 
-    def test_what_is_put_is_read_again(self) -> None:
+    def test_stored_entries_are_read_back_unchanged(self) -> None:
         odd = Account(
             "a@b+c",
             parse('"od\\"d"@example.org'),
@@ -84,7 +84,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
         self.assertNotIn("password", self.path.read_text())
 
-    def test_what_a_person_wrote_around_an_account_stays(self) -> None:
+    def test_comments_around_an_account_are_preserved(self) -> None:
         self.file.put(WORK)
         self.write(
             f"# mine\n\n{self.path.read_text()}\n# before home\n[accounts.home]\naddress = 'h@example.org' # h\n"
@@ -147,7 +147,7 @@ auth = "none"\nfingerprint = "12"\n[accounts."b d"]\n[accounts.third]\n"""
             self.assertIn(f"{self.path}: {place}: found", problem)
         self.assertNotIn("hunter2", problem)
 
-    def test_what_is_no_toml_or_no_text_is_told(self) -> None:
+    def test_a_file_that_is_not_toml_or_not_text_is_reported(self) -> None:
         self.assertIn("is not TOML", self.problem("[accounts"))
         self.assertIn("tables [accounts.NAME]", self.problem("accounts = 1"))
         self.path.write_bytes(b"\xff")
@@ -214,7 +214,7 @@ class UnlockingTests(SynchronousTestCase):
         keyring.broken = ValueError("Incorrect Password")
         self.assertIn("Incorrect Password", str(self.assertRaises(AccountError, unlock, [WORK], lambda: keyring)))
 
-    def test_the_systems_own_and_what_is_not_wanted_is_left_alone(self) -> None:
+    def test_a_system_keyring_and_an_unneeded_one_are_not_unlocked(self) -> None:
         keyring = OfTheSystem()
         keyring.broken = ValueError("asked")
         unlock([WORK], lambda: keyring)
@@ -264,13 +264,13 @@ class SecretTests(SynchronousTestCase):
         self.assertEqual((self.get(), self.get()), ("typed", "typed"))
         self.assertEqual(self.asked, ["Password for alice@example.org at pop.example.org: "])
 
-    def test_a_refused_password_is_asked_anew_and_not_taken_from_the_keyring(self) -> None:
+    def test_a_refused_password_is_asked_for_again_and_not_taken_from_the_keyring(self) -> None:
         self.keyring.kept["emailsys", "alice@example.org@pop.example.org"] = "old"
         self.assertEqual(self.get(), "old")
         self.secrets.refused(POP3)
         self.assertEqual(self.get(), "typed")
 
-    def test_where_nobody_can_be_asked_the_error_says_why(self) -> None:
+    def test_without_a_prompt_the_error_says_why(self) -> None:
         silent = Secrets(at_once, None, lambda: self.keyring)
         self.assertIn("the keyring has none", self.refusal(secrets=silent))
         self.keyring.broken = RuntimeError("locked")
@@ -286,7 +286,7 @@ class SecretTests(SynchronousTestCase):
         failure = self.failureResultOf(Deferred.fromCoroutine(self.secrets.keep(WORK, POP3, "x")))
         self.assertIn("locked", str(failure.value))
 
-    def test_a_command_prints_it_anew_each_time(self) -> None:
+    def test_a_command_prints_the_secret_each_time(self) -> None:
         command = (sys.executable, "-c", "print('from the command\\nmore')")
         server = replace(POP3, secret=SecretSource(SecretKind.COMMAND, command))
         self.assertEqual(self.get(server), "from the command")
@@ -302,7 +302,7 @@ class SecretTests(SynchronousTestCase):
             self.assertIn(said, problem)
             self.assertNotIn("secret-argument", problem)
 
-    def test_the_file_and_no_login_need_nobody(self) -> None:
+    def test_a_secret_in_the_file_and_no_login_need_no_prompt(self) -> None:
         self.assertEqual(self.get(replace(POP3, secret=SecretSource(SecretKind.FILE, value="v"))), "v")
         self.assertEqual(self.get(replace(SMTP, auth=Auth.NONE)), "")
         self.secrets.remember(SMTP, "held")

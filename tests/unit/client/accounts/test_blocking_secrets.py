@@ -40,23 +40,23 @@ class BlockingSecretsTests(SynchronousTestCase):
         self.assertEqual([self.secrets.get(*alice), self.secrets.get(*alice)], ["typed 1", "typed 1"])
         self.assertEqual(len(self.asked), 1)
 
-    def test_what_was_refused_is_asked_anew(self) -> None:
+    def test_a_refused_secret_is_asked_for_again(self) -> None:
         owner, server = account("alice", SecretKind.PROMPT)
         self.secrets.get(owner, server)
         self.secrets.refused(server)
         self.assertEqual(self.secrets.get(owner, server), "typed 2")
 
-    def test_what_cannot_be_found_ahead_is_told_when_it_is_wanted(self) -> None:
+    def test_a_failed_prefetch_is_reported_when_the_secret_is_used(self) -> None:
         nobody = CommandSecrets()
         alice = account("alice", SecretKind.PROMPT)
         nobody.prefetch(*alice)
         self.assertRaises(AccountError, nobody.get, *alice)
 
-    def test_without_a_login_nobody_is_asked(self) -> None:
+    def test_without_a_login_no_secret_is_asked_for(self) -> None:
         server = Server("pop.test", 995, Security.TLS, "a", Auth.NONE, SecretSource(SecretKind.PROMPT))
         self.assertEqual(self.secrets.get(Account("a", parse("a@example.test"), pop3=server), server), "")
 
-    def test_what_has_to_wait_is_a_mistake(self) -> None:
+    def test_a_coroutine_that_waits_is_an_error(self) -> None:
         async def waits() -> None:
             await Deferred()
 

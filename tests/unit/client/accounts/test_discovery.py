@@ -51,7 +51,7 @@ class DiscoveryTests(SynchronousTestCase):
         self.found = self.successResultOf(Deferred.fromCoroutine(discovery.discover(parse(address))))
         return [one.source for one in self.found]
 
-    def test_a_known_provider_asks_nobody(self) -> None:
+    def test_a_known_provider_needs_no_lookup(self) -> None:
         sources = self.discover("alice@GMAIL.com")
         self.assertEqual((len(sources), self.asked), (2, []))
         self.assertEqual(str(self.found[0].pop3[0]), "pop.gmail.com:995")
@@ -107,7 +107,7 @@ class DiscoveryTests(SynchronousTestCase):
         self.asked.clear()
         self.assertEqual((len(self.discover("alice@example.org", network=False)), self.asked), (1, []))
 
-    def test_what_was_found_can_be_overridden(self) -> None:
+    def test_discovered_settings_can_be_overridden(self) -> None:
         self.discover("alice@example.org")
         changed = with_login(self.found[0], "other", Auth.TOKEN)
         self.assertEqual({(one.username, one.auth) for one in changed.pop3 + changed.smtp}, {("other", Auth.TOKEN)})

@@ -92,7 +92,7 @@ class Keeping(ArchiveCase):
         self.assertRaises(NoSuchFolder, self.archive.add_many, wanted)
         self.assertEqual(self.archive.list(IN), [])
 
-    def test_what_a_message_says_of_itself_is_in_its_summary(self) -> None:
+    def test_the_summary_has_the_fields_of_the_message(self) -> None:
         fields = "Message-ID: <m@x>\r\nContent-Type: multipart/mixed; boundary=b\r\n"
         body = "--b\r\n\r\nsee\r\n  this\r\n--b\r\nContent-Type: a/b; name=x.pdf\r\n\r\n\r\n--b--"
         note = {"recipients": ["x@y.z"]}
@@ -173,7 +173,7 @@ class Folders(ArchiveCase):
         answer = self.keep(message("f", fields="References: <b@x>\r\n", day=4))
         self.assertEqual(self.archive.get(answer).thread, self.archive.get(first).thread)
 
-    def test_what_is_being_written_does_not_make_a_folder_seem_changed(self) -> None:
+    def test_an_unfinished_file_does_not_make_a_folder_seem_changed(self) -> None:
         """Otherwise, each new message would make the next command read all names in the folder."""
         self.keep(message())
         before = (self.root / ME / INBOX).stat().st_mtime_ns
@@ -249,7 +249,7 @@ class Moving(ArchiveCase):
         self.assertRaises(NoSuchMessage, self.archive.get, key)
         self.assertFalse(path.exists())
 
-    def test_what_delete_means_is_decided_by_the_folder_that_was_seen(self) -> None:
+    def test_the_folder_that_was_displayed_decides_what_delete_does(self) -> None:
         """Another program, or the first of two keys, moves the message between the look at it and the second."""
         key = self.keep(message())
         seen = self.archive.get(key)
@@ -281,7 +281,7 @@ class Moving(ArchiveCase):
         (count,) = connection.execute("SELECT count(*) FROM words WHERE words MATCH ?", (word,)).fetchone()
         return int(count)
 
-    def test_the_words_of_what_is_deleted_for_good_leave_the_index(self) -> None:
+    def test_the_words_of_a_purged_message_leave_the_index(self) -> None:
         kept = self.keep(message("kept", "secret"))
         gone = self.keep(message("gone", "secret"))
         self.archive.delete([self.archive.get(gone)])
@@ -360,7 +360,7 @@ class ForeignChanges(ArchiveCase):
         self.assertRaises(NoSuchMessage, self.archive.get, key)
         self.assertNotIn("Mine", [count.folder.name for count in self.archive.folders()])
 
-    def test_a_damaged_index_is_made_anew(self) -> None:
+    def test_a_damaged_index_is_rebuilt(self) -> None:
         key = self.keep(message())
         self.archive.close()
         for suffix in ("-wal", "-shm"):
@@ -370,7 +370,7 @@ class ForeignChanges(ArchiveCase):
         self.assertEqual(self.archive.get(key).subject, "one")
         self.assertTrue((self.root / "index.sqlite.damaged").exists())
 
-    def test_an_index_of_another_version_is_made_anew(self) -> None:
+    def test_an_index_of_another_version_is_rebuilt(self) -> None:
         key = self.keep(message())
         self.archive.close()
         connection = sqlite3.connect(self.root / "index.sqlite")
@@ -381,7 +381,7 @@ class ForeignChanges(ArchiveCase):
         self.archive = self.opened()
         self.assertEqual(self.archive.get(key).subject, "one")
 
-    def test_two_who_have_it_open_see_each_others_mail(self) -> None:
+    def test_two_processes_with_the_archive_open_see_each_others_mail(self) -> None:
         other = self.opened()
         key = self.keep(message(), source="s")
         self.assertEqual(other.get(key).subject, "one")

@@ -183,7 +183,7 @@ class FaultTests(ArchiveCase):
         fresh = Counter((one.octets, IN, one.flags, (*one.tags,)) for one in additions)
         self.each_fault(lambda archive: archive.add_many(additions), lambda before: before + fresh)
 
-    def test_what_a_fetch_keeps_is_kept_all_or_none(self) -> None:
+    def test_a_batch_of_a_fetch_is_stored_whole_or_not_at_all(self) -> None:
         additions = [Addition(message(f"new {one}"), IN, f"n{one}") for one in range(3)]
         fresh = Counter((one.octets, IN, Flag.NONE, ()) for one in additions)
 
@@ -193,7 +193,7 @@ class FaultTests(ArchiveCase):
 
         self.each_fault(work, lambda before: before + fresh)
 
-    def test_an_import_is_done_or_goes_on(self) -> None:
+    def test_an_import_is_complete_or_can_be_continued(self) -> None:
         mbox = self.root.parent / "mbox"
         mbox.write_bytes(b"".join(b"From x\n" + message(name) + b"\n" for name in ("a", "b", "b")))
         fresh = Counter((message(name), IN, Flag.NONE, ()) for name in ("a", "b", "b"))
@@ -248,7 +248,7 @@ class FaultTests(ArchiveCase):
 
         self.each_fault(work, lambda before: before)
 
-    def test_the_index_is_made_anew_or_later(self) -> None:
+    def test_the_index_is_rebuilt_now_or_later(self) -> None:
         self.each_fault(lambda archive: archive.rebuild(), lambda before: before)
 
     def test_a_store_that_cannot_be_opened_is_opened_later(self) -> None:

@@ -86,7 +86,7 @@ class UnfinishedMessages(ArchiveCase):
         staging.close()
         self.assertEqual(self.parts(), [])
 
-    def test_the_parts_of_older_versions_are_nobodys(self) -> None:
+    def test_unfinished_files_of_older_versions_are_removed(self) -> None:
         (self.root / ARRIVING / ".00112233445566aa.part").write_bytes(b"half a mess")
         (self.root / ARRIVING / "something else").write_bytes(b"not ours")
         self.opened()

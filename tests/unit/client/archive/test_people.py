@@ -34,7 +34,7 @@ class PeopleTests(ArchiveCase):
     def found(self, typed: str) -> list[str]:
         return [str(one) for one in self.archive.people(typed)]
 
-    def test_whom_one_wrote_to_often_comes_first_and_then_who_wrote_last(self) -> None:
+    def test_frequent_recipients_come_first_and_then_the_latest_authors(self) -> None:
         self.keep(mail("Anna Early <anna@example.org>", ME, 2))
         self.keep(mail("Anna Late <late@example.org>", ME, 9))
         self.keep(mail(ME, "Anna Once <once@example.org>", 3), SENT)
@@ -83,18 +83,18 @@ class PeopleTests(ArchiveCase):
         self.archive.add(Addition(mail(ME, "p2@example.org", 20), folder))
         self.assertEqual(self.found("p"), ["p0@example.org", "p1@example.org", "p2@example.org"])
 
-    def test_drafts_and_what_was_thrown_away_offer_nobody(self) -> None:
+    def test_drafts_and_discarded_messages_suggest_no_addresses(self) -> None:
         self.keep(mail(ME, "half@exam"), Folder(ME, "Drafts"))
         self.keep(mail("Spam <spam@example.org>", ME), Folder(ME, "Trash"))
         self.assertEqual(self.found("half") + self.found("spam"), [])
 
-    def test_people_are_known_again_when_the_index_is_made_anew(self) -> None:
+    def test_people_are_known_again_after_the_index_is_rebuilt(self) -> None:
         self.keep(mail(ME, "Dora <dora@example.org>"), SENT)
         self.keep(mail("Bob <bob@example.org>", ME))
         self.archive.rebuild()
         self.assertEqual(self.found("dora") + self.found("b"), ["Dora <dora@example.org>", "Bob <bob@example.org>"])
 
-    def test_an_index_that_knows_no_people_yet_is_made_anew(self) -> None:
+    def test_an_index_without_people_is_rebuilt(self) -> None:
         """As the program before wrote it: version 1, without that table."""
         self.keep(mail("Bob <bob@example.org>", ME))
         self.archive.close()

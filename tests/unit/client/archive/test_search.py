@@ -162,7 +162,7 @@ class Searching(ArchiveCase):
         second = self.archive.search("bill", limit=1, below=first[0].order)
         self.assertEqual([one.subject for one in (*first, *second)], ["Re: http://x.test/a", "Invoice March"])
 
-    def test_what_cannot_be_understood_is_said(self) -> None:
+    def test_a_query_that_cannot_be_parsed_is_explained(self) -> None:
         for query in ("before:soon", "after:2026-13", "has:time", "is:nice", "larger:big", "from:", "folder:nope",
                       "account:else", '"', "%", "-%", "& |", "from:%", "subject:---"):  # fmt: skip
             for words in (query, f"is:read {query}", f"-is:trash {query}"):

@@ -44,7 +44,7 @@ class SnoozeTests(Case):
         wake(archive, NOW)
         self.assertEqual(self.state(self.first)[0], "Inbox")
 
-    def test_what_was_moved_there_by_hand_stays(self) -> None:
+    def test_a_message_moved_to_snoozed_by_hand_stays_there(self) -> None:
         archive = self.mailbox.archive
         archive.add_folder(Folder("alice", "Snoozed"))
         archive.move([self.first], Folder("alice", "Snoozed"))

@@ -54,13 +54,13 @@ class DocumentTests(TestCase):
     async def test_a_page_that_says_there_is_none_is_none(self) -> None:
         self.assertIsNone(await get(reactor, self.url(b"not here", 404), 400))
 
-    async def test_nobody_answers(self) -> None:
+    async def test_a_refused_connection_has_a_reason(self) -> None:
         port = reactor.listenTCP(0, Site(_Page(b"")), interface="127.0.0.1")
         number = port.getHost().port
         await port.stopListening()
         self.assertIsNone(await get(reactor, f"http://127.0.0.1:{number}/", 400))
 
-    async def test_who_gives_up_hears_so(self) -> None:
+    async def test_a_cancelled_search_ends_at_once(self) -> None:
         """Cancelling the search does not wait for a silent server."""
         waiting = Deferred.fromCoroutine(get(reactor, self.url(None), 400))
         reactor.callLater(0, waiting.cancel)
@@ -72,7 +72,7 @@ class DocumentTests(TestCase):
             self.assertEqual(await post_form(reactor, self.url(b"thanks", code), b"a=b"), code)
             self.assertEqual(self.page.posted, ("application/x-www-form-urlencoded", b"a=b"))
 
-    async def test_a_form_that_nobody_takes_has_a_reason(self) -> None:
+    async def test_a_refused_form_has_a_reason(self) -> None:
         port = reactor.listenTCP(0, Site(_Page(b"")), interface="127.0.0.1")
         number = port.getHost().port
         await port.stopListening()

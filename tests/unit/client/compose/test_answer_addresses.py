@@ -34,7 +34,7 @@ class OwnAddresses(SynchronousTestCase):
             draft = reply(f"Reply-To: {field}\r\n".encode() + ORIGINAL, ALICE)
             self.assertEqual([one.address.local for one in draft.to], to)
 
-    def test_a_message_to_others_and_oneself_is_answered_to_the_others(self) -> None:
+    def test_a_reply_to_ones_own_message_goes_to_the_other_recipients(self) -> None:
         octets = b"From: alice@example.org\r\nTo: alice+a@example.org, %b\r\n\r\n"
         owner = Account("alice", ALICE.address)
         for others, to in ((b"bob@example.test", ["bob"]), (b"", ["alice+a"])):

@@ -74,7 +74,7 @@ class Building(SynchronousTestCase):
         with self.assertRaisesRegex(ComposeError, "300,000 characters; Markdown may have 200,000"):
             built(text=None, markdown="[" * 300_000)
 
-    def test_markdown_becomes_both(self) -> None:
+    def test_markdown_becomes_a_text_part_and_an_html_part(self) -> None:
         octets = built(text=None, markdown="# Hi\n\n*you* <b>\n").octets
         text, html = parse(octets).parts
         self.assertEqual(text.text()[0], "# Hi\n\n*you* <b>\n")
@@ -111,7 +111,7 @@ class Building(SynchronousTestCase):
             octets = built(attachments=[Attachment("a", b"x", content_type)]).octets
             self.assertEqual(types(octets)[2], "application/octet-stream")
 
-    def test_nobody_and_no_one_are_refused(self) -> None:
+    def test_a_message_without_sender_or_recipient_is_refused(self) -> None:
         self.assertRaises(ComposeError, built, sender=None)
         self.assertRaises(ComposeError, built, to=[])
         self.assertRaises(ComposeError, built, to=[Mailbox("", Address("a\r\nb", "x.y"))])
@@ -218,7 +218,7 @@ class Answering(SynchronousTestCase):
         chain = reply(b"References: " + many + b"\r\nMessage-ID: <new@x>\r\n\r\n", ALICE).references
         self.assertEqual((len(chain), chain[0], chain[-1]), (50, "0@x", "new@x"))
 
-    def test_a_message_is_passed_on_whole(self) -> None:
+    def test_a_message_is_forwarded_as_an_attachment(self) -> None:
         draft = forward(self.ORIGINAL, ALICE)
         draft.to = [BOB]
         part = parse(build(draft, NOW).octets).parts[1]
@@ -227,7 +227,7 @@ class Answering(SynchronousTestCase):
         )
         self.assertEqual(draft.subject, "Fwd: AW: Re: plan")
 
-    def test_a_message_is_passed_on_within_the_text(self) -> None:
+    def test_a_message_is_forwarded_within_the_text(self) -> None:
         original = built(attachments=[Attachment("b.png", PNG, "image/png")], subject="Fwd: x").octets
         draft = forward(original, BOB, inline=True)
         self.assertEqual((draft.subject, draft.attachments[0].octets), ("Fwd: x", PNG))
@@ -235,7 +235,7 @@ class Answering(SynchronousTestCase):
         self.assertIn("Forwarded message ----------\nFrom: Alice <alice@example.org>\nDate:", draft.text)
         self.assertTrue(draft.text.endswith("\n\nhello\n"))
 
-    def test_what_is_quoted_or_passed_on_as_text_holds_nothing_a_terminal_acts_on(self) -> None:
+    def test_quoted_and_forwarded_text_has_no_terminal_controls(self) -> None:
         octets = (
             "Subject: a\x1b]0;b\x07\u202ec\r\nFrom: \x1bx@y.org\r\nTo: z\u202e <z@y.org>\r\n\r\none\x1b[31m\x9btwo\r\n"
         )
@@ -263,13 +263,13 @@ class Links(SynchronousTestCase):
         self.assertEqual((draft.attachments, draft.sender, draft.fields), ([], None, []))
         self.assertEqual((draft.subject, draft.in_reply_to, str(draft.bcc[0])), ("a Bcc:x", "a@b", "q@q.test"))
 
-    def test_what_is_no_link_is_refused(self) -> None:
+    def test_a_link_other_than_mailto_is_refused(self) -> None:
         for link in ("http://x", "mailto", "mailto:nobody"):
             self.assertRaises(ComposeError, draft_of_link, link)
 
 
 class InTheEditor(SynchronousTestCase):
-    def test_what_is_not_changed_stays(self) -> None:
+    def test_unchanged_fields_of_a_draft_are_preserved(self) -> None:
         draft = written(
             cc=[CAROL], bcc=[CAROL], reply_to=[ALICE], references=["1@x"], fields=[("X-A", "b")],
             attachments=[Attachment("a b.png", PNG, "image/png", "c@x")],
@@ -279,7 +279,7 @@ class InTheEditor(SynchronousTestCase):
             draft = written(**named)
             self.assertEqual(from_text(to_text(draft), draft, Path()), draft)
 
-    def test_what_is_changed_is_taken(self) -> None:
+    def test_changed_fields_of_a_draft_are_used(self) -> None:
         folder = Path(self.mktemp())
         folder.mkdir()
         (folder / "a.txt").write_bytes(b"x")
@@ -292,7 +292,7 @@ class InTheEditor(SynchronousTestCase):
         self.assertEqual(([one.name for one in edited.attachments], edited.text), (["a.txt"], "hi\n"))
         self.assertEqual(from_text("\nbody", draft, folder).text, "body")
 
-    def test_what_is_not_understood_is_said(self) -> None:
+    def test_a_line_that_is_not_understood_is_reported(self) -> None:
         for text in (
             "Hello\n\n",
             "To: x\n\n",
@@ -310,7 +310,7 @@ class Overlooked(SynchronousTestCase):
             self.assertEqual(len(warnings(written(text=text))), 1, text)
         self.assertEqual(len(warnings(written(text=None, html="<p>attached"))), 1)
 
-    def test_what_was_quoted_or_is_there_is_not(self) -> None:
+    def test_quoted_words_and_real_attachments_cause_no_warning(self) -> None:
         self.assertEqual(warnings(written(text="ok\n> see the attachment\n-- \nattached to you")), [])
         self.assertEqual(warnings(written(text="attached", attachments=[Attachment("a", b"")])), [])
         self.assertEqual(len(warnings(written(text=" ", subject=""))), 2)
@@ -328,7 +328,7 @@ class Ready(SynchronousTestCase):
         self.assertEqual(body, b"hello\r\nBcc: stays\r\n")
         self.assertIn(b"Message-ID: <" + composed.message_id.encode(), head)
 
-    def test_what_is_there_stays(self) -> None:
+    def test_existing_header_fields_are_preserved(self) -> None:
         octets = b"From: c@x.test\r\nDate: x\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n"
         composed = complete_message(octets, ALICE, NOW, [BOB.address], reverse_path=Address("r", "x.test"))
         self.assertEqual((composed.octets, composed.message_id), (octets, "1@x"))
@@ -341,7 +341,7 @@ class Ready(SynchronousTestCase):
             self.assertEqual(root.text_of("from"), "Alice <alice@example.org>")
             self.assertEqual(root.defects, [])
 
-    def test_nobody_is_refused(self) -> None:
+    def test_a_message_without_author_or_recipient_is_refused(self) -> None:
         self.assertRaises(ComposeError, complete_message, b"To: a@x.test\n\n", ALICE, NOW)
         self.assertRaises(ComposeError, complete_message, b"To: nobody\n\n", ALICE, NOW, from_header=True)
 

@@ -33,7 +33,7 @@ class MomentTests(SynchronousTestCase):
     def at(self, text: str) -> str:
         return f"{parse_moment(text, NOW):%a %d %H:%M}"
 
-    def test_what_people_type(self) -> None:
+    def test_relative_and_absolute_times_are_understood(self) -> None:
         for text, expected in (
             ("+90m", "Mon 23 13:30"),
             ("+2h", "Mon 23 14:00"),
@@ -53,13 +53,13 @@ class MomentTests(SynchronousTestCase):
         ):
             self.assertEqual(self.at(text), expected, text)
 
-    def test_what_is_no_time_is_refused_with_examples(self) -> None:
+    def test_an_invalid_time_is_refused_with_examples(self) -> None:
         for text in ("", "now", "25:00", "9:60", "9", "+3", "+3y", "mo", "2026-02-30", "2026-03-25T", "2026-13-01T9",
                      "tomorrow 9", "at 9:00", "+99999w +1d", "\u0669:\u0660\u0660", "9999-12-31T23:59+99:00",
                      "0001-01-01T00:00"):  # fmt: skip
             self.assertIn("Examples: +2h", str(self.assertRaises(BadMoment, parse_moment, text, NOW)), text)
 
-    def test_what_has_passed_is_refused(self) -> None:
+    def test_a_time_in_the_past_is_refused(self) -> None:
         for text in ("2026-03-22", "today", "today 11:59", "+0m", "2026-03-23T13:00+02:00"):
             self.assertIn("has passed", str(self.assertRaises(BadMoment, parse_moment, text, NOW)), text)
 

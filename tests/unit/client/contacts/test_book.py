@@ -25,7 +25,7 @@ class BookTests(SynchronousTestCase):
         self.path = Path(self.mktemp()) / "contacts.toml"
         self.book = ContactBook(self.path)
 
-    def test_what_is_put_is_read_again(self) -> None:
+    def test_stored_entries_are_read_back_unchanged(self) -> None:
         self.assertEqual(dict(self.book.load()), {})
         self.book.put([TEAM, BOB])
         self.assertEqual(list(self.book.load().values()), [BOB, TEAM])
@@ -76,7 +76,7 @@ class VCardTests(SynchronousTestCase):
             for one in read_cards(text.encode())[0]
         ]
 
-    def test_what_is_exported_is_imported_again(self) -> None:
+    def test_exported_contacts_are_imported_unchanged(self) -> None:
         contacts, left_out = read_cards(write_cards([BOB, TEAM]))
         self.assertEqual(left_out, [])
         self.assertEqual(contacts, [BOB, TEAM])
@@ -88,7 +88,7 @@ class VCardTests(SynchronousTestCase):
             max_size=150,
         )
     )
-    def test_any_name_comes_back(self, name: str) -> None:
+    def test_any_name_survives_export_and_import(self, name: str) -> None:
         written = write_cards([Contact("x", name, (parse("x@example.org"),))])
         self.assertTrue(all(len(line) <= 75 for line in written.split(b"\r\n")))
         ((one,), _) = read_cards(written)

@@ -44,7 +44,7 @@ class Reading(OpeningCase):
             seen = self.see(wrong, SignatureState.BAD)
             self.assertIn("the signature is WRONG", seen.warnings[0])
 
-    def test_whose_signature_it_is(self) -> None:
+    def test_the_signer_is_named_only_for_a_key_of_the_author(self) -> None:
         """A key that is not the author's never counts as theirs, whoever certified it."""
         by_alice = self.see(signed(TEXT, self.keyring.sign(TEXT, "alice")), SignatureState.OTHER_SIGNER)
         self.assertIn("signed by Alice <alice@a.test>, and not by the author in From", by_alice.warnings[0])
@@ -75,7 +75,7 @@ class Reading(OpeningCase):
         seen = self.see(signed(TEXT, self.keyring.sign(TEXT, "bob", "--digest-algo", "SHA256")), GOOD)
         self.assertIn("part 1: micalg says sha512, but the signature uses sha256", seen.defects)
 
-    def test_what_is_no_signature_over_the_text(self) -> None:
+    def test_a_signature_that_does_not_cover_the_text_is_invalid(self) -> None:
         """A signed text of its own in place of a signature, garbage, and a signature of another kind."""
         for wrong in (self.keyring.clear_sign(b"other\n", "bob"), b"nothing", b"",
                       self.keyring.run("--armor", "--sign", "--local-user", "bob", data=TEXT)):  # fmt: skip

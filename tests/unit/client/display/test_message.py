@@ -47,7 +47,7 @@ class Showing(SynchronousTestCase):
         ):
             self.assertNotIn("\x1b", text)
 
-    def test_what_hides_or_reorders_text_is_taken_out(self) -> None:
+    def test_characters_that_hide_or_reorder_text_are_removed(self) -> None:
         self.assertEqual(safe_text("a\u202egpj.exe\u200b\ufeff\x9b1m\x7f\r\nb\tc"), "agpj.exe\ufffd1m\u2421\nb\tc")
         self.assertEqual(safe_text("Z" + "\u0300" * 50), "Z" + "\u0300" * 4)
         # Terminals disagree on the width of joined emoji. Persian letters keep their joiner.
@@ -189,7 +189,7 @@ class Saving(SynchronousTestCase):
         self.assertEqual(save_attachment(attached, folder, "a.txt").name, "a (2).txt")
         self.assertFalse(target.exists())
 
-    def test_what_cannot_be_written_leaves_nothing(self) -> None:
+    def test_a_failed_save_leaves_no_file(self) -> None:
         folder = Path(self.mktemp())
         folder.mkdir()
 
@@ -200,7 +200,7 @@ class Saving(SynchronousTestCase):
         self.assertRaises(OSError, save_attachment, attachments(WHOLE)[0], folder)
         self.assertEqual(list(folder.iterdir()), [])
 
-    def test_an_author_that_nobody_verified_is_told_above_the_text(self) -> None:
+    def test_an_unverified_author_is_marked_above_the_text(self) -> None:
         """RFC 8601 §2.7.4: the mark of the server that received the message."""
         mark = b"Authentication-Results: mail.home.test;\r\n\tauth=none (did not log in)\r\n"
         received = b"Received: from x by mail.home.test with ESMTP id q; Sun, 29 Nov 2026 12:00:00 +0000\r\n"
@@ -219,7 +219,7 @@ class Saving(SynchronousTestCase):
         self.assertEqual(names, ["part-1.1 (.).pdf", "part-1.2 (..).pdf", "attachment con"])
         self.assertEqual([safe_name(name) for name in names], names)
 
-    def test_any_name_becomes_one_that_every_system_takes(self) -> None:
+    def test_any_attachment_name_becomes_valid_on_every_system(self) -> None:
         for name, safe in (
             ("../../etc/passwd", "passwd"),
             ("C:\\Windows\\a.exe", "a.exe"),

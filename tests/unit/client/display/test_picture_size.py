@@ -30,7 +30,7 @@ class PictureSizeTests(SynchronousTestCase):
             self.assertEqual(picture_size(octets), (640, 480), octets[:4])
         self.assertEqual(picture_text(PNG), "640x480 pixels")
 
-    def test_what_is_cut_damaged_or_no_picture_has_no_size(self) -> None:
+    def test_a_truncated_or_damaged_picture_has_no_size(self) -> None:
         for octets in (PNG, GIF, JPEG, *WEBP.values(), BMP):
             for end in range(len(octets)):
                 self.assertIn(picture_size(octets[:end]), (None, (640, 480)))

@@ -66,7 +66,7 @@ class BatchQueueTests(SynchronousTestCase):
         self.assertRaises(ArchiveFull, self.arrive, 60, 70)
         self.assertEqual(self.begun, [])
 
-    def test_what_waits_is_dropped_at_the_end_and_what_is_being_kept_is_kept(self) -> None:
+    def test_closing_drops_waiting_batches_and_completes_the_current_one(self) -> None:
         go_on = Event()
 
         def keep(batch: Sequence[IncomingMessage]) -> Sequence[str]:

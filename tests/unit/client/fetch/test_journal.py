@@ -27,7 +27,7 @@ class JournalTests(SynchronousTestCase):
         (path,) = self.folder.glob("*.ids")
         return path
 
-    def test_what_was_added_is_known_at_the_next_start(self) -> None:
+    def test_recorded_ids_are_known_after_a_restart(self) -> None:
         self.ids().add(["a", "b 2"], 1000)
         ids = self.ids()
         self.assertEqual((len(ids), ids.fetched_at("a"), "b 2" in ids, "b" in ids), (2, 1000, True, False))
@@ -57,7 +57,7 @@ class JournalTests(SynchronousTestCase):
         self.journal().write_bytes(b"nonsense\n\xff\n1000 b\n")
         self.assertEqual(len(self.ids()), 1)
 
-    def test_what_the_server_has_no_more_is_forgotten_when_it_is_worth_it(self) -> None:
+    def test_ids_that_left_the_server_are_pruned_once_there_are_many(self) -> None:
         ids = self.ids()
         ids.add([str(number) for number in range(3000)], 1000)
         ids.keep_only({"1", "2"})
@@ -72,7 +72,7 @@ class JournalTests(SynchronousTestCase):
         ids.keep_only(set())
         self.assertEqual(len(ids), 3000)
 
-    def test_what_cannot_be_synced_does_not_count(self) -> None:
+    def test_an_id_that_cannot_be_synced_is_not_recorded(self) -> None:
         ids = self.ids()
         ids.add(["a"], 1000)
         before = self.journal().read_bytes()

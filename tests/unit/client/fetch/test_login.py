@@ -27,7 +27,7 @@ class OpeningTests(SynchronousTestCase):
         error = self.assertRaises(FetchError, open_maildrop, is_a_stream(stream), account, CommandSecrets())
         return str(error), stream
 
-    def test_without_a_password_nobody_is_called(self) -> None:
+    def test_without_a_password_no_connection_is_made(self) -> None:
         server = Server("pop.test", 995, Security.TLS, str(ALICE), secret=SecretSource(SecretKind.PROMPT))
         said, stream = self.refused(server)
         self.assertIn("no password for alice@example.test", said)

@@ -33,7 +33,7 @@ class ConnectionTests(SynchronousTestCase):
 
     # Connecting
 
-    def test_who_is_not_there_is_named(self) -> None:
+    def test_a_refused_connection_names_the_server(self) -> None:
         said = self.why(self.connecting, StreamLost("Connection refused"))
         self.assertEqual(said, "no connection to pop.test: Connection refused")
         self.assertEqual(self.stream.steps[-1], "close")

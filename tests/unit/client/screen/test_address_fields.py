@@ -47,7 +47,7 @@ class CompletionTests(ScreenCase):
         return [str(one.address) for one in (*draft.to, *draft.cc, *draft.bcc)]
 
     @tries("take_offer")
-    def test_whom_one_wrote_to_comes_before_who_wrote(self) -> None:
+    def test_recipients_are_suggested_before_authors(self) -> None:
         """After "bo" and Tab, the message goes to the completed address."""
 
         async def steps(driver: Driver) -> list[str]:
@@ -134,7 +134,7 @@ class CompletionTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_without_an_index_one_types_by_hand(self) -> None:
+    def test_without_an_index_addresses_are_typed_by_hand(self) -> None:
         """If the index cannot be read, there are no suggestions and no error, and the message can be written."""
 
         async def steps(driver: Driver) -> None:

@@ -15,7 +15,7 @@ from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
 
 class ChangeTests(ScreenCase):
-    def test_what_moved_before_a_failure_can_be_brought_back(self) -> None:
+    def test_messages_that_moved_before_a_failure_can_be_restored(self) -> None:
         """The disk is full after the first of two messages; then it is full at the first step of undo."""
         move = self.mailbox.archive.move
         full = "The disk is full."
@@ -46,7 +46,7 @@ class ChangeTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_what_is_archived_leaves_a_search_and_comes_back_only_by_undo(self) -> None:
+    def test_an_archived_message_leaves_a_search_and_returns_only_by_undo(self) -> None:
         async def steps(driver: Driver) -> None:
             screen: Any = driver.app.screen
             await driver.press("slash")

@@ -135,7 +135,7 @@ class TreeTests(ListCase):
         self.other = self.keep("Other", "o")
 
     @tries("collapse", "collapse_all")
-    def test_what_keys_act_on_in_a_collapsed_conversation(self) -> None:
+    def test_keys_act_on_all_messages_of_a_collapsed_conversation(self) -> None:
         """On all its messages; but only on the one that the reader shows. u brings all of them back."""
 
         async def steps(driver: Driver) -> None:
@@ -176,7 +176,7 @@ class TreeTests(ListCase):
 
         self.drive(steps)
 
-    def test_what_the_reader_deletes_in_a_collapsed_conversation_leaves_the_others(self) -> None:
+    def test_deleting_in_the_reader_leaves_the_rest_of_a_collapsed_conversation(self) -> None:
         async def steps(driver: Driver) -> None:
             screen: Any = driver.app.screen
             await self.order(driver, 0)

@@ -92,7 +92,7 @@ class QuitTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_who_leaves_at_once_is_told_that_the_outcome_is_unknown(self) -> None:
+    def test_quitting_during_a_send_says_that_the_outcome_is_unknown(self) -> None:
         words: list[str] = []
 
         async def steps(driver: Driver) -> None:

@@ -30,7 +30,7 @@ class MovingTests(ScreenCase):
         self.assertEqual(self.folder_of(self.third), "Inbox")
 
     @tries("next_unread")
-    def test_tab_goes_to_what_nobody_has_read(self) -> None:
+    def test_tab_goes_to_the_next_unread_message(self) -> None:
         """From the last message, Tab goes to the unread first one."""
 
         async def steps(driver: Driver) -> None:
@@ -107,7 +107,7 @@ class MovingTests(ScreenCase):
         self.drive(steps)
 
     @tries("next_pane")
-    def test_f6_goes_round_the_panes(self) -> None:
+    def test_f6_moves_through_the_panes(self) -> None:
         """F6 goes from the message to the folders, where Enter opens a folder."""
         self.mailbox.archive.move([self.first], Folder("alice", "Drafts"))
 

@@ -55,7 +55,7 @@ class SafetyTests(ScreenCase):
         # Each screen showed the attack as text.
         self.assertEqual([one for one in self.seen if "taken" not in one], [])
 
-    def test_reading_it_in_every_way_does_nothing_to_the_terminal(self) -> None:
+    def test_reading_a_hostile_message_is_safe_for_the_terminal(self) -> None:
         """List, text, headers, HTML, structure, attachments, conversation and move show it safely."""
 
         async def steps(driver: Driver) -> None:
@@ -85,7 +85,7 @@ class SafetyTests(ScreenCase):
         self.drive(steps)
         self.assert_nothing_was_done(8)
 
-    def test_answering_it_or_writing_anew_from_it_does_nothing_either(self) -> None:
+    def test_answering_or_rewriting_a_hostile_message_is_safe(self) -> None:
         """After r, g, f and e, and in a foreign draft, the fields show control characters as text."""
 
         async def steps(driver: Driver) -> None:
@@ -112,7 +112,7 @@ class SafetyTests(ScreenCase):
         self.drive(steps)
         self.assert_nothing_was_done(5)
 
-    def test_what_is_pasted_does_nothing_to_the_terminal(self) -> None:
+    def test_pasted_control_characters_are_made_visible(self) -> None:
         """Control characters pasted into a line or into the text are made visible."""
 
         async def steps(driver: Driver) -> None:

@@ -41,7 +41,7 @@ class HandlingTests(ScreenCase):
         self.assertFalse(path.exists())
         self.assertEqual(list((self.folder / "mail" / "alice" / "Trash").glob("*.eml")), [])
 
-    def test_what_lies_in_trash_comes_back_by_the_same_key(self) -> None:
+    def test_u_restores_a_message_from_trash(self) -> None:
         """u restores a message that is in Trash."""
         self.mailbox.delete([self.mailbox.archive.get(self.first)])
 

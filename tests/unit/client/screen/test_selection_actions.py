@@ -27,7 +27,7 @@ class SelectingTests(ScreenCase):
         await driver.press(key)
 
     @tries("select", "for_all")
-    def test_what_is_selected_is_deleted_together_and_comes_back_together(self) -> None:
+    def test_selected_messages_are_deleted_and_restored_together(self) -> None:
         """t selects and moves the cursor on. ;d moves both files to Trash, and u restores both."""
 
         async def steps(driver: Driver) -> None:
@@ -74,7 +74,7 @@ class SelectingTests(ScreenCase):
         self.drive(steps)
         self.assertEqual(len(self.subjects("Inbox")), 3)
 
-    def test_who_types_ahead_means_all_too(self) -> None:
+    def test_keys_typed_ahead_act_on_the_whole_selection(self) -> None:
         """In a fast ;d, d never applies to the current message alone."""
 
         async def steps(driver: Driver) -> None:
@@ -91,7 +91,7 @@ class SelectingTests(ScreenCase):
         self.assertEqual(self.subjects("Inbox"), ["First"])
 
     @tries("select_found", "unselect_found")
-    def test_what_a_search_finds_is_selected_beyond_the_lines_that_are_loaded(self) -> None:
+    def test_selecting_search_results_includes_pages_that_are_not_loaded(self) -> None:
         """T number, Ctrl-T subject:7 and ;a move the files of 229 messages, two pages, to Archive."""
         for number in range(230):
             self.arrive(f"Number {number}", 5 + number, Flag.SEEN)
@@ -195,7 +195,7 @@ class SelectingTests(ScreenCase):
         self.drive(steps)
         self.assertEqual([self.folder_of(key) for key in (self.third, self.first)], ["Inbox", "Archive"])
 
-    def test_several_are_passed_on_in_one_message(self) -> None:
+    def test_several_messages_are_forwarded_in_one(self) -> None:
         """;f attaches each whole message, and marks all as forwarded after sending."""
 
         async def steps(driver: Driver) -> None:
@@ -230,7 +230,7 @@ class SelectingTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_what_waits_to_be_sent_is_stopped_together_and_not_moved(self) -> None:
+    def test_selected_outbox_messages_are_stopped_together_and_never_moved(self) -> None:
         """In the outbox, ;a is rejected, and ;d makes both messages drafts."""
         for key in (self.third, self.second):
             draft = self.mailbox.reply(self.mailbox.archive.get(key))
@@ -270,7 +270,7 @@ class SelectingTests(ScreenCase):
         self.drive(steps)
         self.assertEqual(list((self.folder / "mail" / "alice" / "Trash").glob("*.eml")), [])
 
-    def test_what_was_removed_by_another_program_is_not_waited_for(self) -> None:
+    def test_messages_removed_by_another_program_are_reported(self) -> None:
         """If another program deleted the messages for good, u says so."""
 
         async def steps(driver: Driver) -> None:

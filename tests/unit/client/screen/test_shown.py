@@ -167,7 +167,7 @@ class ShownTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_what_was_removed_at_the_end_of_the_list_leaves_it(self) -> None:
+    def test_a_removed_last_message_leaves_the_list(self) -> None:
         async def steps(driver: Driver) -> None:
             self.mailbox.archive.move([self.first], Folder("alice", "Archive"))
             screen: Any = driver.app.screen
@@ -176,7 +176,7 @@ class ShownTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_what_is_typed_before_a_dialog_opens_moves_and_deletes_nothing(self) -> None:
+    def test_keys_typed_before_a_dialog_opens_move_and_delete_nothing(self) -> None:
         async def steps(driver: Driver) -> None:
             screen: Any = driver.app.screen
             for action in ("search", "delete", "archive", "flag"):

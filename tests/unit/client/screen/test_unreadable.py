@@ -57,7 +57,7 @@ class UnreadableTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_a_charset_that_is_none_comes_with_the_mail(self) -> None:
+    def test_a_codec_that_is_no_charset_does_not_end_the_screen(self) -> None:
         """`xtext` is a name in Python's registry of codecs that is no codec: the screen died at each fetch."""
         self.network.waiting = [b"Subject: =?xtext?q?odd?=\r\nFrom: a@example.org\r\n\r\nx\r\n"]
 
@@ -67,7 +67,7 @@ class UnreadableTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_what_ends_the_program_prints_no_values(self) -> None:
+    def test_the_traceback_of_a_crash_prints_no_values(self) -> None:
         """The stock traceback of Textual prints local variables, with passwords and mail among them."""
 
         async def steps(driver: Driver) -> str:

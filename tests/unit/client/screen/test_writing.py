@@ -100,7 +100,7 @@ class WritingTests(ScreenCase):
         self.assertTrue(self.mailbox.archive.get(self.third).flags & Flag.ANSWERED)
 
     @tries("reply_all")
-    def test_an_answer_to_everybody_leaves_oneself_out(self) -> None:
+    def test_a_reply_to_all_excludes_ones_own_address(self) -> None:
         """g writes to Bob and Carol, but not to Alice."""
 
         async def steps(driver: Driver) -> None:
@@ -133,7 +133,7 @@ class WritingTests(ScreenCase):
         self.assertEqual([str(one.address) for one in (*draft.to, *draft.cc)], ["talk@lists.example"])
 
     @tries("forward")
-    def test_a_message_is_passed_on_whole(self) -> None:
+    def test_a_message_is_forwarded_as_an_attachment(self) -> None:
         """f attaches the message as message/rfc822 with the octets that were received."""
 
         async def steps(driver: Driver) -> None:
@@ -164,7 +164,7 @@ class WritingTests(ScreenCase):
         self.assertEqual(self.folder_of(self.second), "Inbox")
 
     @tries("save", "close")
-    def test_what_is_not_finished_is_kept_and_gone_on_with(self) -> None:
+    def test_an_unfinished_message_is_saved_as_one_draft_and_continued(self) -> None:
         """Ctrl-S and Esc save one draft, not two. In Drafts, Enter continues it."""
 
         async def steps(driver: Driver) -> None:
@@ -186,7 +186,7 @@ class WritingTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_what_is_written_is_saved_without_being_asked(self) -> None:
+    def test_the_composer_saves_automatically(self) -> None:
         """The automatic save keeps the text through a crash."""
 
         async def steps(driver: Driver) -> None:
@@ -220,7 +220,7 @@ class WritingTests(ScreenCase):
         self.assertEqual(list((self.folder / "state" / "editing").iterdir()), [])
 
     @tries("flush")
-    def test_what_waits_in_the_outbox_is_sent(self) -> None:
+    def test_dollar_sends_the_messages_of_the_outbox(self) -> None:
         """$ after a failure sends the message, which is then in Sent."""
         self.network.problem = "the server cannot be reached"
 
@@ -274,7 +274,7 @@ class WritingTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_what_is_no_address_is_named_and_nothing_is_sent(self) -> None:
+    def test_an_invalid_address_is_named_and_nothing_is_sent(self) -> None:
         """The composer stays open with its text."""
 
         async def steps(driver: Driver) -> None:

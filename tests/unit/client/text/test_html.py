@@ -35,7 +35,7 @@ class Layout(SynchronousTestCase):
             ("<q>quote</q> <noscript>no <b>script</b></noscript>", '"quote" no script'),
         )
 
-    def test_what_clients_show_is_not_hidden(self) -> None:
+    def test_text_that_mail_programs_show_is_not_hidden(self) -> None:
         clip = "height:0;overflow:hidden"
         for html in (
             f"<span style='{clip}'>x</span>", f"<div style='display:inline;{clip}'>x</div>",
@@ -163,7 +163,7 @@ class Visibility(SynchronousTestCase):
             ("<i style='font-size:0.5px'>x</i><i style='font:400 1em a'>y</i>", "xy", ""),
         )
 
-    def test_what_every_browser_hides_is_not_shown(self) -> None:
+    def test_text_that_every_browser_hides_is_not_shown(self) -> None:
         for style in (
             "DISPLAY : none", "display:none!important;display:block", "d\\69splay:\\6eone", "opacity:0",
             "visibility:hidden", "visibility:collapse", "max-height:0;overflow:hidden", "height:0px;overflow-y:clip",

@@ -218,7 +218,7 @@ class BrokenTests(SynchronousTestCase):
         session.ask(commands.noop())
         self.assertIn("challenge", self.broken(session, b"+ \r\n"))
 
-    def test_octets_behind_the_answer_to_stls_are_somebody_elses(self) -> None:
+    def test_octets_after_the_answer_to_stls_break_the_session(self) -> None:
         session = greeted()
         session.ask(commands.stls())
         self.assertIn("somebody is in between", self.broken(session, b"+OK\r\n+OK injected\r\n"))

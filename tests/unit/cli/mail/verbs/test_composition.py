@@ -144,7 +144,7 @@ class WritingTests(Case):
         self.assertTrue(self.mailbox.archive.get(self.second).flags & Flag.FORWARDED)
         self.assertIn("no terminal for the editor", self.refused(Exit.USAGE, "reply", self.first))
 
-    def test_drafts_are_kept_gone_on_with_and_sent(self) -> None:
+    def test_drafts_are_saved_continued_and_sent(self) -> None:
         """A draft opens in the user's own editor. After it is sent, it is no longer a draft."""
         key = self.fine("send", "--draft", "d@example.org", "-s", "Half", "-m", "text").strip()
         self.assertEqual([one["key"] for one in self.json("draft", "list")], [key])
@@ -168,7 +168,7 @@ class WritingTests(Case):
         self.fine("compose", "d@example.org", "-s", "Sent later", "--later", typed="s\n")
         self.assertEqual((self.subjects("Outbox"), self.subjects("Drafts")), (["Sent later"], []))
 
-    def test_what_waits_can_be_stopped_and_is_told_so(self) -> None:
+    def test_a_waiting_message_can_be_stopped_once(self) -> None:
         """`outbox` lists the message, and `outbox stop` makes it a draft. A second stop fails."""
         key = self.json("send", "d@example.org", "-s", "Wait", "-m", "x", "--hold", "100", "--later")["key"]
         waiting = self.json("outbox", "list")
@@ -177,7 +177,7 @@ class WritingTests(Case):
         self.assertEqual(self.subjects("Drafts"), ["Wait"])
         self.assertEqual(self.json("outbox", "list"), [])
 
-    def test_what_may_have_arrived_is_sent_again_only_on_request(self) -> None:
+    def test_a_message_that_may_have_arrived_is_sent_again_only_on_request(self) -> None:
         """`outbox send` asks on a terminal, and sends without asking with --again."""
 
         def due() -> list[str]:

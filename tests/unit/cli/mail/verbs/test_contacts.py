@@ -27,7 +27,7 @@ class ContactVerbTests(Case):
         self.assertEqual([one["short_name"] for one in self.json("contact", "list")], ["dora", "team"])
         self.assertEqual([str(one) for one in self.mailbox.people("do")], ["Dora <dora@example.org>"])
 
-    def test_what_is_wrong_is_told(self) -> None:
+    def test_invalid_contacts_are_refused_with_the_reason(self) -> None:
         self.assertIn("not a short name", self.refused(Exit.CONFIG, "contact", "add", "a b", "a@example.org"))
         self.assertIn("no contact", self.refused(Exit.CONFIG, "contact", "remove", "bob"))
         self.assertIn("without @domain", self.refused(Exit.USAGE, "send", "nobody", "-m", "x"))

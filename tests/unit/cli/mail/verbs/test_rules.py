@@ -64,7 +64,7 @@ class RulesTests(Case):
         self.assertIn("line", self.refused(Exit.CONFIG, "rules", "apply"))
         self.fine("list")
 
-    def test_what_has_no_rules_is_named(self) -> None:
+    def test_an_account_without_rules_is_named(self) -> None:
         self.write("")
         self.assertIn("mail.toml", self.refused(Exit.NO_INPUT, "rules", "apply"))
         self.refused(Exit.USAGE, "rules", "test")
