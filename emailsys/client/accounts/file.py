@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from emailsys.client.accounts.rule_values import Condition, Place, Rule
 from emailsys.client.accounts.toml_reader import ACCOUNT_NAME, read_accounts
 from emailsys.client.accounts.toml_writer import with_account, with_default, with_spam_rule, without_account
 from emailsys.client.accounts.values import Account, AccountError, SecretKind, Server
@@ -77,6 +76,8 @@ class AccountsFile:
 
         @raise AccountError: there is no such account, or the file cannot be written.
         """
+        from emailsys.client.accounts.rule_values import Condition, Place, Rule
+
         account = self.find(name)
         condition = Condition(Place.FROM, (str(sender),))
         if any(one.conditions == (condition,) and one.folder == SPAM for one in account.rules):

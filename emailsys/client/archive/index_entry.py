@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from emailsys.client.text.message_text import read_text
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.fields import decode_words
@@ -25,15 +24,6 @@ _FIELD: Final = 1_000
 # A Date later than this after the arrival is ignored: a wrong clock, or an attempt to stay on top of the list.
 _MAX_AHEAD: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Scripts without spaces between words are indexed character by character.
-_UNSPACED: Final = re.compile(
-    "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-# Symbols that people search for: currencies, marks such as "™", arrows, mathematics, dingbats and emoji.
-_SYMBOLS: Final = re.compile(
-    "([\u00a2-\u00a7\u00a9\u00ac\u00ae-\u00b1\u00b6\u00d7\u00f7\u20a0-\u20cf\u2100-\u2101\u2103-\u2106\u2116-\u2117"
-    "\u2120-\u2123\u2190-\u23ff\u25a0-\u2775\u2794-\u2bff\U0001f000-\U0001f0ff\U0001f110-\U0001faff])\\1*"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +65,27 @@ def moment_of(seconds: float) -> datetime:
         return _EPOCH
 
 
+@lru_cache(maxsize=1)
+def _unspaced() -> re.Pattern[str]:
+    """Return the expression of scripts without spaces between words, which are indexed character by character.
+
+    It and that of symbols take 5 ms to compile, and many commands need neither.
+    """
+    return re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]")
+
+
+@lru_cache(maxsize=1)
+def _symbols() -> re.Pattern[str]:
+    """Return the expression of symbols that people search for.
+
+    They are currencies, marks such as "™", arrows, mathematics, dingbats and emoji.
+    """
+    return re.compile(
+        "([\u00a2-\u00a7\u00a9\u00ac\u00ae-\u00b1\u00b6\u00d7\u00f7\u20a0-\u20cf\u2100-\u2101\u2103-\u2106\u2116-\u2117"
+        "\u2120-\u2123\u2190-\u23ff\u25a0-\u2775\u2794-\u2bff\U0001f000-\U0001f0ff\U0001f110-\U0001faff])\\1*"
+    )
+
+
 def spaced(text: str) -> str:
     """Prepare text for the word index, and the words of a search for it.
 
@@ -83,7 +94,7 @@ def spaced(text: str) -> str:
     """
     if text.isascii():
         return text
-    return _SYMBOLS.sub(_symbol_word, _UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFC", text)))
+    return _symbols().sub(_symbol_word, _unspaced().sub(r" \g<0> ", unicodedata.normalize("NFC", text)))
 
 
 def _symbol_word(found: re.Match[str]) -> str:
@@ -159,6 +170,9 @@ def index_fields(octets: bytes, arrived: datetime) -> IndexFields:
     root = parse(octets)
     first = _first(root.fields)
     heading = _heading(first, arrived)
+    # The readers of HTML and of calendars; a list of what is in the index needs none of them.
+    from emailsys.client.text.message_text import read_text
+
     text, _, found = read_text(root, _SEARCHED)
     text = f"{text[:_SEARCHED]}\n"
     attached = [part for part in found.attachments if part not in found.inline]
