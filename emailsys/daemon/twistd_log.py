@@ -41,7 +41,7 @@ def open_log(path: str | None) -> LogWriter:
 
 
 def _rotate(file: LogFile) -> None:
-    """Begin a new file. If another program moved the file, and perhaps put an empty one there, open that name anew."""
+    """Begin a new file. If another program moved the file, and perhaps put an empty one there, open that name again."""
     if os.path.exists(file.path) and os.path.getsize(file.path):
         file.rotate()
     else:

@@ -54,7 +54,7 @@ class QueueingIntake:
         return QueueingIncoming(self)
 
     def has_room(self, octets: int) -> Coroutine[Any, Any, bool]:
-        """Return whether the store has room for so many octets."""
+        """Return whether the store has room for this number of octets."""
         return self.intake.has_room(octets)
 
 

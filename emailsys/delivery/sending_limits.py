@@ -84,8 +84,8 @@ class _Hour:
 class _Known:
     """The counts of one sender by hour.
 
-    In the hour `checked`, it may send so many more messages and recipients until its limits are looked at again. Most
-    messages need no further check.
+    In the hour `checked`, it may send this number of messages and recipients more until its limits are checked again.
+    Most messages need no further check.
     """
 
     hours: dict[int, _Hour] = field(default_factory=dict)

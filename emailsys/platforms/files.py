@@ -72,7 +72,7 @@ def write_at(descriptor: int, octets: bytes, start: int) -> int:
 
 
 def widen_pipe(pipe: int, octets: int) -> None:
-    """Let a pipe hold so many octets, if the system can. Linux can (F_SETPIPE_SZ)."""
+    """Let a pipe hold this number of octets, if the system can. Linux can (F_SETPIPE_SZ)."""
     if sys.platform == "linux":
         try:
             import fcntl

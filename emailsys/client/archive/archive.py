@@ -58,7 +58,7 @@ class Archive(ArchiveReader):
         If the index is missing, damaged, or of another version, it is rebuilt from the files.
 
         @param now: the current moment, with time zone.
-        @param tell: called before the files of a store are indexed anew, which may take minutes.
+        @param tell: called before the files of a store are indexed again, which may take minutes.
         """
         #: Sentences for the user about files that are gone or cannot be read.
         self.reports: list[str] = []

@@ -162,7 +162,7 @@ class ServerTLS:
         return contexts
 
     def reload(self, certificates: Sequence[CertificateFiles] | None = None) -> None:
-        """Read the certificate files anew, or others in their place, and serve them from the next handshake on.
+        """Read the certificate files again, or other files in their place, and serve them from the next handshake on.
 
         A pair that cannot be served keeps its former certificate, if it has one; the other pairs are renewed. Call this
         when certificates were renewed, and at least once a day, because it also renews the ticket keys.

@@ -41,7 +41,7 @@ def end_where(connection: Connection, which: Any, fate: Fate, now: int, words: s
 
 @lru_cache(maxsize=32)
 def _statements(placeholder: str, count: int) -> tuple[str, str, str]:
-    """Return the three statements for a number of rows of one account. Building them anew would double the work."""
+    """Return the three statements for a number of rows of one account. Building them each time doubles the work."""
     here = f"account_id = {placeholder} AND row_id IN ({', '.join([placeholder] * count)})"
     said = ", ".join([placeholder] * 3)
     # Only names from the schema are formatted in. Values are parameters.
