@@ -277,8 +277,9 @@ class UserMailbox:
         if any(one.folder.name == OUTBOX for one in summaries):
             raise ArchiveError("Messages in the outbox cannot be moved. Stop them first, which makes them drafts.")
         for account in dict.fromkeys(one.folder.account for one in summaries):
-            self.archive.add_folder(Folder(account, SPAM))
-            self.archive.move([one.key for one in summaries if one.folder.account == account], Folder(account, SPAM))
+            spam = Folder(account, SPAM)
+            spam = self.archive.alike(spam) or self.archive.add_folder(spam)
+            self.archive.move([one.key for one in summaries if one.folder.account == account], spam)
 
     def add_spam_rule(self, summary: Summary) -> list[str]:
         """File later messages of the senders of a message under Spam. Return the addresses that have a new rule.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as changed
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from emailsys.client.archive.changes import Changes
 from emailsys.client.archive.files import translated_disk_errors
-from emailsys.client.archive.folder_changes import check_names, remove_account, remove_folder, rename_folder
+from emailsys.client.archive.folder_changes import alike, check_names, remove_account, remove_folder, rename_folder
 from emailsys.client.archive.index import Index, open_index, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
@@ -143,10 +144,27 @@ class Archive(ArchiveReader):
         if text not in self.reports:
             self.reports.append(text)
 
-    def add_folder(self, folder: Folder) -> None:
-        """Create a folder if it does not exist. @raise ArchiveError: the name is not a valid folder name."""
+    def add_folder(self, folder: Folder) -> Folder:
+        """Create a folder if it does not exist. Return it, with its name in NFC.
+
+        @raise ArchiveError: the name is not valid, or that of another folder but for case.
+        """
+        if self.has_folder(folder):
+            return folder
+        folder = Folder(folder.account, unicodedata.normalize("NFC", folder.name))
         check_names([folder])
+        taken = self.alike(folder)
+        if taken is not None and unicodedata.normalize("NFC", taken.name) == folder.name:
+            folder = taken
+        elif taken is not None:
+            raise ArchiveError(f"The folder {taken.name!r} already exists. Names must differ in more than case.")
         self._add_folders([folder])
+        return folder
+
+    def alike(self, folder: Folder) -> Folder | None:
+        """Return the folder of the account whose name differs at most in case and normal form, or None."""
+        with translated_index_errors():
+            return alike(self._index, folder)
 
     def _add_folders(self, folders: Sequence[Folder]) -> None:
         if all(map(self.has_folder, folders)):

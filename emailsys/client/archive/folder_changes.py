@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from emailsys.client.archive.index import Index
 from emailsys.client.archive.reconcile import folder_path
 from emailsys.client.archive.values import STANDARD_FOLDERS, ArchiveError, Folder
 from emailsys.client.base.folders import sync_folder
-from emailsys.client.text.file_names import safe_name
+from emailsys.client.text.file_names import folded, safe_name
 
 # Prefix of the folder of a removed account while its files are deleted.
 _REMOVED = ".removed-"
@@ -41,12 +42,24 @@ def check_names(folders: Sequence[Folder]) -> None:
             raise ArchiveError(f"{name!r} is not a valid folder name")
 
 
+def alike(index: Index, folder: Folder) -> Folder | None:
+    """Return the folder of the account whose name differs at most in case and normal form, or None."""
+    names = index.connection.execute("SELECT name FROM folders WHERE account = ?", (folder.account,))
+    found = {name for (name,) in names if folded(name) == folded(folder.name)}
+    return None if not found else folder if folder.name in found else Folder(folder.account, min(found))
+
+
 def rename_folder(root: Path, index: Index, folder: Folder, name: str) -> None:
     """Rename a folder. @raise ArchiveError: the name is taken or invalid."""
+    name = unicodedata.normalize("NFC", name)
+    taken = alike(index, Folder(folder.account, name))
+    if taken is not None and taken != folder:
+        raise ArchiveError(f"The folder {taken.name!r} already exists. Names must differ in more than case.")
     if safe_name(name, max_octets=_MAX_NAME) != name or name in STANDARD_FOLDERS:
         raise ArchiveError(f"{name!r} is not a valid name of a custom folder")
     target = folder_path(root, Folder(folder.account, name))
-    if target.exists():
+    # A new case of the same name is the same folder on some systems.
+    if taken is None and target.exists():
         raise ArchiveError(f"the folder {name!r} already exists")
     os.rename(folder_path(root, folder), target)
     sync_folder(target.parent)

@@ -134,7 +134,7 @@ class Importer:
         for below in sorted(path.iterdir()):
             if below.name.startswith(".") and (below / "cur").is_dir():
                 target = Folder(self._folder.account, self._subfolder_name(below.name[1:]))
-                self._archive.add_folder(target)
+                target = self._archive.alike(target) or self._archive.add_folder(target)
                 before = self.added + self.already_stored
                 self._add(additions(below, target, f"{path.name}/{below.name}"))
                 count = self.added + self.already_stored - before

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from emailsys.client.archive.values import BadQuery
+from emailsys.client.text.file_names import folded
 from emailsys.client.text.terminal import safe_line
 
 
@@ -151,12 +151,7 @@ def _sql(term: Term, values: list[Any], folders: Sequence[tuple[str, str]]) -> s
 
 def _alike(term: Named, folders: Sequence[tuple[str, str]]) -> list[str]:
     names = dict.fromkeys(folder[term.column == "name"] for folder in folders)
-    alike = [one for one in names if _folded(one) == _folded(term.name)]
+    alike = [one for one in names if folded(one) == folded(term.name)]
     if not alike:
         raise BadQuery(f"{term.term}: there is none of that name; there are {', '.join(map(safe_line, names))}")
     return alike
-
-
-def _folded(name: str) -> str:
-    """Return a name for comparison, without case and in one form: some systems write file names in NFD."""
-    return unicodedata.normalize("NFC", name.casefold())

@@ -36,6 +36,7 @@ class MailApp(MailProgram):
     CSS = STYLESHEET
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (90, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (12, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in EVERYWHERE]
 
     _ending: asyncio.Task[None] | None = None

@@ -12,8 +12,8 @@ from typing import Final
 _REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
 _MAYBE_PATH: Final = re.compile(r"[/\\:\x00]")
 _BLANKS: Final = re.compile(r"\s+")
-# Names that Windows reserves for devices, with any extension.
-_DEVICES: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.I)
+# Names that Windows reserves for devices, with any extension. It ignores blanks before that.
+_DEVICES: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.I)
 _INVISIBLE: Final = frozenset({"Cf", "Co", "Cs", "Cn", "Cc", "Zl", "Zp"})
 #: Longest name returned, in octets. File systems allow 255, and a suffix must fit.
 MAX_OCTETS: Final = 180
@@ -50,6 +50,11 @@ def safe_name(text: str, fallback: str = "attachment", max_octets: int = MAX_OCT
     if not text or _DEVICES.fullmatch(text):
         text = f"{fallback} {text}".strip()
     return text
+
+
+def folded(name: str) -> str:
+    """Return a name for comparison, without case and in one form: some systems write file names in NFD."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def numbered(name: str, number: int) -> str:

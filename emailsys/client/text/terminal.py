@@ -20,8 +20,10 @@ _LINE_ENDS: Final = re.compile(r"[\t\n\u2028\u2029]+")
 # More than four combining characters on one character would be drawn over other lines. No script needs so many.
 _COMBINING: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
 _PILED: Final = re.compile(f"([{_COMBINING}]{{4}})[{_COMBINING}]+")
-# The joiner between emoji. Terminals disagree on the width of a joined emoji, which would shift the rest of the line.
-_JOINED: Final = re.compile("\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])")
+# Joiners between emoji, variation selectors, and skin tones behind an emoji. Terminals disagree on the width of what
+# has them, which would shift the rest of the line. Of each emoji alone, they know the width.
+_EMOJI: Final = "\u2190-\u2bff\U0001f000-\U0001faff"
+_JOINED: Final = re.compile(f"\u200d(?=[{_EMOJI}])|[\ufe0e\ufe0f]|(?<=[{_EMOJI}\ufe0f])[\U0001f3fb-\U0001f3ff]")
 
 
 def _visible(found: re.Match[str]) -> str:

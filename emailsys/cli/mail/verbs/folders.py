@@ -66,10 +66,10 @@ def add(session: Session, name: str, account: str | None, as_json: bool) -> None
     from emailsys.client.archive.values import Folder
 
     target = Folder(session.mailbox.account(account).name, name)
-    session.mailbox.archive.add_folder(target)
+    target = session.mailbox.archive.add_folder(target)
     if as_json:
         print_json({"account": target.account, "folder": target.name})
-    tell(f"The account {target.account} now has the folder {name}.")
+    tell(f"The account {target.account} now has the folder {target.name}.")
 
 
 @folder.command("rename")

@@ -1,0 +1,36 @@
+"""A terminal of five lines shows the text of each dialog."""
+
+from __future__ import annotations
+
+from tests.unit.client.screen.screen_case import Driver, ScreenCase
+from tests.unit.client.screen.test_pictures import drawn
+
+
+class SmallTests(ScreenCase):
+    def test_dialogs_in_twenty_columns_and_five_lines(self) -> None:
+        async def steps(driver: Driver) -> None:
+            async def see(*words: str) -> None:
+                await driver.until(lambda: all(word in drawn(driver.app) for word in words))
+
+            await driver.press("question_mark")
+            await driver.until_screen("TextDialog")
+            await see("Move around", "j         next")
+            await driver.press("space")
+            await see("=         first")
+            await driver.press("q", "slash")
+            await driver.until_screen("InputDialog")
+            await driver.type("subject:x")
+            await see("Search", "subject:x")
+            await driver.press("escape", "d")
+            await driver.until(lambda: self.subjects("Trash"))
+            await driver.press("slash")
+            await driver.until_screen("InputDialog")
+            await driver.type("folder:Trash")
+            await driver.press("enter")
+            await driver.until(lambda: driver.messages.row_count == 1)
+            await driver.press("d")
+            await driver.until_screen("ConfirmDialog")
+            await see("Delete", "Yes", "No")
+            await driver.press("n")
+
+        self.drive(steps, size=(20, 5))
