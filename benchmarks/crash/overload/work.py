@@ -9,11 +9,14 @@ import statistics
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from benchmarks.crash.clients import Gone, Pop3, Refused, Smtp, stuffed
 from benchmarks.crash.filling import fill
 from benchmarks.crash.node import PASSWORD, address
+from benchmarks.crash.overload.apart import Apart, Stop
 from benchmarks.crash.overload.attack import Attack, few
 from benchmarks.crash.texts import make_text
 from emailsys.control.requests import UserAdd
@@ -131,11 +134,9 @@ def large(attack: Attack) -> None:
 
 def passwords(attack: Attack) -> None:
     """1,000 clients at once with wrong passwords, while good logins are timed."""
-    attack.start()
-    counts: Counter[str] = Counter()
-    stopping = threading.Event()
+    attack.start({"limits": {"exempt_loopback": False}})
 
-    def guess(number: int) -> None:
+    def guess(number: int, stopping: Stop, counts: Counter[str]) -> None:
         while not stopping.is_set():
             try:
                 with Pop3(attack.node, timeout=50, source=f"127.20.{number // 200}.{1 + number % 200}") as pop3:
@@ -147,14 +148,18 @@ def passwords(attack: Attack) -> None:
                 counts[f"ended: {str(why)[:50]}"] += 1
             stopping.wait(0.2)
 
+    def guess_all(stopping: Stop) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        threading.stack_size(256 * 1024)
+        _together([partial(guess, number, stopping, counts) for number in range(1000)])
+        return counts
+
+    guesses = Apart(guess_all)
     with attack.others() as others:
         time.sleep(2)
         attack.tell("quiet:", others)
         others.logins.clear()
-        threading.stack_size(256 * 1024)
-        threads = [threading.Thread(target=guess, args=(number,), daemon=True) for number in range(1000)]
-        for thread in threads:
-            thread.start()
+        guesses.begin()
         time.sleep(20)
         # The password of a user who has not logged in lately is not cached.
         began = time.monotonic()
@@ -165,10 +170,16 @@ def passwords(attack: Attack) -> None:
         except (Gone, Refused) as why:
             heard = str(why)
         attack.tell(f"a first good login beside them: {heard} after {time.monotonic() - began:.2f} s")
-        stopping.set()
-        for thread in threads:
-            thread.join(30)
-        attack.tell("guesses:", few(counts))
+        attack.tell("guesses:", few(guesses.end()))
+
+
+def _together(calls: Sequence[Callable[[], object]]) -> None:
+    """Make calls in a thread each, and wait for all of them."""
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def big_maildrop(attack: Attack) -> None:
@@ -191,28 +202,31 @@ def big_maildrop(attack: Attack) -> None:
         )
     attack.node.start()
     attack.tell(f"{count} messages in each of 50 maildrops after {time.monotonic() - began:.0f} s")
-    with attack.others():
-        times: dict[str, list[float]] = {"login": [], "LIST": [], "UIDL": []}
 
-        def visit(name: str) -> None:
-            with Pop3(attack.node, timeout=300) as pop3:
+    def visit(name: str, times: dict[str, list[float]]) -> None:
+        with Pop3(attack.node, timeout=300) as pop3:
+            began = time.monotonic()
+            pop3.login(address(name))
+            times["login"].append(time.monotonic() - began)
+            for command in ("LIST", "UIDL"):
                 began = time.monotonic()
-                pop3.login(address(name))
-                times["login"].append(time.monotonic() - began)
-                for command in ("LIST", "UIDL"):
-                    began = time.monotonic()
-                    pop3.demand(command)
-                    lines = pop3.body().count(b"\r\n")
-                    assert lines == count, lines
-                    times[command].append(time.monotonic() - began)
-                pop3.demand("QUIT")
+                pop3.demand(command)
+                lines = pop3.body().count(b"\r\n")
+                assert lines == count, lines
+                times[command].append(time.monotonic() - began)
+            pop3.demand("QUIT")
 
+    def visit_all(_stopping: Stop) -> dict[str, list[float]]:
+        times: dict[str, list[float]] = {"login": [], "LIST": [], "UIDL": []}
+        _together([partial(visit, name, times) for name in names])
+        return times
+
+    visits = Apart(visit_all)
+    with attack.others():
+        time.sleep(1)
         began = time.monotonic()
-        threads = [threading.Thread(target=visit, args=(name,)) for name in names]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        visits.begin()
+        times = visits.result()
         attack.tell(f"50 clients listed {count} messages each in {time.monotonic() - began:.1f} s:")
         for what, some in times.items():
             attack.tell(f"  {what}: median {statistics.median(some):.2f} s, worst {max(some):.2f} s")
