@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.crash.node import Ports
-from benchmarks.crash.overload import connections, work
+from benchmarks.crash.overload import connections, networks, work
 from benchmarks.crash.overload.attack import Attack
 
 ATTACKS: Final[Sequence[Callable[[Attack], None]]] = (
@@ -33,6 +33,7 @@ ATTACKS: Final[Sequence[Callable[[Attack], None]]] = (
     work.recipients,
     work.large,
     work.passwords,
+    networks.networks,
     work.big_maildrop,
     connections.leak,
     work.dead_hosts,
