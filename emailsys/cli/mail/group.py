@@ -54,6 +54,7 @@ def refused_by(error: Exception) -> Refused | None:
     from emailsys.client.archive.values import ArchiveError, ArchiveFull, BadQuery, NoSuchFolder, NoSuchMessage
     from emailsys.client.compose.draft import ComposeError
     from emailsys.client.fetch.values import FetchError
+    from emailsys.client.opening.values import OpeningError
 
     match error:
         case NoSuchMessage() | NoSuchFolder():
@@ -68,6 +69,8 @@ def refused_by(error: Exception) -> Refused | None:
             return Refused(str(error), Exit.CONFIG)
         case ComposeError():
             return Refused(str(error), Exit.DATA)
+        case OpeningError():
+            return Refused(str(error), Exit.FAILED)
         case FetchError():
             from emailsys.client.display.problem_text import problem_text
 
@@ -101,6 +104,9 @@ def refused_by(error: Exception) -> Refused | None:
         "raw": (f"{_ROOM}.verbs.views:raw", "Print a message exactly as it was received."),
         "attachments": (f"{_ROOM}.verbs.views:attachments", "List the attachments of a message."),
         "save": (f"{_ROOM}.verbs.views:save", "Save attachments into a folder."),
+        "open": (f"{_ROOM}.verbs.opening:open_", "Open the HTML, a link or an attachment of a message."),
+        "pipe": (f"{_ROOM}.verbs.opening:pipe", "Give a message or a part to a command."),
+        "print": (f"{_ROOM}.verbs.opening:print_", "Print a message."),
         "send": (f"{_ROOM}.verbs.composition:send", "Send a message from options and standard input."),
         "compose": (
             f"{_ROOM}.verbs.composition:compose",

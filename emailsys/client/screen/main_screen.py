@@ -12,6 +12,7 @@ from typing_extensions import override
 from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.mailbox import UserMailbox
+from emailsys.client.screen.attachment_actions import AttachmentActions
 from emailsys.client.screen.dialogs import InputDialog, TextDialog, help_text
 from emailsys.client.screen.fetch import LOOK_EVERY, FetchAction
 from emailsys.client.screen.folder_pane import FolderPane
@@ -21,6 +22,7 @@ from emailsys.client.screen.list_actions import ListActions
 from emailsys.client.screen.list_sources import ConversationList, SearchList
 from emailsys.client.screen.message_actions import MessageActions
 from emailsys.client.screen.moving import MovingPanes
+from emailsys.client.screen.opening_actions import OpeningActions
 from emailsys.client.screen.outbox_actions import OutboxActions
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.reading import ReadingActions
@@ -46,7 +48,9 @@ class MainScreen(MovingPanes):
         self._is_leaving = False
         self._outbox_actions = OutboxActions(mailbox, app, self)
         self._fetch_action = FetchAction(mailbox, app, self)
-        self._reading_actions = ReadingActions(mailbox, self)
+        self._attachment_actions = AttachmentActions(mailbox, self)
+        self._opening_actions = OpeningActions(mailbox, self, self._attachment_actions)
+        self._reading_actions = ReadingActions(mailbox, self, self._attachment_actions)
         self._message_actions = MessageActions(mailbox, self)
         self._selection_actions = SelectionActions(mailbox, self)
         self._list_actions = ListActions(mailbox, self)
@@ -103,8 +107,24 @@ class MainScreen(MovingPanes):
         self._start_with_current(self._reading_actions.structure)
 
     def action_attachments(self) -> None:
-        """Let the user choose an attachment, and save it."""
-        self._start_with_current(self._reading_actions.save)
+        """Let the user choose an attachment or all of them, and save, open or pipe it."""
+        self._start_with_current(self._attachment_actions.choose)
+
+    def action_links(self) -> None:
+        """Let the user choose a link of the message, and open it."""
+        self._start_with_current(lambda summary: self._opening_actions.link(summary, self._reading_actions.is_html))
+
+    def action_browser(self) -> None:
+        """Open the HTML of the message in a browser."""
+        self._start_with_current(self._opening_actions.html)
+
+    def action_pipe(self) -> None:
+        """Pipe the message to a command."""
+        self._start_with_current(self._opening_actions.pipe)
+
+    def action_print(self) -> None:
+        """Print the message."""
+        self._start_with_current(self._opening_actions.print)
 
     def action_parts(self) -> None:
         """Let the user choose any part of the message, and show or save it."""

@@ -19,6 +19,7 @@ from emailsys.client.archive.values import ArchiveError
 from emailsys.client.base.folders import make_folder
 from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
+from emailsys.client.opening.values import OpeningError
 from emailsys.client.screen.dialogs import InputDialog
 from emailsys.client.screen.network import MailNetwork
 from emailsys.client.screen.themes import THEMES
@@ -68,7 +69,7 @@ class MailProgram(NoLocals, SurvivingPump, App[None]):
 
     def failure_words(self, error: Exception, key: str = "-") -> str:
         """Return the text about a failure, and record it if it was unexpected. @param key: its message."""
-        if isinstance(error, (ArchiveError, AccountError, ComposeError)):
+        if isinstance(error, (ArchiveError, AccountError, ComposeError, OpeningError)):
             return str(error)
         if isinstance(error, OSError):
             return f"Cannot use {error.filename or 'a file'}: {error.strerror}."

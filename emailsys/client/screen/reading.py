@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.values import ArchiveError, Flag, Summary
+from emailsys.client.archive.values import Flag, Summary
 from emailsys.client.display.list_text import correspondent, size_text
-from emailsys.client.display.message import MessageView, ReceivedAttachment, attachments, find_part, save_attachment
+from emailsys.client.display.message import MessageView, find_part
 from emailsys.client.display.readable import readable_headers, readable_structure, readable_view
 from emailsys.client.mailbox import UserMailbox
-from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog, TextDialog
+from emailsys.client.screen.attachment_actions import AttachmentActions
+from emailsys.client.screen.dialogs import ChoiceDialog, TextDialog
 from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.parts_text import parts_text, view_text
@@ -29,12 +29,18 @@ _LOADING: Final = "the rest of the message is being read"
 class ReadingActions:
     """Shows messages in the reader. The reader always shows the message that was asked for last."""
 
-    def __init__(self, mailbox: UserMailbox, screen: Panes) -> None:
+    def __init__(self, mailbox: UserMailbox, screen: Panes, attachments: AttachmentActions) -> None:
         self._mailbox = mailbox
         self._screen = screen
+        self._attachments = attachments
         self._html = self._every_header = False
         # Counts what the reader was asked for. A result of an earlier request is dropped.
         self._asked = 0
+
+    @property
+    def is_html(self) -> bool:
+        """Whether the HTML part is shown, and not the plain text."""
+        return self._html
 
     def open(self, summary: Summary) -> None:
         """Show the heading of a message at once, and its text when it has been read."""
@@ -130,28 +136,7 @@ class ReadingActions:
             if view is not None:
                 app.push_screen(TextDialog(f"Part {number}", view_text(view)))
         elif what == 1 and part is not None:
-            await self._ask_and_save(part)
-
-    async def save(self, summary: Summary) -> None:
-        """Let the user choose an attachment, and save it."""
-        screen = self._screen
-        octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
-        found = await asyncio.to_thread(attachments, octets, self._mailbox.opener())
-        if not found:
-            screen.show_status("The message has no attachments.")
-            return
-        lines = [f"{one.number}  {one.name}  {one.kind}" for one in found]
-        number = await screen.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Press Enter to save."))
-        if number is not None:
-            await self._ask_and_save(found[number])
-
-    async def _ask_and_save(self, attached: ReceivedAttachment) -> None:
-        screen = self._screen
-        downloads = Path.home() / "Downloads"
-        folder = str(downloads if downloads.is_dir() else Path.cwd())
-        where = await screen.app.push_screen_wait(InputDialog(f"Folder to save {attached.name} in", folder))
-        if where:
-            screen.show_status(f"Saved as {await asyncio.to_thread(_save, attached, where)}.")
+            await self._attachments.ask_and_save([part])
 
 
 def _heading(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -160,13 +145,3 @@ def _heading(summary: Summary) -> tuple[tuple[str, str], ...]:
         ("Date", f"{summary.date:%Y-%m-%d %H:%M} UTC"),
         ("Subject", safe_line(summary.subject)),
     )
-
-
-def _save(attached: ReceivedAttachment, folder: str) -> Path:
-    try:
-        target = Path(folder).expanduser()
-    except RuntimeError as unknown:
-        # The home folder of "~nobody".
-        raise ArchiveError(f"Cannot save in {safe_line(folder)}: {unknown}") from unknown
-    target.mkdir(parents=True, exist_ok=True)
-    return save_attachment(attached, target)

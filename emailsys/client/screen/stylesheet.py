@@ -26,12 +26,13 @@ Screen { background: $background; color: $foreground; }
 #status ProgressBar.busy { display: block; }
 .-narrow #folders { display: none; }
 .-narrow #folders.asked { display: block; }
-InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog {
+InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog, OpenDialog {
   align: center middle; background: $background 60%; }
 .dialog { width: 70; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface;
   border: round $primary; }
 .dialog.large { width: 90; height: 90%; }
 .dialog .title { text-style: bold; margin-bottom: 1; width: 100%; }
+.dialog .whole { height: auto; max-height: 20; }
 .dialog .hint { color: $foreground 70%; width: 100%; }
 .dialog OptionList { height: auto; max-height: 20; background: $surface; border: none; }
 .dialog .buttons { height: auto; }

@@ -208,20 +208,38 @@ def attachments(session: Session, key: str, as_json: bool) -> None:
     default=Path(),
     help="Folder to save in. Default: the current folder.",
 )
+@click.option(
+    "--all",
+    "all_into",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Save all attachments into this folder.",
+)
 @click.option("--stdout", "to_stdout", is_flag=True, help="Write the octets of one attachment to standard output.")
 @as_json
 @pass_session
-def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_stdout: bool, as_json: bool) -> None:
+def save(
+    session: Session,
+    key: str,
+    which: tuple[str, ...],
+    folder: Path,
+    all_into: Path | None,
+    to_stdout: bool,
+    as_json: bool,
+) -> None:
     """Save attachments: all, or those that you name by file name, and any part by its number. Never overwrites a file.
 
     \b
-    emailsys mail save KEY --to ~/Downloads
-    emailsys mail save KEY report.pdf
+    emailsys mail save KEY --all ~/Downloads
+    emailsys mail save KEY report.pdf --to ~/Downloads
     emailsys mail save KEY 1.2 --stdout | less
     """
     from emailsys.client.display.message import attachments as found_in
     from emailsys.client.display.message import find_part, save_attachment
+    from emailsys.client.opening.paths import folder_for
 
+    if all_into is not None and (which or to_stdout):
+        raise Refused("--all saves all attachments: name none, and leave out --stdout.", Exit.USAGE)
     octets = session.mailbox.archive.octets(message_of(session, key).key)
     opener = session.mailbox.opener(ask=True)
     found = found_in(octets, opener)
@@ -245,8 +263,7 @@ def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_st
             )
         _to_stdout(chosen[0].content())
         return
-    folder = folder.expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_for(str(folder if all_into is None else all_into))
     paths = [save_attachment(one, folder) for one in chosen]
     if as_json:
         print_json([str(path) for path in paths])

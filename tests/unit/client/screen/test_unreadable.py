@@ -6,7 +6,7 @@ from typing import Any
 
 from emailsys.client.archive.values import INBOX, Addition, Folder
 from emailsys.client.display import list_text, message
-from emailsys.client.screen import message_pane, reading
+from emailsys.client.screen import attachment_actions, message_pane
 from emailsys.client.screen.message_actions import MessageActions
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
@@ -44,7 +44,7 @@ class UnreadableTests(ScreenCase):
 
     def test_an_action_that_fails_is_told_and_the_screen_stays(self) -> None:
         self.patch(MessageActions, "archive", planted)
-        self.patch(reading, "attachments", planted)
+        self.patch(attachment_actions, "attachments", planted)
 
         async def steps(driver: Driver) -> None:
             for key in ("v", "a"):

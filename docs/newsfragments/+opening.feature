@@ -1,0 +1,1 @@
+Mail client: `U` opens a link after a question, `B` the HTML in a browser (without scripts, forms and remote pictures), `v` also opens, pipes or saves all attachments, `|` pipes and `p` prints; `emailsys mail open`, `pipe`, `print` and `save --all`.

@@ -1,0 +1,92 @@
+"""Links of a message: numbered as its text shows them, and checked before one is opened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from emailsys.client.opening.values import OpeningError
+
+# Kinds of targets that are opened. Others run programs, or read files of this computer.
+_SCHEMES: Final = ("http", "https", "mailto")
+# A note at the end of HTML that was converted to text, and a target in running text.
+_NOTE: Final = re.compile(r"^[> ]*\[(\d{1,5})\] ((?:https?://|mailto:)\S+)$", re.M | re.I)
+_TARGET: Final = re.compile(r"(?<![\w/])(?:https?://|mailto:)[^\s<>\"\\^`{|}]+", re.I)
+# Signs that end a sentence rather than a target.
+_AFTER: Final = ".,;:!?'\u2019\u201d\u00bb\u2026*_"
+_MAX_LINKS: Final = 2_000
+_MAX_TARGET: Final = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link: its number, and its whole target."""
+
+    number: int
+    target: str
+
+
+def links_of(body: str) -> list[Link]:
+    """Return the links of a message's text. A note keeps its number; targets in running text get the next ones.
+
+    @param body: the text as it is shown, safe for a terminal.
+    """
+    found: dict[str, int] = {}
+    taken: set[int] = set()
+    for note in _NOTE.finditer(body):
+        number = int(note[1])
+        if number not in taken and len(found) < _MAX_LINKS:
+            taken.add(number)
+            found.setdefault(note[2], number)
+    following = max(taken, default=0)
+    for one in _TARGET.finditer(body):
+        target = _without_end(one[0])
+        if target not in found and one[0] not in found and len(found) < _MAX_LINKS:
+            following += 1
+            found[target] = following
+    return sorted((Link(number, target) for target, number in found.items()), key=lambda link: link.number)
+
+
+def _without_end(target: str) -> str:
+    """Return a target without the signs of the sentence around it. A bracket that it opens belongs to it."""
+    while target:
+        last = target[-1]
+        is_open = last in ")]" and target.count("(" if last == ")" else "[") < target.count(last)
+        if last not in _AFTER and not is_open:
+            break
+        target = target[:-1]
+    return target
+
+
+def checked(target: str) -> str:
+    """Return a target that may be opened. @raise OpeningError: it is of another kind, or has no host."""
+    try:
+        parts = urlsplit(target)
+        host = parts.hostname
+    except ValueError as error:
+        raise OpeningError(f"The link cannot be opened: {error}.") from error
+    if parts.scheme.lower() not in _SCHEMES:
+        raise OpeningError("Only links of http, https and mailto are opened.")
+    if len(target) > _MAX_TARGET or any(one.isspace() or not one.isprintable() for one in target):
+        raise OpeningError("The link cannot be opened: it is too long, or has blanks or invisible characters.")
+    if parts.scheme.lower() != "mailto" and not host:
+        raise OpeningError("The link cannot be opened: it names no host.")
+    return target
+
+
+def question(target: str) -> str:
+    """Return the question before a link is opened: the whole target, and its host as the network knows it."""
+    parts = urlsplit(target)
+    if parts.scheme.lower() == "mailto":
+        return f"Open this link?\n\n{target}"
+    host = parts.hostname or ""
+    if not host.isascii():
+        import idna
+
+        try:
+            host = f"{host} ({idna.encode(host, uts46=True).decode()})"
+        except idna.IDNAError:
+            host = f"{host} (which is no name of a host)"
+    return f"Open this link?\n\n{target}\n\nHost: {host}"

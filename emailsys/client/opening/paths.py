@@ -1,0 +1,49 @@
+"""Completion of a path that the user types, as a shell does it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def complete_path(typed: str, only_folders: bool = False) -> tuple[str, Sequence[str]]:
+    """Complete the last name of a path as far as it is certain.
+
+    @return: the path, as far as it is completed, and the names that are possible. A folder ends with "/".
+    """
+    head, name = os.path.split(typed)
+    folder = os.path.expanduser(head) if head else "."
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = sorted(
+                entry.name + (os.sep if entry.is_dir() else "")
+                for entry in entries
+                if entry.name.startswith(name)
+                and (name.startswith(".") or not entry.name.startswith("."))
+                and (entry.is_dir() or not only_folders)
+                # A name that a terminal would act on is not offered.
+                and entry.name.isprintable()
+            )
+    except OSError:
+        names = []
+    if typed == "~":
+        return f"~{os.sep}", ()
+    if not names:
+        return typed, ()
+    begin = typed[: len(typed) - len(name)]
+    # What all of them begin with is what the first and the last in order begin with.
+    first, last = names[0], names[-1]
+    common = next((at for at, one in enumerate(first) if at >= len(last) or last[at] != one), len(first))
+    return begin + first[:common], names
+
+
+def folder_for(typed: str) -> Path:
+    """Return the folder that the user typed, and create it. @raise OSError: it cannot be made."""
+    try:
+        folder = Path(typed).expanduser()
+    except RuntimeError as unknown:
+        # The home folder of "~nobody".
+        raise OSError(2, str(unknown), typed) from unknown
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,66 @@
+"""The verbs open, pipe and print, and save --all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emailsys.client.archive.values import Addition, Folder
+from emailsys.config.exit_status import Exit
+from tests.unit.cli.mail.mail_case import Case
+from tests.unit.client.opening.recorder import Recorder
+
+_MAIL = b"From: Bob <bob@example.org>\r\nSubject: Links\r\n\r\nhttps://a.example/x and https://b.example/y\x1b[2J\r\n"
+
+
+class OpeningVerbTests(Case):
+    """A message with two links, and one with an attachment and HTML."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.recorder = Recorder(self)
+        self.links = self.mailbox.archive.add(Addition(_MAIL, Folder("alice", "Inbox")))
+
+    def test_links_are_listed_and_opened_after_a_question(self) -> None:
+        listed = self.json("open", self.links, "--list")
+        self.assertEqual((listed[0]["number"], listed[0]["target"]), ("1", "https://a.example/x"))
+        self.assertIn("https://a.example/x", self.refused(Exit.FAILED, "open", self.links, "1", typed="n\n"))
+        self.assertIn("--yes", self.refused(Exit.USAGE, "open", self.links, "1", typed=b""))
+        self.assertEqual(self.recorder.told, [])
+        self.fine("open", self.links, "1", typed="y\n")
+        self.assertEqual(self.json("open", self.links, "1", "--yes")["opened"], "https://a.example/x")
+        self.assertEqual(self.recorder.told, [["browser", "https://a.example/x"]] * 2)
+        self.refused(Exit.NO_INPUT, "open", self.links, "7")
+
+    def test_html_and_attachments_are_opened_from_copies(self) -> None:
+        page = Path(self.json("open", self.second)["opened"])
+        self.assertIn("HTML form", page.read_text())
+        self.assertIn("no HTML", self.refused(Exit.FAILED, "open", self.first))
+        number = self.json("attachments", self.second)[0]["part"]
+        copy = Path(self.json("open", self.second, number)["opened"])
+        self.assertEqual((copy.name, copy.read_bytes()), ("plan.txt", b"a plan"))
+        self.assertEqual(Path(self.json("open", self.second, "plan.txt")["opened"]).name, "plan.txt")
+
+    def test_programs_are_refused(self) -> None:
+        octets = b"Content-Type: application/x-sh; name=a.pdf\r\n\r\n#!/bin/sh\r\n"
+        key = self.mailbox.archive.add(Addition(octets, Folder("alice", "Inbox")))
+        self.assertIn("not opened", self.refused(Exit.DATA, "open", key, "a.pdf", "--yes"))
+        self.assertEqual(self.recorder.told, [])
+
+    def test_messages_go_to_commands_without_a_shell(self) -> None:
+        status, out, _ = self.run_it("pipe", self.links, "cat")
+        self.assertEqual((status, out), (0, _MAIL))
+        status, out, _ = self.run_it("pipe", self.links, "echo", "-n", "$HOME; x")
+        self.assertEqual((status, out), (0, b"$HOME; x"))
+        status, out, _ = self.run_it("pipe", "--part", "plan.txt", self.second, "cat")
+        self.assertEqual((status, out), (0, b"a plan"))
+        self.assertIn("exit status 3", self.refused(Exit.FAILED, "pipe", self.links, "sh", "-c", "exit 3"))
+        printed = self.folder / "printed"
+        self.fine("print", self.links, "--command", f"dd status=none of='{printed}'")
+        self.assertIn("Subject: Links", printed.read_text())
+        self.assertNotIn("\x1b", printed.read_text())
+
+    def test_all_attachments_are_saved_into_a_folder(self) -> None:
+        self.fine("save", self.second, "--all", str(self.folder / "new" / "place"))
+        self.assertEqual((self.folder / "new" / "place" / "plan.txt").read_bytes(), b"a plan")
+        self.refused(Exit.USAGE, "save", self.second, "plan.txt", "--all", str(self.folder))
+        self.refused(Exit.IO, "save", self.second, "--all", "~nobody-there/x")

@@ -1,0 +1,230 @@
+"""What is opened, and what never is."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.client.opening import private_files, programs, risks
+from emailsys.client.opening.links import checked, links_of, question
+from emailsys.client.opening.page import page_of
+from emailsys.client.opening.paths import complete_path
+from emailsys.client.opening.values import OpeningError
+from tests.unit.client.opening.recorder import Recorder
+
+
+def html_mail(html: str, picture: bytes = b"") -> bytes:
+    part = b"--b\r\nContent-Type: image/png\r\nContent-ID: <one@x>\r\n\r\n" + picture + b"\r\n" if picture else b""
+    return (
+        b"Subject: a </title><script>x</script>\r\nContent-Type: multipart/related; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html.encode() + b"\r\n" + part + b"--b--\r\n"
+    )
+
+
+class LinkTests(SynchronousTestCase):
+    """Links of a text."""
+
+    def targets(self, body: str) -> dict[int, str]:
+        return {one.number: one.target for one in links_of(body)}
+
+    def test_notes_keep_their_numbers_and_other_targets_follow(self) -> None:
+        body = "See https://a.example/x. And [2]\n(mailto:b@c.example)\n\n[1] https://one.example/\n[2] https://two.example/?a=b\n"
+        self.assertEqual(
+            self.targets(body),
+            {
+                1: "https://one.example/",
+                2: "https://two.example/?a=b",
+                3: "https://a.example/x",
+                4: "mailto:b@c.example",
+            },
+        )
+
+    def test_signs_of_the_sentence_are_no_part_of_a_target(self) -> None:
+        for text, target in {
+            "(https://a.example/b_(c))": "https://a.example/b_(c)",
+            "<https://a.example>": "https://a.example",
+            '"https://a.example/?q=1",': "https://a.example/?q=1",
+            "https://a.example/x?y!": "https://a.example/x?y",
+            "*https://a.example/*": "https://a.example/",
+        }.items():
+            self.assertEqual(self.targets(text), {1: target}, text)
+        self.assertEqual(self.targets("javascript:x file:///etc/passwd ftp://x xhttps://y"), {})
+        self.assertEqual(len(links_of("https://a.example/ " * 5_000)), 1)
+        self.assertLessEqual(len(links_of(" ".join(f"https://a.example/{one}" for one in range(5_000)))), 2_000)
+
+    def test_only_the_web_and_letters_are_opened(self) -> None:
+        for fine in ("http://a.example", "HTTPS://a.example/x", "mailto:a@b.example?subject=x"):
+            self.assertEqual(checked(fine), fine)
+        for wrong in (
+            *(
+                "javascript:alert(1)",
+                "file:///etc/passwd",
+                "data:text/html,x",
+                "https:///x",
+                "https://[x",
+                "--help",
+                "",
+            ),
+            *("https://a.example/\u202egnp", "https://a.example/a b", "https://a.example/" + "x" * 9_000),
+        ):
+            self.assertRaises(OpeningError, checked, wrong)
+
+    def test_the_question_shows_the_whole_target_and_the_host(self) -> None:
+        """A name before the host, and letters that look like others, deceive no reader."""
+        target = "https://bank.example@evil.example/" + "x" * 500
+        self.assertIn(target, question(target))
+        self.assertTrue(question(target).endswith("Host: evil.example"))
+        self.assertIn("xn--", question("https://b\u0430nk.example/"))
+        self.assertIn("no name of a host", question("https://b\u2764\u2764.\u0378/"))
+
+
+class PageTests(SynchronousTestCase):
+    """The HTML for a browser."""
+
+    def test_nothing_runs_and_nothing_is_loaded(self) -> None:
+        page = page_of(
+            html_mail(
+                "<base href='http://e/'><meta http-equiv=refresh content='0;url=http://e'><script>s()</script>"
+                "<style>@import 'http://e';p{}</style><link rel=stylesheet href='http://e'><form action='http://e'>"
+                "<input name=a></form><iframe src='http://e'></iframe><object data='http://e'></object><embed src='http://e'>"
+                "<img src='http://e/pixel.png' srcset='http://e 2x' onerror=s()><svg onload=s()><image href='http://e'/></svg>"
+                "<p style='color:red;background:url(http://e);position:fixed' onclick=s()>Hello</p>"
+                "<table background='http://e'><tr><td>cell</table><video src='http://e' poster='http://e'></video>"
+                "<a href='javascript:s()'>j</a> <a href='/relative'>r</a> <a href='https://fine.example/'>f</a>"
+                "<img src='data:image/svg+xml,<svg onload=s()>'><img src='file:///etc/passwd'>"
+                "<a href='data:text/html,x'>d</a>"
+            )
+        )
+        head, _, body = page.partition("<body>")
+        self.assertNotRegex(
+            body, r"(?i)http://e|script|s\(\)|<form|<input|<style|position|url\(|data:|file:|srcset|relative"
+        )
+        self.assertIn('style="color:red"', body)
+        self.assertIn('href="https://fine.example/"', body)
+        self.assertIn("Hello", body)
+        self.assertIn("Content-Security-Policy", head)
+        self.assertIn("default-src 'none'; img-src data:", head)
+        # The subject is text.
+        self.assertEqual(re.findall("<(/?\\w+)", head)[-3:], ["title", "/title", "/head"])
+
+    def test_pictures_of_the_message_are_in_the_page(self) -> None:
+        page = page_of(html_mail("<img src='cid:one@x' alt=A><img src='cid:one%40x'><img src='cid:none'>", b"PNG"))
+        self.assertEqual(page.count('src="data:image/png;base64,UE5H"'), 2)
+        self.assertNotIn("cid:", page)
+
+    def test_without_html_there_is_no_page(self) -> None:
+        self.assertRaises(OpeningError, page_of, b"Subject: x\r\n\r\ntext\r\n")
+        for broken in (b"Content-Type: text/html\r\n\r\n", b"Content-Type: text/html\r\n\r\n<p" + b"<" * 10_000):
+            self.assertIn("Content-Security-Policy", page_of(broken))
+
+
+class RiskTests(SynchronousTestCase):
+    """Attachments."""
+
+    def test_programs_are_refused_by_name_type_and_beginning(self) -> None:
+        for name, kind, octets in (
+            ("a.exe", "application/pdf", b""),
+            ("invoice.pdf.EXE", "application/pdf", b""),
+            ("a.desktop", "text/plain", b""),
+            ("a.js", "text/plain", b""),
+            ("a.exe.", "text/plain", b""),
+            ("a", "application/x-sh", b""),
+            ("a.pdf", "application/pdf", b"MZ\x90"),
+            ("a.txt", "text/plain", b"#!/bin/sh\n"),
+            ("a.txt", "text/plain", b"\n [Desktop Entry]\n"),
+            ("a.jpg", "image/jpeg", b"\x7fELF"),
+        ):
+            self.assertIn("not opened", risks.refusal(name, kind, octets), name)
+        for name, kind in (
+            ("a.pdf", "application/pdf"),
+            ("a.jpg", "image/jpeg"),
+            ("a.txt", "text/plain"),
+            ("a", "x/y"),
+        ):
+            self.assertEqual(risks.refusal(name, kind, b"text"), "")
+
+    def test_what_can_run_code_is_warned_of(self) -> None:
+        for name, kind in (
+            ("a.html", "x/y"),
+            ("a.docm", "x/y"),
+            ("a.SVG", "x/y"),
+            ("a.bin", "text/html"),
+            ("a", "x/y"),
+        ):
+            self.assertNotEqual(risks.warning(name, kind), "", name)
+        for name in ("a.pdf", "a.png", "a.txt", "a.odt", "a.docx"):
+            self.assertEqual(risks.warning(name, "x/y"), "")
+
+
+class ProgramTests(SynchronousTestCase):
+    """Commands of the user's and of the system's."""
+
+    def test_no_shell_and_no_option_comes_from_a_target(self) -> None:
+        recorder = Recorder(self)
+        target = "https://a.example/$(touch x)`y`;&|'\"%s"
+        programs.start(programs.for_link(target))
+        os.environ["BROWSER"] = f"no-such-program{os.pathsep}browser --new '%s' x"
+        programs.start(programs.for_link(target))
+        os.environ["BROWSER"] = "'unclosed"
+        programs.start(programs.for_link("https://b.example"))
+        self.assertEqual(recorder.told[:2], [["browser", target], ["browser", "--new", target, "x"]])
+        self.assertEqual(recorder.told[2][1:], ["https://b.example"])
+        self.assertIn(recorder.told[2][0], ("xdg-open", "open"))
+
+    def test_a_browser_for_the_terminal_gets_it(self) -> None:
+        recorder = Recorder(self)
+        (recorder.folder / "browser").rename(recorder.folder / "w3m")
+        os.environ["BROWSER"] = "w3m"
+        self.assertTrue(programs.for_link("https://a.example").needs_terminal)
+        programs.start(programs.for_link("https://a.example"))
+        self.assertEqual(len(recorder.told), 1)
+
+    def test_failures_are_told(self) -> None:
+        Recorder(self, status=3)
+        for program in (programs.for_link("https://a.example"), programs.Program(("/no/such/program",))):
+            self.assertRaises(OpeningError, programs.start, program)
+        for line in ("", "  ", "'x"):
+            self.assertRaises(OpeningError, programs.words_of, line)
+        error = self.assertRaises(OpeningError, programs.feed, ("sh", "-c", "cat; printf '\\033[2J'; exit 4"), b"in")
+        self.assertIn("exit status 4. in\u241b[2J", str(error))
+        self.assertEqual(programs.feed(("cat",), b"\x00octets"), b"\x00octets")
+
+
+class PrivateFileTests(SynchronousTestCase):
+    """Copies for other programs."""
+
+    def test_a_copy_is_private_and_removed_after_a_day(self) -> None:
+        state = Path(self.mktemp())
+        path = private_files.put(state, "a.pdf", b"x", private_files.READ_ONLY)
+        self.assertTrue(path.is_absolute())
+        self.assertEqual((path.name, path.read_bytes()), ("a.pdf", b"x"))
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o400)
+        for folder in (path.parent, path.parent.parent):
+            self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
+        again = private_files.put(state, "a.pdf", b"y", private_files.PRIVATE)
+        self.assertEqual((path.read_bytes(), again.read_bytes()), (b"x", b"y"))
+        later = path.parent.stat().st_mtime + 86_401
+        private_files.sweep(state, lambda: later)
+        self.assertEqual(list((state / "opened").iterdir()), [])
+        private_files.sweep(Path(self.mktemp()))
+
+    def test_paths_are_completed_as_far_as_is_certain(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        for name in ("Documents", "Downloads", "other", ".hidden"):
+            (folder / name).mkdir(parents=True)
+        (folder / "Download.txt").touch()
+        self.assertEqual(
+            complete_path(f"{folder}/Do", only_folders=True), (f"{folder}/Do", ["Documents/", "Downloads/"])
+        )
+        self.assertEqual(complete_path(f"{folder}/Dow", only_folders=True), (f"{folder}/Downloads/", ["Downloads/"]))
+        self.assertEqual(complete_path(f"{folder}/Dow")[0], f"{folder}/Download")
+        self.assertEqual(complete_path(f"{folder}/.")[0], f"{folder}/.hidden/")
+        self.assertEqual(complete_path(f"{folder}/none"), (f"{folder}/none", ()))
+        self.assertEqual(complete_path("~nobody-there/x"), ("~nobody-there/x", ()))
+        self.patch(os, "environ", {**os.environ, "HOME": str(folder)})
+        self.assertEqual(complete_path("~"), ("~/", ()))
+        self.assertEqual(complete_path("~/ot")[0], "~/other/")
