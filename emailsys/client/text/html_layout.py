@@ -20,7 +20,7 @@ from emailsys.client.text.html_parser import END
 # Elements whose content is not text of the document. The default style sheet of HTML hides them (HTML §15.3.1).
 _UNSHOWN: Final = frozenset({"script", "style", "template", "title"})
 # Elements whose content is shown only by programs that do not know them.
-_FALLBACK: Final = frozenset({"iframe", "noembed", "noframes", "datalist", "metadata", "desc", "rp"})
+_FALLBACK: Final = frozenset({"iframe", "noembed", "noframes", "datalist", "metadata", "desc"})
 _PARAGRAPH: Final = frozenset(
     {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "table", "blockquote", "pre", "menu", "dir"}
     | {"listing", "plaintext", "xmp"}

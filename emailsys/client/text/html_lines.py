@@ -31,6 +31,7 @@ class Lines:
         self._is_blank_due = False
         self._is_cell_due = False
         self._is_after_blank = True
+        self._is_after_note = False
         self._last_prefix = ""
 
     def text(self, text: str) -> None:
@@ -42,6 +43,9 @@ class Lines:
         if text[0] == " ":
             self.blank()
             text = text[1:]
+        elif self._is_after_note and text[0].isalnum():
+            self.blank()
+        self._is_after_note = False
         self._put(text)
         self._is_after_blank = text[-1] == " "
 
@@ -89,6 +93,7 @@ class Lines:
                 self.blank()
             self._put(text)
             self._is_after_blank = False
+            self._is_after_note = True
 
     def lead(self, text: str) -> None:
         """Begin the lines that follow with a text, or with none."""

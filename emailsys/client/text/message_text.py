@@ -8,6 +8,7 @@ from typing import Final
 from emailsys.client.text.frames import without_frames
 from emailsys.client.text.html import convert
 from emailsys.client.text.invitation import invitation_text
+from emailsys.mail.message.charsets import decode_charset
 from emailsys.mail.message.contents import Contents, contents
 from emailsys.mail.message.flowed import joined_paragraphs
 from emailsys.mail.message.mime import Part
@@ -15,6 +16,8 @@ from emailsys.mail.message.mime import Part
 # The fields of a message inside that stand above its text.
 _HEAD: Final = ("From", "To", "Cc", "Date", "Subject")
 _MAX_FIELD: Final = 1_000
+# Octets of the text around the parts that are shown.
+_AROUND: Final = 10_000
 # Kinds of attachments that are shown below the text as well.
 _CALENDARS: Final = frozenset({"text/calendar", "application/ics"})
 # Characters of HTML that are converted for each character of text that is wanted.
@@ -91,8 +94,12 @@ def read_text(
         for part in _other_texts(root, found):
             pieces = [*texts_of([part])]
             if pieces:
-                defects.append(f"the text has no words: part {part.number} is shown instead")
+                if found.texts:
+                    defects.append(f"the text has no words: part {part.number} is shown instead")
                 break
+    if not pieces and (around := _around_parts(root)):
+        pieces.append(around)
+        defects.append("the parts have no text: the text around them is shown")
     return "\n\n".join(pieces), defects, found
 
 
@@ -107,6 +114,15 @@ def _inside(found: Contents, texts_of: TextsOf) -> Iterator[str]:
             lines += [f"{name}: {value[:_MAX_FIELD]}" for name, value in values if value]
             yield "\n".join(lines)
             yield from pieces
+
+
+def _around_parts(root: Part) -> str:
+    """Return the text before the first part and behind the last one, which mail programs do not show."""
+    if not root.parts or not root.content_type.startswith("multipart/"):
+        return ""
+    octets = root.source[root.body_start : root.parts[0].start] + root.source[root.parts[-1].end : root.end]
+    lines = decode_charset(octets[:_AROUND], "utf-8")[0].splitlines()
+    return "\n".join(line for line in lines if not line.startswith("--")).strip()
 
 
 def _other_texts(root: Part, found: Contents) -> Iterator[Part]:

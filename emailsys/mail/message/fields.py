@@ -26,6 +26,8 @@ _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 _NAMED: Final = frozenset({"name", "filename"})
 # A file name without quotes that has parentheses, and a comment after it.
 _NAME_IN_PARENTHESES: Final = re.compile(r'(?:^|;)[ \t\r\n]*+((?:file)?name)[ \t]*+=[ \t]*+([^";(]*+\([^";]*+)', re.I)
+# A path that a program on Windows wrote without quoting its backslashes.
+_WINDOWS_PATH: Final = re.compile(r"[A-Za-z]:\\(?!\\)")
 # The semicolon before the first parameter is missing, or is another sign.
 _NO_SEMICOLON: Final = re.compile(r"[ \t]*+([^ \t,=\"]++)[ \t,]++([A-Za-z*0-9-]++[ \t]*+=.*)", re.S)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
@@ -155,7 +157,9 @@ def parse_parameters(text: str) -> dict[str, str]:
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
     for found in _parameters(text[:MAX_STRUCTURED]):
-        value = _QUOTED_PAIR.sub(r"\1", found[2]) if found[2] is not None else found[3].strip()
+        value = found[3].strip() if found[2] is None else found[2]
+        if found[2] is not None and _WINDOWS_PATH.match(value) is None:
+            value = _QUOTED_PAIR.sub(r"\1", value)
         name = _SECTION.fullmatch(found[1].lower())
         if name is None:
             continue

@@ -87,9 +87,11 @@ def _from_uuencode(raw: bytes) -> tuple[bytes, list[str]]:
     if begin is None:
         return raw, ["uuencoded part without its begin line"]
     decoded: list[bytes] = []
-    for line in raw[begin.end() :].splitlines():
+    lines = iter(raw[begin.end() :].splitlines())
+    for line in lines:
         if line.strip() == b"end":
-            return b"".join(decoded), []
+            is_more = raw[: begin.start()].strip() or any(map(bytes.strip, lines))
+            return b"".join(decoded), ["text around the uuencoded data is not shown"] if is_more else []
         try:
             decoded.append(binascii.a2b_uu(line))
         except binascii.Error:

@@ -236,7 +236,7 @@ class BrokenMarkup(SynchronousTestCase):
 
     def test_a_quotation_mark_that_is_never_closed_hides_nothing(self) -> None:
         converted = convert("a<a href='http://x.test>b</a>c>d")
-        self.assertEqual(converted.text, "ab [1]c>d\n\n[1] http://x.test")
+        self.assertEqual(converted.text, "ab [1] c>d\n\n[1] http://x.test")
         self.assertEqual(converted.defects, ("a quotation mark in a tag is never closed, and is ignored",))
 
     def test_nesting_has_no_end(self) -> None:
