@@ -229,7 +229,7 @@ def _text_part(part: Part, octets: bytes, charset: str) -> Part:
     """Return a piece of a text as a part. @param charset: "utf-8" if it is that, else the charset of the part."""
     if charset:
         try:
-            octets.decode(charset)
+            octets.decode("utf-8")
         except UnicodeDecodeError:
             charset = ""
     parameters = {"charset": charset or part.charset}
