@@ -44,7 +44,8 @@ class ArchiveReader:
         with translated_index_errors():
             rows = self._index.connection.execute(
                 """SELECT account, name, (SELECT count(*) FROM messages m WHERE m.folder = f.folder),
-                (SELECT count(*) FROM messages m WHERE m.folder = f.folder AND m.flags & 1 = 0)
+                (SELECT count(*) FROM messages m INDEXED BY messages_unread
+                    WHERE m.folder = f.folder AND m.flags & 1 = 0)
                 FROM folders f WHERE account = coalesce(?, account)""",
                 (account,),
             ).fetchall()

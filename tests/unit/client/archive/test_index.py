@@ -94,6 +94,28 @@ class SpaceTests(ArchiveCase):
         self.assertEqual(len(self.archive.search("ab1*", limit=1_000)), 300)
         self.assertEqual(len(self.archive.search('"number 17"')), 1)
 
+    def test_unread_messages_are_counted_without_reading_the_others(self) -> None:
+        """With 100,000 messages, it is the time until the full screen shows something."""
+        traced: list[str] = []
+        connection = self.archive._index.connection
+        connection.set_trace_callback(traced.append)
+        self.archive.folders()
+        connection.set_trace_callback(None)
+        (statement,) = (one for one in traced if "count(*)" in one)
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        self.assertTrue(any("USING INDEX messages_unread" in step for step in plan), plan)
+        self.assertFalse(any("m USING INDEX messages_folder" in step or "SCAN m" in step for step in plan), plan)
+
+    def test_a_connection_that_only_reads_takes_little_memory(self) -> None:
+        read: list[int] = []
+        reader = threading.Thread(
+            target=lambda: read.extend(self.archive._index.connection.execute("PRAGMA cache_size").fetchone())
+        )
+        reader.start()
+        reader.join()
+        self.assertEqual(read, [-8192])
+        self.assertEqual(self.archive._index.connection.execute("PRAGMA cache_size").fetchone(), (-32768,))
+
 
 class FullDiskTests(ArchiveCase):
     """A full disk stops writing, never reading. Then SQLite can write neither the index nor the files beside it."""
