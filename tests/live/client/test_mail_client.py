@@ -70,7 +70,7 @@ class MailClientTests(TestCase):
     async def test_a_message_goes_round_under_starttls_and_stls(self) -> None:
         await self.round_trip(Security.STARTTLS)
 
-    async def test_settings_that_hold_are_told_with_what_the_servers_offer(self) -> None:
+    async def test_settings_that_hold_are_reported_with_what_the_servers_offer(self) -> None:
         account = self.account(self.user, Security.TLS)
         for result in (
             await try_pop3(reactor, account, self.client.secrets),
@@ -99,7 +99,7 @@ class MailClientTests(TestCase):
         result = await try_pop3(reactor, account, self.client.secrets)
         self.assertIsNotNone(result.problem)
 
-    async def test_a_wrong_password_is_told_by_both_servers(self) -> None:
+    async def test_a_wrong_password_is_reported_by_both_servers(self) -> None:
         wrong = SecretSource(SecretKind.FILE, value="wrong")
         account = self.account(self.user, Security.TLS, secret=wrong)
         for attempt in (try_pop3, try_smtp):

@@ -57,7 +57,7 @@ class PostfixTests(TestCase):
         sent = await self.client.sender.send(self.account, self.put("bob@example.net", "carol@example.net"))
         self.assertIsNone(sent.problem)
 
-    async def test_a_recipient_who_is_unknown_is_told(self) -> None:
+    async def test_a_recipient_who_is_unknown_is_reported(self) -> None:
         sent = await self.client.sender.send(self.account, self.put("bob@example.net", "nobody@example.net"))
         self.assertIn("nobody@example.net", str(sent))
         self.assertIn("5.1.1", str(sent))

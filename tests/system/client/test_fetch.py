@@ -194,7 +194,7 @@ class TroubleTests(FetchCase):
         self.assertIn("password", result.advice)
         self.assertFalse(result.transient)
 
-    async def test_an_account_without_a_server_is_told(self) -> None:
+    async def test_an_account_without_a_server_is_reported(self) -> None:
         result = await self.fetch(account=self.client.account())
         self.assertIn("has no POP3 server", str(result.problem))
 

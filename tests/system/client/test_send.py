@@ -111,7 +111,7 @@ class SendTests(SendCase):
         self.assertIn("has no submission server", str(result.problem))
         self.assertEqual(len(self.client.outbox.list("alice")), 1)
 
-    async def test_progress_of_a_large_message_is_told(self) -> None:
+    async def test_progress_of_a_large_message_is_reported(self) -> None:
         octets = BODY + (b"x" * 70 + b"\r\n") * 10_000
         key = self.client.outbox.put("alice", composed(octets=octets))
         await self.send(key)

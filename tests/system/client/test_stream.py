@@ -102,7 +102,7 @@ class StreamTests(StreamCase):
         self.assertRaises(StreamTimeout, stream.receive, MOMENT)
         self.assertRaises(StreamTimeout, stream.send, LARGE * 4, MOMENT)
 
-    def test_a_connection_that_is_reset_is_told(self) -> None:
+    def test_a_connection_that_is_reset_is_reported(self) -> None:
         def reset(connection: socket.socket) -> None:
             connection.recv(1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -201,7 +201,7 @@ class TLSTests(StreamCase):
         self.assertIn("the certificate of mail.example.org is for", str(error))
         self.assertIsNone(stream.tls)
 
-    def test_a_server_without_tls_is_told(self) -> None:
+    def test_a_server_without_tls_is_reported(self) -> None:
         stream = self.connected(lambda connection: connection.sendall(b"+OK no TLS here\r\n"))
         error = self.assertRaises(StreamLost, stream.start_tls, ExpectedServer("localhost", self.authority), PATIENCE)
         self.assertFalse(error.certificate)

@@ -199,7 +199,7 @@ class AccountTests(CLICase):
         self.patch(os, "geteuid", lambda: 4711)
         self.assertNotIn("emailsys: store in", self.run_it("user", "list")[2])
 
-    def test_the_store_of_the_daemon_that_runs_is_told(self) -> None:
+    def test_the_store_of_the_daemon_that_runs_is_reported(self) -> None:
         """The store in the daemon's answer counts, not the configuration that the command finds."""
         self.patch(
             administer, "ask", lambda folder, request: {"result": [], "store": "postgresql://mail@db.example/mail"}

@@ -272,7 +272,7 @@ class Fields(SynchronousTestCase):
         ):
             self.assertEqual(view(octets).body, body, octets)
 
-    def test_damage_of_an_attachment_is_told(self) -> None:
+    def test_damage_of_an_attachment_is_reported(self) -> None:
         head = "Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64"
         shown = view(multipart("mixed", "\r\nhi", f"{head}\r\n\r\nQUJD\r\n\r\n!QUJD\r\nQUJD\r\n"))
         self.assertEqual(shown.attachments[0].octets, 9)

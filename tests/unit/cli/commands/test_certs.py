@@ -120,7 +120,7 @@ class CertsCommandTests(SynchronousTestCase):
         )
         self.assertFalse(self.folder.exists())
 
-    def test_a_damaged_authority_is_told_in_one_line(self) -> None:
+    def test_a_damaged_authority_is_reported_in_one_line(self) -> None:
         """The exit status is that of a wrong certificate, without a traceback."""
         self.run_command("init")
         (self.folder / "ca.pem").write_text("x")

@@ -60,7 +60,7 @@ class ConfigTests(CLICase):
         nothing = self.write("[listen]\nsmtp = []\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n")
         self.assertIn("no service has an address", self.run_it("config", "check", nothing)[2])
 
-    def test_all_that_is_wrong_is_told_with_file_and_key(self) -> None:
+    def test_each_mistake_is_reported_with_file_and_key(self) -> None:
         """Certificates, user, addresses and state folder are checked, and nothing is created."""
         self.state.mkdir(mode=0o700)
         self.state.chmod(0o777)
@@ -233,7 +233,7 @@ class ConfigTests(CLICase):
         _, _, err = self.run_it("route", "set", "gone.example", "--to", "c.example")
         self.assertIn(f"emailsys: warning: route.host: {gone}", err)
 
-    def test_a_missing_package_is_told_with_the_command_for_this_environment(self) -> None:
+    def test_a_missing_package_is_reported_with_the_command_for_this_environment(self) -> None:
         """`pip` alone may belong to another Python than the daemon's."""
         self.patch(config_command, "find_spec", lambda name: None)
         path = self.write('[store]\nurl = "postgresql://db/mail"\n[monitoring]\nmetrics_listen = "127.0.0.1:9725"\n')

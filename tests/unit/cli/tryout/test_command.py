@@ -53,7 +53,7 @@ class DialogueTests(SynchronousTestCase):
             [("S", "220-one"), ("S", "220 two"), ("C", "AUTH PLAIN ..."), ("S", "235 2.7.0 logged in")],
         )
 
-    def test_another_reply_than_was_due_is_told_with_both_sides(self) -> None:
+    def test_another_reply_than_was_due_is_reported_with_both_sides(self) -> None:
         """This applies to SMTP and to POP3."""
         speaker, _ = self.connect(b"550 5.1.1 no such mailbox here\r\n-ERR no\r\n")
         with self.assertRaises(DialogueFailed) as caught:
@@ -65,7 +65,7 @@ class DialogueTests(SynchronousTestCase):
         with self.assertRaises(DialogueFailed):
             speaker.ok()
 
-    def test_a_server_that_hangs_up_is_told(self) -> None:
+    def test_a_server_that_hangs_up_is_reported(self) -> None:
         """The connection ends at the beginning or in the middle of a line."""
         for sent in (b"", b"220 localh"):
             speaker, _ = self.connect(sent)
@@ -88,7 +88,7 @@ class DialogueTests(SynchronousTestCase):
                 self.fail("nobody listens")
         self.assertIn(f"port {port}", str(caught.exception))
 
-    def test_a_server_without_tls_is_told(self) -> None:
+    def test_a_server_without_tls_is_reported(self) -> None:
         """The server sends text instead of a TLS handshake."""
         speaker, _ = self.connect(b"220 this is no handshake\r\n")
         with self.assertRaises(DialogueFailed) as caught:
@@ -148,7 +148,7 @@ class PortTests(SynchronousTestCase):
         self.assertGreater(ports.pop("submission"), base + PORTS["submission"])
         self.assertEqual(ports, {service: base + offset for service, offset in PORTS.items() if service in ports})
 
-    def test_no_free_port_is_told(self) -> None:
+    def test_no_free_port_is_reported(self) -> None:
         """There is no port above 65535."""
         with self.assertRaises(Refused) as caught:
             free_ports(65_400)

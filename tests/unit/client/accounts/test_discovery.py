@@ -87,7 +87,7 @@ class DiscoveryTests(SynchronousTestCase):
             pop3, _ = servers_of(AUTOCONFIG.replace(old, new), ALICE)
             self.assertEqual([server.port for server in pop3], [110])
 
-    def test_srv_records_are_taken_in_their_order_and_foreign_names_are_told(self) -> None:
+    def test_srv_records_are_taken_in_their_order_and_foreign_names_are_reported(self) -> None:
         self.records = {
             "_pop3s._tcp.example.org": [(20, 0, 995, "second.example.org"), (10, 0, 995, "first.example.org.")],
             "_pop3._tcp.example.org": [(0, 0, 0, ".")],

@@ -151,7 +151,7 @@ class Searching(ArchiveCase):
         ):  # fmt: skip
             self.assertIn(words, str(self.assertRaises(BadQuery, self.archive.search, query)), query[:60])
 
-    def test_a_small_or_is_told(self) -> None:
+    def test_or_in_lower_case_is_warned_about(self) -> None:
         self.assertIn("write OR", unknown_field_warning("bill or rights"))
         for query in ("bill OR rights", 'bill "or" rights', "or", "author editor", "subject:or a"):
             self.assertEqual(unknown_field_warning(query), "", query)

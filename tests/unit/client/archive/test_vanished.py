@@ -35,7 +35,7 @@ class Vanishing(ArchiveCase):
         self.archive.move([self.kept], Folder(ME, INBOX))
         self.archive.purge([self.archive.add(Addition(message("new"), IN))])
 
-    def test_a_removed_folder_leaves_the_index_and_is_told_once(self) -> None:
+    def test_a_removed_folder_leaves_the_index_and_is_reported_once(self) -> None:
         """Also by a program that has the store open, and by the rebuild of the index."""
         for name in ("Projects", "Empty"):
             shutil.rmtree(self.root / ME / name)
@@ -50,7 +50,7 @@ class Vanishing(ArchiveCase):
         self.archive.add_folder(PROJECTS)
         self.archive.move([self.kept], PROJECTS)
 
-    def test_a_removed_file_is_told(self) -> None:
+    def test_a_removed_file_is_reported(self) -> None:
         self.archive.path(self.lost).unlink()
         self.works("kept")
         self.assertIn("1 message in", self.archive.reports[0])

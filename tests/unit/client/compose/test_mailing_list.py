@@ -34,7 +34,7 @@ class ReplyTests(SynchronousTestCase):
                      "(Use it!) <mailto:talk@lists.example> (comment)"):  # fmt: skip
             self.assertEqual(self.recipients(post), ["talk@lists.example"], post)
 
-    def test_a_list_that_takes_no_messages_is_told(self) -> None:
+    def test_a_list_that_takes_no_messages_is_reported(self) -> None:
         self.assertIn("takes no messages", str(self.assertRaises(ComposeError, self.recipients, "NO (announcements)")))
         for post in ("", "talk@lists.example", "<mailto:>", "<mailto:two words>", "<ftp://lists.example>"):
             self.assertIn("no mailing list", str(self.assertRaises(ComposeError, self.recipients, post)), post)

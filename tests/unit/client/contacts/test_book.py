@@ -49,7 +49,7 @@ class BookTests(SynchronousTestCase):
         for text in ("", " , ", "bobby", "bob@x.example", "bob <x@example.org>", '"bob"', "team: x@example.org;"):
             self.assertEqual(self.book.expand(text), text)
 
-    def test_a_file_that_cannot_be_used_is_told(self) -> None:
+    def test_a_file_that_cannot_be_used_is_reported(self) -> None:
         self.path.parent.mkdir()
         for text, words in (
             ("x", "not TOML"),
@@ -118,7 +118,7 @@ class VCardTests(SynchronousTestCase):
         contacts, _ = read_cards(card * 2, ["bob"])
         self.assertEqual([one.short_name for one in contacts], ["bob2", "bob3"])
 
-    def test_what_cannot_be_used_is_told(self) -> None:
+    def test_an_unusable_card_is_reported(self) -> None:
         self.assertRaises(ContactError, read_cards, b"no card")
         contacts, left_out = read_cards(
             b"BEGIN:VCARD\nFN:\x1b]0;Ann\nTEL:1\nEND:VCARD\nBEGIN:VCARD\nFN:Ben\nEMAIL:nobody\nEMAIL:ben@example.org\nEND:VCARD\n"

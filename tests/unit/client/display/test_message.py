@@ -55,7 +55,7 @@ class Showing(SynchronousTestCase):
         self.assertEqual(safe_line("a\r\nb\tc\u2028d"), "a  b c d")
         self.assertEqual(safe_text("\ud800"), "\ufffd")
 
-    def test_defects_are_told(self) -> None:
+    def test_defects_are_reported(self) -> None:
         shown = view(b"Content-Type: text/plain; charset=klingon\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJDR\r\n")
         self.assertEqual(shown.body, "ABC")
         self.assertEqual(len(shown.defects), 4)

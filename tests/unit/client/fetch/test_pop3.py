@@ -74,7 +74,7 @@ class ConnectionTests(SynchronousTestCase):
             self.assertNotIn(b"USER", self.stream.said)
             self.assertEqual(self.stream.steps[-1], "close")
 
-    def test_a_greeting_that_refuses_is_told(self) -> None:
+    def test_a_greeting_that_refuses_is_reported(self) -> None:
         self.assertIn("too many sessions", self.why(self.connecting, b"-ERR too many sessions\r\n"))
 
     # Asking
@@ -130,7 +130,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertIn("did not answer RETR", self.why(client.answers, [commands.retr(1)]))
         self.assertEqual(self.stream.granted, POP3Timeouts().answer)
 
-    def test_a_lost_connection_is_told_with_what_was_asked(self) -> None:
+    def test_a_lost_connection_is_reported_with_what_was_asked(self) -> None:
         client = self.connected()
         self.assertIn("was lost in answer to DELE: the host closed it", self.why(client.ask, commands.dele(1)))
         client = self.connected(StreamLost("Connection reset by peer"))

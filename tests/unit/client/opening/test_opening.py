@@ -183,7 +183,7 @@ class ProgramTests(SynchronousTestCase):
         programs.start(programs.for_link("https://a.example"))
         self.assertEqual(len(recorder.told), 1)
 
-    def test_failures_are_told(self) -> None:
+    def test_failures_are_reported(self) -> None:
         Recorder(self, status=3)
         for program in (programs.for_link("https://a.example"), programs.Program(("/no/such/program",))):
             self.assertRaises(OpeningError, programs.start, program)

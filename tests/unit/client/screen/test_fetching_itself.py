@@ -23,7 +23,7 @@ class AutomaticFetchTests(ScreenCase):
         # The test looks itself whether the account is due.
         self.patch(main_screen, "LOOK_EVERY", 3600.0)
 
-    def test_mail_comes_without_a_key_and_a_failure_is_told_once(self) -> None:
+    def test_mail_comes_without_a_key_and_a_failure_is_reported_once(self) -> None:
         """The status line tells when mail was fetched, and when it will be."""
         self.network.waiting = [self.octets("Fresh")]
 

@@ -71,7 +71,7 @@ class Sheets(SynchronousTestCase):
         self.assertEqual(html_to_text("<b>x</b>y<p><style>b{display:none}</style>"), "y")
         self.assertEqual(html_to_text("<style media=print>b{display:none}</style><b>x</b>y"), "xy")
 
-    def test_a_hostile_sheet_is_cut_and_that_is_told(self) -> None:
+    def test_a_hostile_sheet_is_truncated_and_reported(self) -> None:
         rules = "".join(f".a{number} .b {{display:none}}" for number in range(10_000))
         converted = convert(f"<style>{rules}</style>" + "<p class=b>x" * 10_000)
         self.assertEqual(converted.text.count("x"), 10_000)

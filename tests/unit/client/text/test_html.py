@@ -53,7 +53,7 @@ class Layout(SynchronousTestCase):
         ):  # fmt: skip
             self.expect((html, "y"))
 
-    def test_text_of_pictures_and_frames_that_is_not_shown_is_told(self) -> None:
+    def test_text_of_pictures_and_frames_that_is_not_shown_is_reported(self) -> None:
         for html in ("<p style='visibility:hidden'><img alt=abc></p>y", "<iframe srcdoc='abc'></iframe>y"):
             shown = convert(html)
             self.assertEqual(shown.text, "y")
@@ -228,7 +228,7 @@ class BrokenMarkup(SynchronousTestCase):
             converted = convert(html)
             self.assertEqual((converted.text, converted.defects), (text, ()), html)
 
-    def test_an_end_inside_markup_is_told(self) -> None:
+    def test_an_end_inside_markup_is_reported(self) -> None:
         for html, text in (("a<b", "a"), ("a<!-- b", "a"), ("a<script>b", "a"), ("<b " * 3, ""), ("a<title>b", "a")):
             converted = convert(html)
             self.assertEqual(converted.text, text, html)

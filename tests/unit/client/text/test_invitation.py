@@ -148,7 +148,7 @@ class Invitations(SynchronousTestCase):
         self.assertEqual(shown.body.count("(no title)"), 1)
         self.assertEqual(len([one for one in shown.defects if "DURATION" in one]), 1)
 
-    def test_what_cannot_be_read_is_told(self) -> None:
+    def test_an_unreadable_invitation_has_a_reason(self) -> None:
         for text, defect in (
             ("", "the calendar has no events"),
             ("x", "the invitation cannot be read"),

@@ -204,7 +204,7 @@ class WritingTests(Case):
             self.assertEqual("may have arrived" in err, not words)
             self.fine("outbox", "stop", key)
 
-    def test_a_forgotten_attachment_is_told(self) -> None:
+    def test_a_forgotten_attachment_is_reported(self) -> None:
         """A script gets a warning. On a terminal, the answer n saves a draft."""
         words = ("send", "d@example.org", "-s", "Report", "-m", "The report is attached.", "--later")
         self.assertIn("nothing is attached", self.run_it(*words)[2])

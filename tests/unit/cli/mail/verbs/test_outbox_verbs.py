@@ -72,7 +72,7 @@ class OutboxVerbTests(Case):
                 key = self.json(*words, "--later", typed=ready)["key"]
                 self.assertEqual(self.mailbox.outbox.get(key).account, owner, words)
 
-    def test_a_message_in_doubt_beside_a_sent_one_is_told_by_the_exit_status(self) -> None:
+    def test_a_message_in_doubt_beside_a_sent_one_is_reported_by_the_exit_status(self) -> None:
         key = self.leave_in_doubt()
         self.flushing([SendResult("k", "alice", accepted=("dora@example.org",), by_another=True)])
         status, out, _ = self.run_it("outbox", "send", "--json", typed=b"")

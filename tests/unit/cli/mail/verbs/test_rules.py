@@ -55,7 +55,7 @@ class RulesTests(Case):
         self.assertEqual(self.folder_of(self.first), "Inbox")
         self.assertEqual(self.json("rules", "apply", self.second)["matched"], 1)
 
-    def test_errors_are_told_with_file_and_line_and_other_verbs_go_on(self) -> None:
+    def test_errors_are_reported_with_file_and_line_and_other_verbs_go_on(self) -> None:
         self.write(_RULE.replace("read = true", "red = true"))
         status, _, err = self.run_it("rules", "list")
         self.assertEqual(status, Exit.CONFIG)
