@@ -119,6 +119,7 @@ def refused_by(error: Exception) -> Refused | None:
             f"{_ROOM}.verbs.unsubscribe:unsubscribe",
             "Leave the mailing list that a message came through.",
         ),
+        "invite": (f"{_ROOM}.verbs.invitations:invite", "Answer an invitation: accept, tentative or decline."),
         "draft": (f"{_ROOM}.verbs.drafts:draft", "List, edit and send drafts."),
         "outbox": (f"{_ROOM}.verbs.outbox:outbox", "List, stop and send messages that wait in the outbox."),
         "sendmail": (

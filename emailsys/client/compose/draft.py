@@ -45,6 +45,8 @@ class Draft:
     #: Other header fields, as name and value. Fields that the client makes itself are rejected.
     fields: list[tuple[str, str]] = field(default_factory=list)
     message_id: str | None = None
+    #: A calendar object that says what the text says: its iTIP method, and itself. It is not kept in a saved draft.
+    calendar: tuple[str, str] | None = None
     #: What the answered message has in place of addresses, so that the answer cannot go there.
     unusable: list[str] = field(default_factory=list)
     #: The files that a mailto: link asked to attach.

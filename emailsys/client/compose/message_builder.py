@@ -65,10 +65,10 @@ def _multipart(subtype: str, nodes: Sequence[_Node], **parameters: str) -> _Node
     return _Node(head + eight_bit, body)
 
 
-def _text(text: str, subtype: str) -> _Node:
+def _text(text: str, subtype: str, **parameters: str) -> _Node:
     encoding, body = encode_text(text)
     head = header_fields.structured(
-        "Content-Type", f"text/{subtype}", charset="us-ascii" if encoding == "7bit" else "utf-8"
+        "Content-Type", f"text/{subtype}", charset="us-ascii" if encoding == "7bit" else "utf-8", **parameters
     )
     return _Node(head + header_fields.structured("Content-Transfer-Encoding", encoding), body)
 
@@ -106,7 +106,11 @@ def _body(draft: Draft) -> _Node:
         text, html = draft.markdown, markdown_to_html(draft.markdown)
     inline = [one for one in draft.attachments if one.content_id and html is not None]
     attached = [one for one in draft.attachments if not (one.content_id and html is not None)]
-    if html is None:
+    if draft.calendar is not None:
+        method, calendar = draft.calendar
+        # RFC 6047 §2.4: the parameter says what the object says.
+        node = _multipart("alternative", [_text(text or "", "plain"), _text(calendar, "calendar", method=method)])
+    elif html is None:
         node = _text(text or "", "plain")
     else:
         node = _text(html, "html")

@@ -102,6 +102,7 @@ WRITING: Final = (
     Key("r", "reply", "reply to the sender", "Reply"),
     Key("g", "reply_all", "reply to all"),
     Key("L", "reply_list", "reply to the mailing list"),
+    Key("I", "invitation", "answer an invitation: accept, tentative, decline"),
     Key("f", "forward", "forward the message", "Forward"),
     Key("e", "edit", "write a new message from this one, or continue the draft"),
     Key("dollar_sign", "flush", "send the messages in the outbox"),

@@ -16,6 +16,7 @@ from emailsys.client.screen.attachment_actions import AttachmentActions
 from emailsys.client.screen.dialogs import InputDialog, TextDialog, help_text
 from emailsys.client.screen.fetch import LOOK_EVERY, FetchAction
 from emailsys.client.screen.folder_pane import FolderPane
+from emailsys.client.screen.invitation_actions import InvitationActions
 from emailsys.client.screen.keys import MAIN
 from emailsys.client.screen.leaving import leave_is_safe, unknown_outcome
 from emailsys.client.screen.list_actions import ListActions
@@ -51,6 +52,7 @@ class MainScreen(MovingPanes):
         self._attachment_actions = AttachmentActions(mailbox, self)
         self._opening_actions = OpeningActions(mailbox, self, self._attachment_actions)
         self._reading_actions = ReadingActions(mailbox, self, self._attachment_actions)
+        self._invitation_actions = InvitationActions(mailbox, self, self._outbox_actions)
         self._message_actions = MessageActions(mailbox, self)
         self._selection_actions = SelectionActions(mailbox, self)
         self._list_actions = ListActions(mailbox, self)
@@ -187,6 +189,10 @@ class MainScreen(MovingPanes):
     def action_reply_list(self) -> None:
         """Reply to the mailing list."""
         self._start_with_current(lambda summary: self._outbox_actions.answer(summary, "list"))
+
+    def action_invitation(self) -> None:
+        """Answer the invitation of the message."""
+        self._start_with_current(self._invitation_actions.answer)
 
     def action_forward(self) -> None:
         """Forward the message."""

@@ -76,7 +76,9 @@ def _defects(event: Any) -> Iterator[str]:
 
 
 def _lines(event: Any, method: str) -> Iterator[str]:
-    yield f"{_METHODS.get(method, 'Event')}: {_value(_first(event, 'SUMMARY')) or '(no title)'}"
+    update = "Update of an " if method == "REQUEST" and _is_update(event) else ""
+    kind = _METHODS.get(method, "Event")
+    yield f"{update}{kind.lower() if update else kind}: {_value(_first(event, 'SUMMARY')) or '(no title)'}"
     begin, end = _moment(event, "DTSTART"), _end(event)
     if begin is not None:
         yield f"When: {_span(begin, end)}{_zone(event, begin)}"
@@ -99,6 +101,14 @@ def _lines(event: Any, method: str) -> Iterator[str]:
     if description := str(_first(event, "DESCRIPTION") or "").strip():
         yield ""
         yield description
+
+
+def _is_update(event: Any) -> bool:
+    """Whether the organiser has revised the event since its first invitation (RFC 5546 §2.1.4)."""
+    try:
+        return int(_first(event, "SEQUENCE") or 0) > 0
+    except (TypeError, ValueError):
+        return False
 
 
 def _value(value: object) -> str:
