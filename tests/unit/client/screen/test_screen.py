@@ -242,7 +242,9 @@ class ProgramTests(ScreenCase):
         """A key without a test fails here."""
         for name in (
             "address_fields",
+            "invitations",
             "list_actions",
+            "opening_keys",
             "protected_mail",
             "quit",
             "reading",
