@@ -38,6 +38,19 @@ class JournalTests(SynchronousTestCase):
         ids.add(["a"], 2000)
         self.assertEqual(self.ids().fetched_at("a"), 1000)
 
+    def test_ids_that_were_dropped_are_new_and_can_be_added_again(self) -> None:
+        ids = self.ids()
+        ids.forget()
+        self.assertEqual([*self.folder.glob("*.ids")], [])
+        ids.add(["a", "b"], 1000)
+        ids.forget()
+        self.assertEqual((len(ids), len(self.ids())), (0, 0))
+        ids.add(["a"], 2000)
+        self.assertEqual(self.ids().fetched_at("a"), 2000)
+        ids.remove()
+        ids.remove()
+        self.assertEqual(len(self.ids()), 0)
+
     def test_maildrops_do_not_share_a_journal(self) -> None:
         self.ids().add(["a"], 1000)
         self.assertNotIn("a", self.ids("pop.example.net"))
