@@ -38,11 +38,14 @@ class MovingPanes(Panes):
             self.on_data_table_row_highlighted()
 
     def action_next_unread(self) -> None:
-        """Go to the next unread message, and after the last one start again at the top."""
-        rows = self.messages.summaries
+        """Go to the next unread message, and after the last one start again at the top.
+
+        A collapsed conversation counts if any of its messages is unread.
+        """
+        lines = self.messages.lines
         here = self.messages.cursor_row
-        for row in [*range(here + 1, len(rows)), *range(here + 1)]:
-            if row < len(rows) and rows[row].is_unread:
+        for row in [*range(here + 1, len(lines)), *range(here + 1)]:
+            if row < len(lines) and any(one.is_unread for one in (lines[row].summary, *lines[row].hidden)):
                 self.go_to_row(row)
                 return
         self.show_status("There are no unread messages here.")

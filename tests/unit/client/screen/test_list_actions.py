@@ -190,6 +190,20 @@ class TreeTests(ListCase):
 
         self.drive(steps)
 
+    def test_tab_finds_an_unread_message_in_a_collapsed_conversation(self) -> None:
+        self.mailbox.archive.set_flags([self.two], remove=Flag.SEEN)
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            await self.order(driver, 0)
+            await driver.until(lambda: {"Root", ".One", "..Two"} < {*self.shown(driver)})
+            await driver.press("X")
+            screen.go_to_row([one.key for one in driver.messages.summaries].index(self.other))
+            await driver.press("tab")
+            self.assertEqual(driver.current.key, self.root)
+
+        self.drive(steps)
+
     def test_an_answer_that_arrives_is_in_its_conversation_and_rows_do_not_jump(self) -> None:
         async def steps(driver: Driver) -> None:
             screen: Any = driver.app.screen
