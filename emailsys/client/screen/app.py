@@ -35,7 +35,7 @@ class MailApp(MailProgram):
     TITLE = "emailsys mail"
     CSS = STYLESHEET
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (90, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (90, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (12, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in EVERYWHERE]
 

@@ -86,6 +86,9 @@ class MessagePane(Surviving, DataTable[Text]):
 
     def on_resize(self) -> None:
         """Fit the columns: names get a fifth of the width, the subject gets the rest. Keep the cursor in view."""
+        if not self.size.width:
+            # The folder pane takes the whole of a tiny screen.
+            return
         self._set_columns()
         names = self.columns[ColumnKey("from")]
         names.width = min(max(self.size.width // 5, _NAMES[0]), _NAMES[1])

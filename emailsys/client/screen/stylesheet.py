@@ -24,8 +24,9 @@ Screen { background: $background; color: $foreground; }
 #status Label { width: 1fr; }
 #status ProgressBar { width: 40; display: none; }
 #status ProgressBar.busy { display: block; }
-.-narrow #folders { display: none; }
-.-narrow #folders.asked { display: block; }
+.-narrow #folders, .-tiny #folders { display: none; }
+.-narrow #folders.asked, .-tiny #folders.asked { display: block; }
+.-tiny #folders.asked { width: 100%; border-right: none; }
 InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog, OpenDialog {
   align: center middle; background: $background 60%; }
 .dialog { width: 70; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface;

@@ -124,6 +124,18 @@ class NarrowTests(ListCase):
         for size in ((80, 24), (40, 15)):
             self.drive(steps, size=size)
 
+    def test_the_folders_have_the_whole_width_of_a_tiny_screen_and_give_it_back(self) -> None:
+        async def steps(driver: Driver) -> None:
+            current, columns = driver.current.key, [*driver.messages.columns]
+            await driver.press("c")
+            folders = driver.app.screen.query_one("#folders")
+            await driver.until(lambda: folders.size.width >= 38)
+            await driver.press("enter")
+            await driver.until(lambda: driver.messages.size.width >= 38)
+            self.assertEqual((driver.current.key, [*driver.messages.columns]), (current, columns))
+
+        self.drive(steps, size=(40, 15))
+
 
 class TreeTests(ListCase):
     def setUp(self) -> None:
