@@ -50,14 +50,18 @@ def links_of(body: str) -> list[Link]:
 
 
 def _without_end(target: str) -> str:
-    """Return a target without the signs of the sentence around it. A bracket that it opens belongs to it."""
-    while target:
-        last = target[-1]
-        is_open = last in ")]" and target.count("(" if last == ")" else "[") < target.count(last)
-        if last not in _AFTER and not is_open:
+    """Return a target without the signs of the sentence around it, in linear time. A bracket it opens belongs to it."""
+    end = len(target)
+    opened = {")": target.count("("), "]": target.count("[")}
+    closed = {one: target.count(one) for one in opened}
+    while end:
+        last = target[end - 1]
+        if last in closed and opened[last] < closed[last]:
+            closed[last] -= 1
+        elif last not in _AFTER:
             break
-        target = target[:-1]
-    return target
+        end -= 1
+    return target[:end]
 
 
 def checked(target: str) -> str:

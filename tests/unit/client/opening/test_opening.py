@@ -52,6 +52,8 @@ class LinkTests(SynchronousTestCase):
             "*https://a.example/*": "https://a.example/",
         }.items():
             self.assertEqual(self.targets(text), {1: target}, text)
+        # Linear: a target that ends in many signs took minutes.
+        self.assertEqual(self.targets("https://a.example/" + ").]" * 100_000), {1: "https://a.example/"})
         self.assertEqual(self.targets("javascript:x file:///etc/passwd ftp://x xhttps://y"), {})
         self.assertEqual(len(links_of("https://a.example/ " * 5_000)), 1)
         self.assertLessEqual(len(links_of(" ".join(f"https://a.example/{one}" for one in range(5_000)))), 2_000)
