@@ -108,6 +108,9 @@ class Search:
     async def _tried(self, account: Account) -> tuple[Account, Sequence[TrialResult]]:
         """Test both servers. If one that the user named fails with TLS, test it with STARTTLS, and the reverse."""
         results = list(await self._try(account))
+        if _is_refused(results):
+            # After a refusal the second server was not tried: there was no password for it.
+            return account, [result for result in results if result.problem is None or result.is_login_refused]
         for number, result in enumerate(results):
             other = self._other(account, result)
             if other is None:

@@ -199,6 +199,15 @@ class SearchTests(Case):
         self.assertEqual(said.count("pop3 mail.example.org:995: refused"), 2)
         self.assertEqual(self.kept, {"mail.example.org:995": "right"})
 
+    def test_a_refused_password_is_no_reason_to_try_other_ways_to_the_second_server(self) -> None:
+        """After the refusal there is no password, so that server fails without a connection."""
+        self.typed = ["wrong", "right"]
+        words = ("--pop3", "mail.example.org", "--pop3-security", "starttls", "--smtp", "mail.example.org")
+        status, said = self.add(*words)
+        self.assertEqual(status, 0, said)
+        first = [("pop3", "starttls", 110), ("smtp", "tls", 465)]
+        self.assertEqual(self.tried, [*first, *first, ("smtp", "starttls", 587)])
+
     def test_after_three_refusals_nothing_is_kept(self) -> None:
         self.offered = Security.TLS
         self.typed = ["a", "b", "c", "d"]
