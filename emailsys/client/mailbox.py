@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.file import AccountsFile
-from emailsys.client.accounts.values import Account, AccountError
+from emailsys.client.accounts.values import Account, AccountError, Encrypt
 from emailsys.client.archive.values import (
     DRAFTS,
     INBOX,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from emailsys.client.archive.saved_searches import SavedSearches
     from emailsys.client.compose.draft import Draft
     from emailsys.client.compose.message_builder import OutgoingMessage
+    from emailsys.client.compose.protection import Plan
     from emailsys.client.contacts.book import ContactBook
     from emailsys.client.crypto.gpg import Gpg
     from emailsys.client.crypto.opening import Opener
@@ -151,12 +152,13 @@ class UserMailbox:
         """Return an empty draft from an account."""
         from emailsys.client.compose.draft import Draft
 
-        return Draft(sender=sender_mailbox(account), text="")
+        return Draft(sender=sender_mailbox(account), text="", sign=account.sign, encrypt=account.encrypt)
 
-    def reply(self, summary: Summary, reply_to: str = "sender") -> Draft:
+    def reply(self, summary: Summary, reply_to: str = "sender", ask: bool = False) -> Draft:
         """Return a draft that answers a message, from the address of the account that the message was sent to.
 
         @param reply_to: a value of `ReplyTo`: sender, all or list.
+        @param ask: whether the user may be asked for a passphrase, to quote an encrypted message.
         """
         from emailsys.client.compose.answer import ReplyTo, recipients_of, reply
 
@@ -165,13 +167,15 @@ class UserMailbox:
         asked = {address.key for address in recipients_of(octets)}
         own = identities(account)
         sender = next((one for one in own if one.address.key in asked), own[0])
-        return reply(octets, sender, account.owns, ReplyTo(reply_to))
+        return _as_usual(account, reply(octets, sender, account.owns, ReplyTo(reply_to), self.opener(ask)))
 
-    def forward(self, summary: Summary, inline: bool = False) -> Draft:
-        """Return a draft that forwards a message: as an attachment, or with its text if `inline`."""
+    def forward(self, summary: Summary, inline: bool = False, ask: bool = False) -> Draft:
+        """Return a draft that forwards a message: as an attachment, or with its text if `inline`. `ask`: as `reply`."""
         from emailsys.client.compose.answer import forward
 
-        return forward(self.archive.octets(summary.key), sender_mailbox(self.account_for(summary)), inline)
+        account = self.account_for(summary)
+        octets = self.archive.octets(summary.key)
+        return _as_usual(account, forward(octets, sender_mailbox(account), inline, self.opener(ask)))
 
     def sign(self, account: Account, draft: Draft) -> None:
         """Put the account's signature below the text of a new draft (RFC 3676 §4.3)."""
@@ -183,15 +187,20 @@ class UserMailbox:
     def save_draft(self, account: Account, draft: Draft, key: str | None = None) -> str:
         """Save a draft and return its key. @param key: the saved draft to replace."""
         from emailsys.client.compose.draft_files import save_draft
+        from emailsys.client.compose.protection import seal
 
-        return save_draft(self.archive, account.name, draft, self.now(), key)
+        sealed = seal(draft, self.gpg, account.openpgp_key) if draft.encrypt is Encrypt.ALWAYS else None
+        return save_draft(self.archive, account.name, draft, self.now(), key, sealed)
 
-    def open_draft(self, key: str) -> Draft:
-        """Open a draft, or any other message as a new draft. Text of other messages is made safe for a terminal."""
+    def open_draft(self, key: str, ask: bool = False) -> Draft:
+        """Open a draft, or any other message as a new draft. Text of other messages is made safe for a terminal.
+
+        @param ask: whether the user may be asked for the passphrase that opens an encrypted one.
+        """
         from emailsys.client.compose.draft_files import open_draft
         from emailsys.client.text.terminal import safe_line, safe_text
 
-        draft = open_draft(self.archive, key)
+        draft = open_draft(self.archive, key, self.opener(ask))
         if not self.is_draft(self.archive.get(key)):
             draft.subject = safe_line(draft.subject)
             draft.text = draft.text and safe_text(draft.text)
@@ -218,15 +227,34 @@ class UserMailbox:
         exact = (one for one in accounts if one.address.key == address.key)
         return next(exact, None) or next((one for one in accounts if one.owns(address)), None)
 
-    def queue(self, account: Account, draft: Draft, hold: float = 0.0, notices: Notices | None = None) -> str:
+    def plan(self, account: Account, draft: Draft) -> Plan:
+        """Return how a draft will be protected when it is sent, with the keys of its recipients."""
+        from emailsys.client.compose.protection import plan
+
+        return plan(draft, self.gpg, account.openpgp_key)
+
+    def build(self, account: Account, draft: Draft, ask: bool = False) -> OutgoingMessage:
+        """Build a message from a draft, signed and encrypted as the draft says.
+
+        @param ask: whether the user may be asked for the passphrase of the key.
+        @raise ComposeError: the draft is incomplete, has an invalid field, or cannot be protected.
+        """
+        from emailsys.client.compose import message_builder, protection
+
+        if not draft.sign and draft.encrypt is Encrypt.NEVER:
+            return message_builder.build(draft, self.now())
+        return protection.build(draft, self.now(), self.gpg, account.openpgp_key, ask)
+
+    def queue(
+        self, account: Account, draft: Draft, hold: float = 0.0, notices: Notices | None = None, ask: bool = False
+    ) -> str:
         """Build a message from a draft, put it into the outbox and return its key. It is on disk on return.
 
         @param hold: seconds before the message may be sent.
-        @raise ComposeError: the draft is incomplete or has an invalid field.
+        @param ask: whether the user may be asked for the passphrase of the key.
+        @raise ComposeError: the draft is incomplete, has an invalid field, or cannot be protected.
         """
-        from emailsys.client.compose.message_builder import build
-
-        return self.put(account, build(draft, self.now()), hold, notices)
+        return self.put(account, self.build(account, draft, ask), hold, notices)
 
     def put(
         self,
@@ -317,6 +345,14 @@ class UserMailbox:
     def is_draft(self, summary: Summary) -> bool:
         """Whether the message is in Drafts."""
         return summary.folder.name == DRAFTS
+
+
+def _as_usual(account: Account, draft: Draft) -> Draft:
+    """Protect a draft as the account says, or more if the draft asks for it."""
+    draft.sign = draft.sign or account.sign
+    if draft.encrypt is Encrypt.NEVER:
+        draft.encrypt = account.encrypt
+    return draft
 
 
 def sender_mailbox(account: Account) -> Mailbox:

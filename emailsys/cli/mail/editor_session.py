@@ -134,7 +134,7 @@ class EditorSession:
 
     def _send(self, queued: Callable[[], None], send_options: dict[str, Any]) -> int:
         from emailsys.cli.mail.outgoing import queue_and_send
-        from emailsys.client.compose.message_builder import build
+        from emailsys.cli.mail.protected_sending import build_asking
 
         mailbox = self._session.mailbox
 
@@ -145,7 +145,7 @@ class EditorSession:
                 self._key = None
             queued()
 
-        message = build(self._draft, mailbox.now())
+        message = build_asking(mailbox, self._account, self._draft)
         return queue_and_send(self._session, self._account, message, queued=in_outbox, **send_options)
 
     def _discard(self) -> None:

@@ -17,6 +17,7 @@ from emailsys.client.accounts.values import (
     Account,
     AccountError,
     Auth,
+    Encrypt,
     Keep,
     KeepKind,
     Notification,
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 _HOST: Final = re.compile(r"[^\s/:@\x00-\x20]{1,253}|[0-9A-Fa-f:.]+")
+# As `emailsys.client.crypto.keys` reads it.
+_KEY_ID: Final = re.compile(r"(?:0x)?(?:[0-9A-Fa-f] ?){16,64}")
 _DAYS: Final = re.compile(r"([1-9][0-9]{0,3}) days?")
 _ACCOUNT_KEYS: Final = (
-    "address", "aliases", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "signature",
-    "fetch_every", "notify", "rules", "pop3", "smtp",
+    "address", "aliases", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "sign",
+    "encrypt", "openpgp_key", "signature", "fetch_every", "notify", "rules", "pop3", "smtp",
 )  # fmt: skip
 _SERVER_KEYS: Final = ("host", "port", "security", "username", "auth", "secret", "ca_file", "fingerprint")
 # Default ports.
@@ -134,6 +137,26 @@ def _are_words(words: list[object]) -> bool:
     return all(isinstance(word, str) and "\0" not in word for word in words)
 
 
+def _always(value: object) -> bool:
+    if value not in ("always", "never"):
+        raise Unfit('"always" or "never"')
+    return value == "always"
+
+
+def _encrypt(value: object) -> Encrypt:
+    found = next((one for one in Encrypt if one.value == value), None)
+    if found is None:
+        raise Unfit('"never", "when-possible" or "always"')
+    return found
+
+
+def _openpgp_key(value: object) -> str:
+    text = _text(value)
+    if not _KEY_ID.fullmatch(text):
+        raise Unfit("the fingerprint of a key, or its id of 16 digits")
+    return text
+
+
 def _one_of(*members: Security | Auth) -> Read:
     by_name = {member.value: member for member in members}
 
@@ -202,6 +225,9 @@ def _account(state: Document, path: str, name: str, value: object, folder: Path,
         keep=state.read(path, table, "keep", keep_rule, Keep()),
         max_octets=state.read(path, table, "max_size", a_size(1), None),
         copy_to_sent=state.read(path, table, "copy_to_sent", a_boolean, True),
+        sign=state.read(path, table, "sign", _always, False),
+        encrypt=state.read(path, table, "encrypt", _encrypt, Encrypt.NEVER),
+        openpgp_key=state.read(path, table, "openpgp_key", _openpgp_key, ""),
         aliases=state.read(path, table, "aliases", _addresses, ()),
         signature=state.read(path, table, "signature", _lines, ""),
         fetch_every=state.read(path, table, "fetch_every", a_count(0, 10_080), FETCH_EVERY),

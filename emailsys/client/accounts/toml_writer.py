@@ -12,6 +12,7 @@ from emailsys.client.accounts.values import (
     FETCH_EVERY,
     Account,
     Auth,
+    Encrypt,
     Keep,
     KeepKind,
     SecretKind,
@@ -82,6 +83,12 @@ def _account_lines(account: Account) -> Iterator[str]:
         yield f"max_size = {shown_size(account.max_octets)}"
     if not account.copy_to_sent:
         yield "copy_to_sent = false"
+    if account.sign:
+        yield 'sign = "always"'
+    if account.encrypt is not Encrypt.NEVER:
+        yield f"encrypt = {_string(account.encrypt.value)}"
+    if account.openpgp_key:
+        yield f"openpgp_key = {_string(account.openpgp_key)}"
     if account.signature:
         yield f"signature = {_string(account.signature)}"
     if account.fetch_every != FETCH_EVERY:

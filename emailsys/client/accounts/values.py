@@ -117,6 +117,16 @@ class Notification:
     command: tuple[str, ...] = ()
 
 
+class Encrypt(enum.Enum):
+    """When new messages are encrypted with OpenPGP."""
+
+    NEVER = "never"
+    #: If there is a certified key for each recipient.
+    WHEN_POSSIBLE = "when-possible"
+    #: Otherwise the message is not sent.
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One account.
@@ -124,6 +134,8 @@ class Account:
     - `name` is the user's name for it and for its folder: letters, digits, `.`, `_`, `-`, `@`, `+`.
     - `max_octets`: larger messages stay on the server until they are requested; None for no limit.
     - `copy_to_sent`: a copy of each sent message is stored in the folder Sent.
+    - `sign`, `encrypt`: whether new messages are signed and encrypted with OpenPGP.
+    - `openpgp_key`: the id of the user's key; "" for the one with the address of the sender.
     - `aliases`: other addresses whose mail arrives in this account, and from which it can send.
     - `signature`: text below the user's own messages, without the line "-- " above it; "" for none.
     - `fetch_every`: minutes between two fetches of the full screen; 0 if it never fetches by itself.
@@ -140,6 +152,9 @@ class Account:
     keep: Keep = LEAVE
     max_octets: int | None = None
     copy_to_sent: bool = True
+    sign: bool = False
+    encrypt: Encrypt = Encrypt.NEVER
+    openpgp_key: str = ""
     aliases: tuple[Address, ...] = ()
     signature: str = ""
     fetch_every: int = FETCH_EVERY

@@ -7,15 +7,19 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from emailsys.client.accounts.values import Encrypt
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.header_fields import is_message_id
 from emailsys.client.compose.mailing_list import posting_address
 from emailsys.client.compose.reopened_draft import as_attachment, body_and_files
+from emailsys.client.crypto.opening import Opener
+from emailsys.client.crypto.protected_headers import protected_fields
 from emailsys.client.text.file_names import safe_name
 from emailsys.client.text.message_text import read_text
 from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.address import Address
 from emailsys.mail.message.dates import parse_date
+from emailsys.mail.message.fields import decode_words
 from emailsys.mail.message.ids import message_id, message_ids, replied_ids
 from emailsys.mail.message.mailboxes import Mailbox, list_name, read_mailboxes, unusable_addresses
 from emailsys.mail.message.mime import Part, parse, parse_header
@@ -82,6 +86,7 @@ def reply(
     sender: Mailbox,
     is_own: Callable[[Address], bool] | None = None,
     reply_to: ReplyTo = ReplyTo.SENDER,
+    opener: Opener | None = None,
 ) -> Draft:
     """Return a draft that answers a message in the same conversation and quotes its text.
 
@@ -89,6 +94,7 @@ def reply(
 
     @param is_own: whether an address belongs to the answering account, and gets no copy. Default: the sender's alone.
     @param reply_to: the sender, all recipients, or the mailing list.
+    @param opener: opens an encrypted message. The answer is then to be encrypted, too.
     @raise ComposeError: the answer is for the list, and the message names no address of a list.
     """
     root = parse(octets)
@@ -112,7 +118,8 @@ def reply(
         one.address.key: one for one in everybody if to_all and one.address.key not in taken and not own(one.address)
     }
     in_reply_to, references = _references(root)
-    subject = _REPLY_PREFIX.sub("", safe_line(root.decoded_of("subject"))).strip()
+    quoted, subject, encrypt = _opened(root, opener)
+    subject = _REPLY_PREFIX.sub("", safe_line(subject)).strip()
     who = safe_line(list_name(origin[0])) if origin else "somebody"
     date = parse_date(root.text_of("date"))
     when = f"On {date:%Y-%m-%d %H:%M} UTC, " if date else ""
@@ -121,23 +128,47 @@ def reply(
         to=list({one.address.key: one for one in to}.values()),
         cc=list(others.values()),
         subject=f"Re: {subject}",
-        text=f"{when}{who} wrote:\n{quote(message_text(root))}\n\n",
+        text=f"{when}{who} wrote:\n{quote(message_text(quoted))}\n\n",
+        encrypt=encrypt,
         in_reply_to=in_reply_to,
         references=references,
         unusable=[one for name in _USED[reply_to] for one in unusable_addresses(root.text_of(name))],
     )
 
 
-def forward(octets: bytes, sender: Mailbox, inline: bool = False) -> Draft:
+def _opened(root: Part, opener: Opener | None) -> tuple[Part, str, Encrypt]:
+    """Return the part whose text is quoted, the subject, and whether the answer is to be encrypted.
+
+    Text that was encrypted is quoted only if all of the message was. Somebody may have put the encrypted part of
+    another message into theirs, to get it back in clear text with the answer.
+    """
+    is_encrypted = root.content_type == "multipart/encrypted"
+    subject, encrypt = root.decoded_of("subject"), Encrypt.ALWAYS if is_encrypted else Encrypt.NEVER
+    if opener is None:
+        return root, subject, encrypt
+    opened = opener.open(root)
+    if not opened.has_decrypted:
+        return root, subject, encrypt
+    if opened.payload is None or not all(layer.is_whole for layer in opened.layers):
+        return parse(root.source), subject, encrypt
+    subject = decode_words(protected_fields(opened).get("Subject", "")) or subject
+    return root, subject, Encrypt.ALWAYS
+
+
+def forward(octets: bytes, sender: Mailbox, inline: bool = False, opener: Opener | None = None) -> Draft:
     """Return a draft that forwards a message.
 
     @param inline: put its text below a line and attach its files. Else the whole message is one attachment.
+    @param opener: opens an encrypted message. Its text is then to be encrypted again.
     """
     root = parse(octets)
-    subject = safe_line(root.decoded_of("subject")).strip()
+    subject, encrypt = root.decoded_of("subject"), Encrypt.NEVER
+    if inline:
+        root, subject, encrypt = _opened(root, opener)
+    subject = safe_line(subject).strip()
     if not _FORWARD_PREFIX.match(subject):
         subject = f"Fwd: {subject}"
-    draft = Draft(sender=sender, subject=subject)
+    draft = Draft(sender=sender, subject=subject, encrypt=encrypt)
     _, draft.references = _references(root)
     if not inline:
         name = safe_name(root.decoded_of("subject"), "message", 80).removesuffix(".eml") + ".eml"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from emailsys.client.accounts.values import Encrypt
 from emailsys.mail.message.mailboxes import Mailbox
 
 
 class ComposeError(ValueError):
     """A draft cannot become a message. The text says what is wrong and is safe to show."""
+
+
+class PassphraseNeeded(ComposeError):
+    """The user's key needs its passphrase, and gpg may not ask now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,12 @@ class Draft:
     #: Lines above the text that cannot be used yet, as the user typed them: the field's name, and the rest of the line.
     #: The name is "" if the line has none. A draft keeps them; a message with such lines is not built.
     as_typed: list[tuple[str, str]] = field(default_factory=list)
+
+    #: Whether the message is signed and encrypted with OpenPGP when it is sent.
+    sign: bool = False
+    encrypt: Encrypt = Encrypt.NEVER
+    #: Fingerprints of keys that the user accepted for this message although they are not certified.
+    accepted_keys: frozenset[str] = frozenset()
 
     def typed(self, name: str) -> str:
         """Return the addresses of To, Cc, Bcc or Reply-To for editing: those that are valid, then what was typed."""

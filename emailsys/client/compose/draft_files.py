@@ -7,30 +7,34 @@ from datetime import datetime
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import DRAFTS, Addition, Flag, Folder
 from emailsys.client.compose.draft import Draft
-from emailsys.client.compose.message_builder import message, new_message_id
+from emailsys.client.compose.message_builder import Protected, message, new_message_id
 from emailsys.client.compose.reopened_draft import draft_of
+from emailsys.client.crypto.opening import Opener
 
 
-def draft_octets(draft: Draft, now: datetime) -> bytes:
+def draft_octets(draft: Draft, now: datetime, seal: Protected | None = None) -> bytes:
     """Encode a draft as a message that other mail programs can open. @raise ComposeError: an address is invalid."""
     message_id = draft.message_id or new_message_id(draft.sender.address if draft.sender else None, now)
-    return message(draft, message_id, now, on_disk=True)
+    return message(draft, message_id, now, on_disk=True, protected=seal)
 
 
-def save_draft(archive: Archive, account: str, draft: Draft, now: datetime, key: str | None = None) -> str:
+def save_draft(
+    archive: Archive, account: str, draft: Draft, now: datetime, key: str | None = None, seal: Protected | None = None
+) -> str:
     """Save a draft into the folder Drafts, and return its key.
 
     @param key: the saved draft to replace.
+    @param seal: encrypts the draft.
     @raise ArchiveError: the draft was not saved. The previous version remains.
     """
-    octets = draft_octets(draft, now)
+    octets = draft_octets(draft, now, seal)
     if key is None:
         return archive.add(Addition(octets, Folder(account, DRAFTS), flags=Flag.SEEN))
     archive.replace(key, octets)
     return archive.get(key).key
 
 
-def open_draft(archive: Archive, key: str) -> Draft:
-    """Open a message of the archive as a draft."""
+def open_draft(archive: Archive, key: str, opener: Opener | None = None) -> Draft:
+    """Open a message of the archive as a draft. @param opener: opens an encrypted one."""
     is_own = archive.get(key).folder.name == DRAFTS
-    return draft_of(archive.octets(key), is_own)
+    return draft_of(archive.octets(key), is_own, opener)

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from emailsys.client.accounts.values import Encrypt
 from emailsys.client.compose.attachments import attach
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.header_fields import checked_name, on_one_line
+from emailsys.client.compose.protection_words import protection_words, set_protection
 from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
 
@@ -23,7 +25,8 @@ _PEOPLE: Final = frozenset({"to", "cc", "bcc", "reply-to"})
 def to_text(draft: Draft) -> str:
     """Write a draft as header lines, an empty line and the body.
 
-    A line "Attach: PATH" adds a file. To remove an attachment, the user deletes its line "Attach: #1 ...".
+    A line "Protect: sign encrypt" has it signed and encrypted. A line "Attach: PATH" adds a file.
+    To remove an attachment, the user deletes its line "Attach: #1 ...".
     """
 
     others = [(name, text) for name, text in draft.as_typed if name.lower() not in _PEOPLE]
@@ -40,6 +43,8 @@ def to_text(draft: Draft) -> str:
         del lines[0]
     lines += [f"{name}: {text}" if name else text for name, text in others]
     lines += [f"{name}: {on_one_line(value)}" for name, value in draft.fields]
+    if words := protection_words(draft):
+        lines.append(f"Protect: {words}")
     lines += [f"Attach: #{number} {on_one_line(one.name)}" for number, one in enumerate(draft.attachments, 1)]
     if draft.markdown is not None:
         lines.append("Format: markdown")
@@ -70,7 +75,7 @@ def from_text(
     head, _, body = ("", "", text[1:]) if text.startswith("\n") else text.partition("\n\n")
     edited = replace(
         draft, sender=None, to=[], cc=[], bcc=[], reply_to=[], subject="", fields=[], attachments=[],
-        text=None, html=None, markdown=None, as_typed=[],
+        text=None, html=None, markdown=None, as_typed=[], sign=False, encrypt=Encrypt.NEVER,
     )  # fmt: skip
     form = "text"
     for line in re.sub(r"\n[ \t]+", " ", head).split("\n"):
@@ -116,6 +121,8 @@ def _read_line(name: str, value: str, draft: Draft, edited: Draft, folder: Path)
             edited.reply_to += _people(name, value)
         case "subject":
             edited.subject = value
+        case "protect":
+            set_protection(edited, value)
         case "attach":
             _attach(draft, edited, value, folder)
         case _:

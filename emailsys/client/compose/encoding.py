@@ -11,6 +11,8 @@ _ANY_LONGER: Final = re.compile(rb"[^\r\n]{%d}" % (_LONGEST + 1))
 # RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6.
 _TOO_LONG: Final = re.compile(rb"[^\r\n]{999}")
 # Programs that keep mail in mbox files change lines that begin with "From ".
+# RFC 3156 §5: blanks at a line end may get lost, which breaks a signature.
+_BLANK_END: Final = re.compile(rb"[ \t]\r\n")
 _FROM: Final = re.compile(rb"^From ", re.M)
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
 _BASE64_LINE: Final = 57
@@ -37,10 +39,14 @@ def with_crlf(text: str) -> str:
     return text.replace("\n", "\r\n")
 
 
-def encode_text(text: str) -> tuple[str, bytes]:
-    """Encode text in UTF-8. Return the name of the encoding, and the body with CRLF lines."""
+def encode_text(text: str, for_signature: bool = False) -> tuple[str, bytes]:
+    """Encode text in UTF-8. Return the name of the encoding, and the body with CRLF lines.
+
+    @param for_signature: encode blanks at line ends, too.
+    """
     octets = with_crlf(text).encode("utf-8", "replace")
-    if octets.isascii() and b"\x00" not in octets and not _ANY_LONGER.search(octets) and not _FROM.search(octets):
+    is_plain = octets.isascii() and b"\x00" not in octets and not (for_signature and _BLANK_END.search(octets))
+    if is_plain and not _ANY_LONGER.search(octets) and not _FROM.search(octets):
         return "7bit", octets
     # istext=True encodes line by line: no line end is encoded, and no soft line break is superfluous.
     printable = binascii.b2a_qp(octets.replace(b"\r\n", b"\n"), istext=True).replace(b"\n", b"\r\n")

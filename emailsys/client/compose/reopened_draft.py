@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from emailsys.client.compose.draft import Attachment, ComposeError, Draft
+from emailsys.client.accounts.values import Encrypt
+from emailsys.client.compose.draft import Attachment, ComposeError, Draft, PassphraseNeeded
 from emailsys.client.compose.header_fields import checked_name
-from emailsys.client.compose.message_builder import FORMAT_FIELD, TYPED_FIELD
+from emailsys.client.compose.message_builder import FORMAT_FIELD, PROTECT_FIELD, TYPED_FIELD
+from emailsys.client.compose.protection_words import set_protection
+from emailsys.client.crypto.opening import Opener
 from emailsys.mail.message.contents import contents
 from emailsys.mail.message.ids import message_ids
 from emailsys.mail.message.mailboxes import read_mailboxes
@@ -58,19 +61,32 @@ def _is_of_the_user(name: str) -> bool:
     return _ADDED.fullmatch(name) is None
 
 
-def draft_of(octets: bytes, is_draft: bool = False) -> Draft:
+def draft_of(octets: bytes, is_draft: bool = False, opener: Opener | None = None) -> Draft:
     """Return a draft with the content of a message, including Bcc, but without its Message-ID and Date.
 
     @param is_draft: the message is a draft of the user: keep other header fields, and lines as they were typed.
+    @param opener: opens an encrypted message. The draft is then to be encrypted, too.
+    @raise ComposeError: the message is encrypted, and cannot be opened.
     """
     root = parse(octets)
-    text, html, files = body_and_files(root)
+    payload = root
+    is_encrypted = root.content_type == "multipart/encrypted"
+    opened = (
+        opener.open(root) if opener is not None and (is_encrypted or root.content_type == "multipart/signed") else None
+    )
+    if opened is not None and opened.payload is not None:
+        payload = opened.payload
+    elif is_encrypted:
+        if opened is not None and opened.is_locked:
+            raise PassphraseNeeded("The message is encrypted, and your key needs its passphrase.")
+        raise ComposeError("The message is encrypted, and cannot be opened here. Forward it instead.")
+    text, html, files = body_and_files(payload)
     draft = Draft(
         to=read_mailboxes(root.text_of("to")),
         cc=read_mailboxes(root.text_of("cc")),
         bcc=read_mailboxes(root.text_of("bcc")),
         reply_to=read_mailboxes(root.text_of("reply-to")),
-        subject=root.decoded_of("subject"),
+        subject=(payload if is_encrypted and payload.first("subject") else root).decoded_of("subject"),
         text=text.text()[0] if text is not None else None,
         html=html.text()[0] if html is not None else None,
         attachments=[as_attachment(part) for part in files],
@@ -82,6 +98,13 @@ def draft_of(octets: bytes, is_draft: bool = False) -> Draft:
         draft.fields = [(one.name, one.decoded) for one in root.fields if _is_of_the_user(one.name)]
         typed = (one.decoded.partition(":") for one in root.fields if one.name.lower() == TYPED_FIELD.lower())
         draft.as_typed = [(name, text) for name, _, text in typed]
+        if words := root.text_of(PROTECT_FIELD):
+            set_protection(draft, words)
+        elif opened is not None:
+            # A message that was stopped in the outbox.
+            draft.sign = any(layer.signatures for layer in opened.layers)
+    if is_encrypted:
+        draft.encrypt = Encrypt.ALWAYS
     written_as = root.text_of(FORMAT_FIELD)
     if written_as == "markdown" and draft.text is not None:
         draft.markdown, draft.text, draft.html = draft.text, None, None

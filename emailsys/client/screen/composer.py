@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from rich.text import Text
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
@@ -22,7 +20,7 @@ from textual.widgets import Checkbox, Footer, Input, Label, OptionList, Select, 
 from textual.widgets.option_list import Option
 from typing_extensions import override
 
-from emailsys.client.accounts.values import Account, AccountError
+from emailsys.client.accounts.values import Account, AccountError, Encrypt
 from emailsys.client.archive.values import NoSuchMessage
 from emailsys.client.base.edited_file import EditedFile
 from emailsys.client.compose.attachments import attach
@@ -34,7 +32,9 @@ from emailsys.client.mailbox import UserMailbox, identities, sender_mailbox
 from emailsys.client.screen.address_fields import AddressField
 from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
-from emailsys.client.screen.program import MailProgram
+from emailsys.client.screen.marked_checkbox import MarkedCheckbox
+from emailsys.client.screen.own_terminal import run_program
+from emailsys.client.screen.protection_line import ProtectionLine, may_send
 from emailsys.client.screen.survival import Surviving
 from emailsys.client.screen.text_fields import SafeInput, SafeTextArea
 from emailsys.client.text.terminal import safe_line
@@ -56,17 +56,6 @@ class AttachmentList(Surviving, OptionList):
         screen = self.screen
         if isinstance(screen, Composer) and self.highlighted is not None:
             screen.detach(self.highlighted)
-
-
-class MarkedCheckbox(Checkbox):
-    """A checkbox that shows its state without colours. Textual's own one differs only in colour."""
-
-    BUTTON_INNER = " "
-
-    @override
-    def watch_value(self) -> None:
-        self.BUTTON_INNER = "X" if self.value else " "
-        super().watch_value()
 
 
 class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
@@ -112,6 +101,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         yield AttachmentList(id="attachments", markup=False)
         yield SafeTextArea(draft.body, id="body", soft_wrap=True)
         yield MarkedCheckbox("Markdown: send as text and HTML", draft.markdown is not None, id="markdown", compact=True)
+        yield ProtectionLine()
         yield Footer()
 
     def on_mount(self) -> None:
@@ -121,6 +111,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
         self.query_one(first).focus()
         self._saved = self._content()
+        self.show_protection()
         self.set_interval(SAVE_EVERY, lambda: self.guarded(self.save_if_changed()))
 
     # Content
@@ -301,6 +292,8 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
                 raise ComposeError("The message has no recipient. Add one to To, Cc or Bcc.")
             if self._unusable():
                 raise ComposeError("The lines above the text cannot be used. Press F4 to correct or remove them.")
+            if not await may_send(self.app, self._mailbox, self._chosen_sender()[0], draft):
+                return
         except ComposeError as error:
             self.notify(str(error), severity="error", markup=False)
             return
@@ -309,6 +302,25 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
             return
         if await self._save() and self._key is not None:
             self.dismiss((self._chosen_sender()[0], draft, self._key))
+
+    def action_sign(self) -> None:
+        """Sign the message, or do not."""
+        self._draft.sign = not self._draft.sign
+        self.show_protection()
+
+    def action_encrypt(self) -> None:
+        """Encrypt the message: never, if there are keys for all recipients, or always."""
+        kinds = [*Encrypt]
+        self._draft.encrypt = kinds[(kinds.index(self._draft.encrypt) + 1) % len(kinds)]
+        self.show_protection()
+
+    def show_protection(self) -> None:
+        """Show whether the message will be signed and encrypted."""
+        self.query_one(ProtectionLine).start(self._mailbox, self._chosen_sender()[0], self._read(lenient=True))
+
+    def on_descendant_blur(self) -> None:
+        """Look the keys of new recipients up."""
+        self.show_protection()
 
     def action_attach(self) -> None:
         """Ask for a file, and attach it."""
@@ -345,17 +357,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
             self._show_error(f"Cannot write {path}: {error.strerror}.")
             return
         try:
-            with self.app.suspend():
-                # Blocks on purpose: the editor owns the terminal, and the screen must not draw.
-                subprocess.run(arguments, check=False)  # noqa: S603, ASYNC221
-                if isinstance(self.app, MailProgram):
-                    # A closed window ends the editor, too.
-                    self.app.discard_output_of_lost_terminal()
-        except SuspendNotSupported:
-            # The terminal cannot be released, for example in a browser. Editors with their own window do not need it.
-            await asyncio.to_thread(
-                subprocess.run, arguments, check=False, stdin=subprocess.DEVNULL, stdout=sys.__stderr__
-            )
+            await run_program(self.app, arguments)
         except OSError as error:
             self._show_error(
                 f"Cannot run the editor {command}: {error.strerror}. Set $VISUAL or $EDITOR to another one."
@@ -388,3 +390,4 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         self.query_one("#markdown", Checkbox).value = draft.markdown is not None
         self._show_attachments()
         self._show_unusable()
+        self.show_protection()

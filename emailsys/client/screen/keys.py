@@ -54,6 +54,8 @@ _SHOWN: Final = {
     "f3": "F3",
     "f4": "F4",
     "f6": "F6",
+    "f8": "F8",
+    "f9": "F9",
     "pageup": "PgUp",
     "pagedown": "PgDn",
     "delete": "Del",
@@ -140,6 +142,8 @@ COMPOSING: Final = (
     Key("ctrl+t", "send", "send the message", "Send"),
     Key("ctrl+s", "save", "save a draft and continue writing", "Save draft"),
     Key("ctrl+o", "attach", "attach a file", "Attach"),
+    Key("f8", "sign", "sign the message with OpenPGP, or do not"),
+    Key("f9", "encrypt", "encrypt it: never, if all recipients have keys, always"),
     Key("f4", "editor", "edit in your own editor", "Editor"),
     Key("escape", "close", "leave, and save a draft", "Leave"),
 )

@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import ArchiveError, Flag, NoSuchMessage, Summary
 from emailsys.client.base.process_lock import LockTaken
-from emailsys.client.compose.draft import ComposeError, Draft
+from emailsys.client.compose.draft import ComposeError, Draft, PassphraseNeeded
 from emailsys.client.display.problem_text import problem_text
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.composer import Composer
 from emailsys.client.screen.dialogs import ConfirmDialog
+from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.send.sender import SendProgress, SendResult
@@ -96,7 +97,14 @@ class OutboxActions:
 
     async def edit(self, summary: Summary) -> None:
         """Continue a draft, or write a new message from any other one."""
-        draft = await asyncio.to_thread(self._mailbox.open_draft, summary.key)
+        try:
+            try:
+                draft = await asyncio.to_thread(self._mailbox.open_draft, summary.key)
+            except PassphraseNeeded:
+                draft = await with_terminal(self._app, lambda: self._mailbox.open_draft(summary.key, ask=True))
+        except ComposeError as error:
+            self._screen.show_status(str(error), error=True)
+            return
         key = summary.key if self._mailbox.is_draft(summary) else None
         await self._write(self._mailbox.account_for(summary), draft, key)
 
@@ -119,15 +127,18 @@ class OutboxActions:
             return
         chosen, draft, draft_key = written
 
-        def put() -> tuple[str, str]:
-            queued = self._mailbox.queue(chosen, draft, self._app.hold)
+        def put(ask: bool = False) -> tuple[str, str]:
+            queued = self._mailbox.queue(chosen, draft, self._app.hold, ask=ask)
             problem = self._mailbox.delete_sent_draft(draft_key)
             for origin in origins:
                 self._mailbox.mark_handled(origin, flag)
             return queued, problem
 
         try:
-            queued, problem = await asyncio.to_thread(put)
+            try:
+                queued, problem = await asyncio.to_thread(put)
+            except PassphraseNeeded:
+                queued, problem = await with_terminal(self._app, lambda: put(ask=True))
         except (ComposeError, ArchiveError) as error:
             self._screen.show_status(f"The message was not sent; it is kept in Drafts. {error}", error=True)
             await self._screen.reload()

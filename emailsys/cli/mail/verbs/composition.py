@@ -39,6 +39,8 @@ class MessageOptions:
     attach: tuple[Path, ...]
     inline: tuple[str, ...]
     fields: tuple[str, ...]
+    sign: bool | None
+    encrypt: bool | None
 
 
 def _mailboxes(*names: str, help: str) -> Callable[[Any], Any]:
@@ -56,6 +58,12 @@ def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapped: Callable[..., Any] = command
     wrapped.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
     for option in (
+        click.option(
+            "--encrypt/--no-encrypt",
+            default=None,
+            help="Encrypt with OpenPGP. Default: as the account says.",
+        ),
+        click.option("--sign/--no-sign", default=None, help="Sign with OpenPGP. Default: as the account says."),
         click.option("--field", "fields", multiple=True, metavar="NAME:VALUE", help="Add a header field. Repeatable."),
         click.option(
             "--inline", multiple=True, metavar="ID=FILE", help='Add an image that the HTML shows as "cid:ID".'
@@ -76,6 +84,7 @@ def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def apply(words: MessageOptions, draft: Draft) -> None:
     """Apply the options to a draft."""
+    from emailsys.client.accounts.values import Encrypt
     from emailsys.client.compose.attachments import attach
 
     draft.to += people("--to", words.to)
@@ -87,6 +96,10 @@ def apply(words: MessageOptions, draft: Draft) -> None:
         draft.reply_to = people("--reply-to", (words.reply_to,))
     if words.subject is not None:
         draft.subject = words.subject
+    if words.sign is not None:
+        draft.sign = words.sign
+    if words.encrypt is not None:
+        draft.encrypt = Encrypt.ALWAYS if words.encrypt else Encrypt.NEVER
     draft.attachments += [attach(path) for path in words.attach]
     for pair in words.inline:
         content_id, equals, file = pair.partition("=")
@@ -117,7 +130,7 @@ def send_draft(session: Session, account: Account, draft: Draft, *, key: str | N
 
     @param key: the saved draft; None if it is not saved.
     """
-    from emailsys.client.compose.message_builder import build
+    from emailsys.cli.mail.protected_sending import build_asking
     from emailsys.client.compose.warnings import warnings
 
     found = warnings(draft)
@@ -130,7 +143,7 @@ def send_draft(session: Session, account: Account, draft: Draft, *, key: str | N
         else:
             tell(f"The draft stays as it is. To continue: emailsys mail draft edit {key}")
         return Exit.FAILED
-    return queue_and_send(session, account, build(draft, session.mailbox.now()), **send_options)
+    return queue_and_send(session, account, build_asking(session.mailbox, account, draft), **send_options)
 
 
 @click.command()
@@ -174,9 +187,12 @@ def send(
     emailsys mail send --eml message.eml bob@example.org
     emailsys mail send -t -i < message.eml
     emailsys mail send bob@example.org -s Careful --body "Think." --hold 30
+    emailsys mail send bob@example.org -s Secret --sign --encrypt < letter
     """
     owner = account_of(session, account, words)
     if from_header or eml is not None:
+        if words.sign or words.encrypt:
+            raise Refused("A finished message is sent as it is. --sign and --encrypt need its text.", Exit.USAGE)
         octets = _octets_of(eml) if eml is not None else sys.stdin.buffer.read()
         dots = not ignore_dots and eml is None
         addresses = [one.address for one in people("recipient", (*recipients, *words.to, *words.cc, *words.bcc))]
@@ -187,7 +203,8 @@ def send(
         from emailsys.client.compose.mailto import draft_of_link
 
         draft = draft_of_link(links[0])
-        draft.sender = session.mailbox.blank(owner).sender
+        blank = session.mailbox.blank(owner)
+        draft.sender, draft.sign, draft.encrypt = blank.sender, blank.sign, blank.encrypt
         body = draft.text if body is None and draft.text else body
     else:
         draft = session.mailbox.blank(owner)
@@ -258,7 +275,8 @@ def compose(
 ) -> int:
     """Write a message in $VISUAL or $EDITOR, then send it, save a draft, or delete it.
 
-    The editor shows the header fields, an empty line, and the text. To attach a file, add a line "Attach: FILE".
+    The editor shows the header fields, an empty line, and the text. To attach a file, add a line "Attach: FILE". To
+    sign and encrypt with OpenPGP, add a line "Protect: sign encrypt".
 
     \b
     emailsys mail compose
@@ -273,9 +291,8 @@ def compose(
     if links:
         from emailsys.client.compose.mailto import draft_of_link
 
-        sender = draft.sender
-        draft = draft_of_link(links[0])
-        draft.sender = sender
+        blank, draft = draft, draft_of_link(links[0])
+        draft.sender, draft.sign, draft.encrypt = blank.sender, blank.sign, blank.encrypt
     draft.to += people("recipient", tuple(one for one in recipients if one not in links))
     apply(words, draft)
     if form is not None:
@@ -309,12 +326,13 @@ def reply(session: Session, key: str, whom: str | None, **rest: Any) -> int:
     emailsys mail reply KEY
     emailsys mail reply KEY --all
     emailsys mail reply KEY --list
+    emailsys mail reply KEY --sign --encrypt
     echo "Thanks, I'll be there." | emailsys mail reply KEY --stdin
     """
     from emailsys.client.archive.values import Flag
 
     summary = message_of(session, key)
-    return _answer(session, summary, session.mailbox.reply(summary, whom or "sender"), Flag.ANSWERED, **rest)
+    return _answer(session, summary, session.mailbox.reply(summary, whom or "sender", ask=True), Flag.ANSWERED, **rest)
 
 
 @click.command()
@@ -335,7 +353,7 @@ def forward(session: Session, key: str, recipients: tuple[str, ...], as_text: bo
     from emailsys.client.archive.values import Flag
 
     summary = message_of(session, key)
-    draft = session.mailbox.forward(summary, as_text)
+    draft = session.mailbox.forward(summary, as_text, ask=True)
     draft.to += people("recipient", recipients)
     return _answer(session, summary, draft, Flag.FORWARDED, **rest)
 

@@ -60,7 +60,7 @@ def edit(session: Session, key: str, **send_options: Any) -> int:
 
     summary = _draft_of(session, key)
     account = session.mailbox.account_for(summary)
-    return write(session, account, session.mailbox.open_draft(summary.key), key=summary.key, **send_options)
+    return write(session, account, session.mailbox.open_draft(summary.key, ask=True), key=summary.key, **send_options)
 
 
 @draft.command("send")
@@ -82,7 +82,7 @@ def send(session: Session, key: str, **send_options: Any) -> int:
         if problem := session.mailbox.delete_sent_draft(summary.key):
             tell(problem)
 
-    draft = session.mailbox.open_draft(summary.key)
+    draft = session.mailbox.open_draft(summary.key, ask=True)
     return send_draft(session, account, draft, key=summary.key, queued=queued, **send_options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
 from emailsys.client.archive.values import Addition, Folder
 from tests.unit.client.crypto.keyring_case import GPG, encrypted, keyring
@@ -35,3 +35,29 @@ class ProtectedMail(ScreenCase):
             await driver.until(lambda: shows("xylophone"))
 
         self.drive(steps)
+
+    @tries("sign", "encrypt")
+    def test_the_composer_shows_keys_and_refuses_to_send_in_clear(self) -> None:
+        """F8 signs; F9 twice always encrypts. Without a key for a recipient, Ctrl-T sends nothing."""
+        keys = keyring()
+        self.patch(os, "environ", {**os.environ, "GNUPGHOME": str(keys.home)})
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("m")
+            await driver.until_screen("Composer")
+            composer = driver.app.screen
+            line = composer.query_one("#protection", Static)
+            self.assertFalse(line.display)
+            composer.query_one("#to", Input).value = "nobody@n.test"
+            composer.query_one("#subject", Input).value = "s"
+            composer.query_one("#body", TextArea).text = "b"
+            await driver.press("f8", "f9", "f9")
+            await driver.until(lambda: "nobody@n.test: no key" in str(line.visual))
+            await driver.press("ctrl+t")
+            await driver.until(lambda: any("key of your own" in one for one in driver.toasts))
+            self.assertIs(driver.app.screen, composer)
+            await driver.press("f9", "f8")
+            await driver.until(lambda: not line.display)
+
+        self.drive(steps)
+        self.assertEqual(self.mailbox.outbox.list(), [])

@@ -53,3 +53,26 @@ class ProtectedMail(Case):
         os.environ["PATH"] = str(self.folder)
         shown = self.fine("show", self.key)
         self.assertIn("is encrypted with OpenPGP, and cannot be read here (gpg is not installed).", shown)
+
+    def test_sent_encrypted_or_not_at_all(self) -> None:
+        """A message that cannot be encrypted is not put into the outbox; one that can has no clear text on the disk."""
+        status, _, err = self.run_it(
+            "send", "nobody@n.test", "-s", "s", "--encrypt", "--from", "alice@a.test", typed=b"zither"
+        )
+        self.assertNotEqual(status, 0)
+        self.assertIn("nobody@n.test (no key)", err)
+        self.assertEqual(self.mailbox.outbox.list(), [])
+        words = ("bob@b.test", "-s", "zither", "--sign", "--encrypt", "--from", "alice@a.test")
+        status, _, err = self.run_it("send", *words, "--later", typed=b"zither")
+        self.assertEqual(status, 0, err)
+        self.assertIn("The message is signed and encrypted.", err)
+        [waiting] = self.mailbox.outbox.list()
+        draft = self.fine("send", *words, "--draft", typed=b"zither").split()[0]
+        self.assertIn("zither", self.fine("show", draft))
+        stopped = self.mailbox.outbox.stop(waiting.key).draft
+        self.assertEqual(self.mailbox.open_draft(stopped or "").subject, "zither")
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        self.assertEqual([path for path in files if b"zither" in path.read_bytes()], [])
+        for verb in (("-t",), ("--eml", "-")):
+            self.assertNotEqual(self.run_it("send", *verb, "--encrypt", typed=b"To: bob@b.test\n\nx")[0], 0)
+        self.assertEqual(self.mailbox.outbox.list(), [])

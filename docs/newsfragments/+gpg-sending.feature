@@ -1,0 +1,1 @@
+Mail client: messages are signed and encrypted by gpg: `--sign` and `--encrypt`, F8 and F9 in the composer, and `sign`, `encrypt` and `openpgp_key` in `mail.toml`. The subject is encrypted, too. What was to be encrypted is never sent in clear.
