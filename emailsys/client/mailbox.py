@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from emailsys.client.contacts.book import ContactBook
     from emailsys.client.crypto.gpg import Gpg
     from emailsys.client.crypto.opening import Opener
+    from emailsys.client.crypto.smime import SMime
     from emailsys.client.send.outbox import Notices, Outbox
     from emailsys.mail.address import Address
     from emailsys.mail.message.mailboxes import Mailbox
@@ -99,11 +100,17 @@ class UserMailbox:
 
         return find_gpg()
 
+    @cached_property
+    def _smime(self) -> SMime | None:
+        from emailsys.client.crypto.smime import find_smime
+
+        return find_smime()
+
     def opener(self, ask: bool = False) -> Opener:
         """Return what opens protected messages. @param ask: whether the user may be asked for passphrases."""
         from emailsys.client.crypto.opening import Opener
 
-        return Opener(self.gpg, self.now, ask)
+        return Opener(self.gpg, self.now, ask, self._smime)
 
     @cached_property
     def contacts(self) -> ContactBook:

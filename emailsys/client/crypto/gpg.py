@@ -24,10 +24,16 @@ from emailsys.client.crypto.status import (
     parse_status,
     signatures_of,
 )
-from emailsys.client.crypto.values import CryptoError, DecryptionState, Locked, Plain, Signature, SignatureState
+from emailsys.client.crypto.values import (
+    MAX_PLAIN,
+    CryptoError,
+    DecryptionState,
+    Locked,
+    Plain,
+    Signature,
+    SignatureState,
+)
 
-#: Octets that a part may have after decryption: a compressed part can be a thousand times as large as it looks.
-MAX_PLAIN: Final = 100_000_000
 _MAX_LISTING: Final = 50_000_000
 _MAX_SIGNATURE: Final = 1_000_000
 # Seconds for one run of gpg, and if the user may have to enter a passphrase.

@@ -20,6 +20,7 @@ from emailsys.mail.message.mime import Part, parse
 
 if TYPE_CHECKING:
     from emailsys.client.crypto.gpg import Gpg
+    from emailsys.client.crypto.smime import SMime
 
 # Protected parts of one message that are opened, and how deep they may be in each other.
 _MAX_LAYERS: Final = 10
@@ -29,30 +30,36 @@ _AHEAD: Final = timedelta(hours=1)
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _PGP_SIGNATURE: Final = "application/pgp-signature"
 _NO_GPG: Final = "gpg is not installed"
+_NO_OPENSSL: Final = "openssl is not installed"
 
 
 class Opener:
     """Opens messages with the keys of the user."""
 
-    def __init__(self, gpg: Gpg | None, now: Callable[[], datetime], ask: bool = False) -> None:
+    def __init__(
+        self, gpg: Gpg | None, now: Callable[[], datetime], ask: bool = False, smime: SMime | None = None
+    ) -> None:
         """
-        @param gpg: None if it is not installed. Protected parts are then named, and not opened.
+        @param gpg: None if it is not installed. Parts in OpenPGP are then named, and not opened.
+        @param smime: None if openssl is not installed. S/MIME signatures are then not checked.
         @param ask: whether the user may be asked for passphrases.
         """
         self._gpg = gpg
         self._now = now
         self._ask = ask
+        self._smime = smime
 
     def open(self, root: Part) -> Opened:
         """Open the protected parts of a message. Messages inside are left as they are."""
-        return _Opening(self._gpg, self._now(), self._ask, root).opened
+        return _Opening(self._gpg, self._smime, self._now(), self._ask, root).opened
 
 
 class _Opening:
     """One message that is being opened."""
 
-    def __init__(self, gpg: Gpg | None, now: datetime, ask: bool, root: Part) -> None:
+    def __init__(self, gpg: Gpg | None, smime: SMime | None, now: datetime, ask: bool, root: Part) -> None:
         self._gpg = gpg
+        self._smime = smime
         self._now = now
         self._ask = ask
         self._authors = {one.address.key for one in read_mailboxes(root.text_of("from"))}
@@ -71,6 +78,8 @@ class _Opening:
             self._encrypted(part, above, depth, is_whole)
         elif kind == "multipart/signed" and part.parts:
             self._signed(part, above, depth, is_whole)
+        elif _is_wrapped(part):
+            self._wrapped(part, above, depth, is_whole)
         elif part.is_leaf:
             self.opened.covering[id(part)] = above
             if kind == "text/plain" and part.disposition != "attachment":
@@ -93,9 +102,9 @@ class _Opening:
         self.opened.layers.append(layer)
         return layer
 
-    def _limit(self, depth: int) -> str:
-        if self._gpg is None:
-            return _NO_GPG
+    def _limit(self, depth: int, method: Method = Method.OPENPGP) -> str:
+        if (self._gpg if method is Method.OPENPGP else self._smime) is None:
+            return _NO_GPG if method is Method.OPENPGP else _NO_OPENSSL
         if depth >= _MAX_DEPTH:
             return f"it is the {depth + 1}th encrypted part in another one"
         return f"more than {_MAX_LAYERS} parts are protected" if len(self.opened.layers) >= _MAX_LAYERS else ""
@@ -134,7 +143,7 @@ class _Opening:
         signature = next((one for one in others if one.is_leaf), None)
         protocol = _protocol(part) or (signature.content_type if signature is not None else "")
         if "pkcs7" in protocol:
-            found: tuple[Signature, ...] = (Signature(SignatureState.UNCHECKED),)
+            found = self._smime_verified(first, signature, depth)
             method = Method.SMIME
         else:
             method = Method.OPENPGP
@@ -161,6 +170,28 @@ class _Opening:
         data = _BARE_LF.sub(b"\r\n", first.header + first.raw)
         return self._gpg.verify(signature.decoded()[0], data)
 
+    def _smime_verified(self, first: Part, signature: Part | None, depth: int) -> tuple[Signature, ...]:
+        reason = self._limit(depth, Method.SMIME)
+        if signature is None or not signature.content_type.endswith(("/pkcs7-signature", "/x-pkcs7-signature")):
+            reason = "the second part is no S/MIME signature"
+        if reason or signature is None or self._smime is None:
+            return (Signature(SignatureState.UNCHECKED, reason=reason),)
+        data = _BARE_LF.sub(b"\r\n", first.header + first.raw)
+        return self._smime.verify(signature.decoded()[0], data).signatures
+
+    def _wrapped(self, part: Part, above: tuple[Layer, ...], depth: int, is_whole: bool) -> None:
+        """Open a part that is inside its signature (RFC 8551 §3.5.2)."""
+        self._cover(part, above)
+        if self._smime is None or self._limit(depth, Method.SMIME):
+            return
+        verified = self._smime.verify(part.decoded()[0])
+        signatures = tuple(map(self._judged, verified.signatures))
+        layer = self._add(Layer(part.number, Method.SMIME, None, signatures, is_whole=is_whole))
+        if verified.content:
+            inner = parse(verified.content)
+            _graft(part, [inner])
+            self._visit(inner, (*above, layer), depth + 1, is_whole)
+
     def _check_micalg(self, part: Part, layer: Layer) -> None:
         stated = part.parameters.get("micalg", "").strip().lower().removeprefix("pgp-")
         used = {one.hash_name for one in layer.signatures if one.hash_name}
@@ -174,7 +205,7 @@ class _Opening:
             return signature
         if signature.hash_name in WEAK_HASHES:
             state = SignatureState.WEAK
-        elif signature.made is None or signature.made > self._now + _AHEAD:
+        elif signature.made is not None and signature.made > self._now + _AHEAD:
             state = SignatureState.FUTURE
         elif not self._authors or not self._authors <= signature.addresses:
             state = SignatureState.OTHER_SIGNER
@@ -219,6 +250,11 @@ class _Opening:
             self.opened.covering[id(one)] = covering
         if is_whole:
             self.opened.payload = inner[0][0]
+
+
+def _is_wrapped(part: Part) -> bool:
+    kind = part.content_type.replace("/x-pkcs7", "/pkcs7")
+    return kind == "application/pkcs7-mime" and part.parameters.get("smime-type", "").strip().lower() == "signed-data"
 
 
 def _protocol(part: Part) -> str:

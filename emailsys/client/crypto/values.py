@@ -5,8 +5,12 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from emailsys.mail.message.mime import Part
+
+#: Octets that a part may have after decryption: a compressed part can be a thousand times as large as it looks.
+MAX_PLAIN: Final = 100_000_000
 
 
 class CryptoError(Exception):

@@ -107,9 +107,18 @@ def _of_layer(layer: Layer) -> Iterator[Told]:
         yield Told(f"{subject} is {verdict(one, layer.method)}{reason}.", one.state is SignatureState.GOOD)
 
 
+_SMIME_UNTRUSTED: Final = (
+    "signed by a certificate for {signer}. The signature is right, but the certificate is not from a CA that your "
+    "system trusts for mail, or has expired"
+)
+
+
 def verdict(signature: Signature, method: Method) -> str:
     """Return the verdict on a signature, without subject and full stop. It is safe for a terminal."""
-    return _VERDICTS[signature.state].format(
+    words = _VERDICTS[signature.state]
+    if method is Method.SMIME and signature.state is SignatureState.UNTRUSTED:
+        words = _SMIME_UNTRUSTED
+    return words.format(
         signer=safe_line(signature.signer)[:_MAX_SIGNER] or "somebody",
         key=safe_line(signature.key) or "of unknown id",
         hash=signature.hash_name.upper(),

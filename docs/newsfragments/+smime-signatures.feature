@@ -1,0 +1,1 @@
+Mail client: S/MIME signatures are verified by the openssl of the system, with the CAs that it trusts.
