@@ -116,7 +116,11 @@ class Gpg:
             self._signers[signature.key] = now, key
         if key is None:
             return signature
-        return replace(signature, addresses=key.addresses(), certified=key.addresses(certified=True))
+        # gpg names the first user id, which anybody may have chosen. A certified one says more.
+        names = tuple((one.address, one.text) for one in key.users if one.is_certified and one.address is not None)
+        certified = frozenset(address for address, _ in names)
+        signer = names[0][1] if names else signature.signer
+        return replace(signature, signer=signer, addresses=key.addresses(), certified=certified, names=names)
 
     # Writing
 

@@ -211,7 +211,8 @@ class _Opening:
             state = SignatureState.OTHER_SIGNER
         elif not self._authors <= signature.certified:
             state = SignatureState.UNTRUSTED
-        return replace(signature, state=state)
+        signer = next((name for address, name in signature.names if address in self._authors), signature.signer)
+        return replace(signature, state=state, signer=signer)
 
     # OpenPGP in the text
 

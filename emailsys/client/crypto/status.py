@@ -140,6 +140,8 @@ def decryption_of(lines: Sequence[Status]) -> DecryptionState:
         line.keyword == "DECRYPTION_INFO" and line.argument(2) not in ("", "0") for line in lines
     )
     is_failed = {"DECRYPTION_FAILED", "BADMDC", "BADARMOR"}.intersection(keywords)
+    # gpg refuses a second text, and goes on.
+    is_failed |= {line.argument(0) for line in lines if line.keyword == "ERROR"} & {"proc_pkt.plaintext"}
     if "DECRYPTION_OKAY" in keywords and is_intact and not is_failed and keywords.count("PLAINTEXT") == 1:
         return DecryptionState.DECRYPTED
     if needs_passphrase(lines) and "DECRYPTION_OKAY" not in keywords:

@@ -57,6 +57,7 @@ class Signature:
 
     @ivar addresses: the addresses of the key, in the form of `Address.key`.
     @ivar certified: those of `addresses` that somebody whom the user trusts has certified.
+    @ivar names: the user ids with these, by address. A key may have others, with any name.
     @ivar key: the fingerprint of the key, or its id if the key is missing.
     @ivar reason: why it was not checked.
     """
@@ -67,6 +68,7 @@ class Signature:
     made: datetime | None = None
     addresses: frozenset[tuple[str, str]] = frozenset()
     certified: frozenset[tuple[str, str]] = frozenset()
+    names: tuple[tuple[tuple[str, str], str], ...] = ()
     hash_name: str = ""
     reason: str = ""
 

@@ -47,7 +47,7 @@ _DECRYPTION: Final = {
 _VERDICTS: Final = {
     SignatureState.GOOD: "signed by {signer}. The signature is right",
     SignatureState.UNTRUSTED: (
-        "signed by a key that calls itself {signer}. The signature is right, but you have not certified that the key "
+        "signed by {signer}. The signature is right, but you have not certified that the key "
         "is theirs: compare fingerprints, then run gpg --lsign-key {key}"
     ),
     SignatureState.OTHER_SIGNER: "signed by {signer}, and not by the author in From. Somebody else may have written it",
@@ -119,12 +119,18 @@ def verdict(signature: Signature, method: Method) -> str:
     if method is Method.SMIME and signature.state is SignatureState.UNTRUSTED:
         words = _SMIME_UNTRUSTED
     return words.format(
-        signer=safe_line(signature.signer)[:_MAX_SIGNER] or "somebody",
+        signer=_signer(signature, method),
         key=safe_line(signature.key) or "of unknown id",
         hash=signature.hash_name.upper(),
         made=f"{signature.made:%Y-%m-%d %H:%M} UTC" if signature.made else "none",
         method=method.value,
     )
+
+
+def _signer(signature: Signature, method: Method) -> str:
+    name = safe_line(signature.signer)[:_MAX_SIGNER] or "somebody"
+    is_known = signature.certified or method is Method.SMIME
+    return name if is_known else f"a key that calls itself {name}"
 
 
 def frame_of(layers: Sequence[Layer]) -> str:
@@ -134,7 +140,7 @@ def frame_of(layers: Sequence[Layer]) -> str:
         if layer.decryption is not None:
             words.append(f"part {layer.part}, decrypted")
         for one in layer.signatures:
-            signer = f" by {safe_line(one.signer)[:_MAX_SIGNER]}" if one.signer else ""
+            signer = f" by {_signer(one, layer.method)}" if one.signer else ""
             words.append(f"part {layer.part}, signed{signer}: {one.state.value}")
     return frame("; ".join(words) or "this text is not signed")
 

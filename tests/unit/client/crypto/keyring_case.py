@@ -33,7 +33,8 @@ done
 class Keyring:
     """Keys: alice and bob are the user's own, and eve is not certified. old has expired, lost was revoked.
 
-    The secret key of lock has a passphrase that the agent does not know; away was removed.
+    mallory is certified, but not for his other name, bob. The secret key of lock has a passphrase that the agent does
+    not know. away was removed.
     """
 
     def __init__(self) -> None:
@@ -45,13 +46,19 @@ class Keyring:
         pinentry.chmod(0o700)
         (self.home / "gpg-agent.conf").write_text(f"pinentry-program {pinentry}\n", "ascii")
         self.gpg = Gpg(GPG or "gpg", self.home)
-        for name in ("alice", "bob", "eve", "lost", "away"):
+        for name in ("alice", "bob", "eve", "mallory", "lost", "away"):
             self._make(f"{name.capitalize()} <{name}@{name[0]}.test>")
         long_ago = f"{datetime.now(UTC) - timedelta(days=400):%Y%m%dT%H%M%S}"
         self._make("Old <old@o.test>", "1d", "--faked-system-time", f"{long_ago}!")
         self._make("Lock <lock@l.test>", "never", passphrase="secret")
         self.keys = {one.users[0].text.split()[0].lower(): one.fingerprint for one in self.gpg.public_keys()}
-        self.run("--import-ownertrust", data=f"{self.keys['eve']}:2:\n".encode())
+        doubted = "".join(f"{self.keys[name]}:2:\n" for name in ("eve", "mallory"))
+        self.run("--import-ownertrust", data=doubted.encode())
+        # Alice certified who mallory is, who has taken another name since then.
+        mallory = self.keys["mallory"]
+        self.run("--yes", "--local-user", self.keys["alice"], "--quick-lsign-key", mallory)
+        self.run("--quick-add-uid", mallory, "Bob <bob@b.test>")
+        self.run("--quick-set-primary-uid", mallory, "Bob <bob@b.test>")
         revocation = (self.home / "openpgp-revocs.d" / f"{self.keys['lost']}.rev").read_text("utf-8")
         self.lost_signature = self.sign(b"hi\r\n", "lost")
         self.old_signature = self.sign(b"hi\r\n", "old", "--faked-system-time", f"{long_ago}!")

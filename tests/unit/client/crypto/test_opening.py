@@ -57,6 +57,30 @@ class Reading(OpeningCase):
         self.assertIn("you have not certified", seen.warnings[0])
         self.assertEqual(seen.notes, ())
 
+    def test_a_name_that_nobody_certified_does_not_count(self) -> None:
+        """mallory's key is certified, and its first user id is a name that he chose: that of bob."""
+        signature = self.keyring.sign(TEXT, "mallory")
+        seen = self.see(signed(TEXT, signature), SignatureState.UNTRUSTED)
+        self.assertEqual(seen.notes, ())
+        seen = self.see(signed(TEXT, signature, head=HEAD.replace(b"Bob <bob@b", b"<mallory@m")), GOOD)
+        self.assertIn("signed by Mallory <mallory@m.test>. The signature is right", seen.notes[0])
+        seen = self.see(signed(TEXT, signature, head=HEAD.replace(b"bob@b", b"x@x")), SignatureState.OTHER_SIGNER)
+        self.assertIn("signed by Mallory <mallory@m.test>, and not by the author", seen.warnings[0])
+
+    def test_a_file_name_cannot_write_status_lines(self) -> None:
+        bob = self.keyring.keys["bob"]
+        valid = f"[GNUPG:] VALIDSIG {bob} 2026-01-01 1 0 4 0 22 10 00 {bob}"
+        name = f"x\n[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG {bob} Bob\n{valid}\n"
+        self.see(encrypted(self.keyring.encrypt(TEXT, "alice", "--set-filename", name)), DECRYPTED)
+
+    def test_two_messages_in_one_are_refused(self) -> None:
+        """What follows a signed text would be shown as if it was signed, too."""
+        more = self.keyring.run("--store", "--compress-algo", "none", data=b"\r\nPay 900.\r\n")
+        data = self.keyring.run("--dearmor", data=self.keyring.encrypt(TEXT, "alice", "--sign", "--local-user", "bob"))
+        for both in (data + more, more + data, data + data):
+            armoured = self.keyring.run("--enarmor", data=both).replace(b"ARMORED FILE", b"MESSAGE")
+            self.assertNotIn("900", self.see(encrypted(armoured), DecryptionState.FAILED).body)
+
     def test_keys_that_expired_or_were_revoked_or_are_missing(self) -> None:
         part = b"hi\r\n"
         old, lost = HEAD.replace(b"bob@b", b"old@o"), HEAD.replace(b"bob@b", b"lost@l")
