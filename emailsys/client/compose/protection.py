@@ -66,9 +66,16 @@ def plan(draft: Draft, gpg: Gpg | None, own_key: str = "") -> Plan:
     is_certain = draft.encrypt is Encrypt.ALWAYS
     if not draft.sign and draft.encrypt is Encrypt.NEVER:
         return Plan(False, False)
-    if gpg is None:
-        lack = "gpg is not installed, so the message cannot be signed or encrypted. Install GnuPG."
-        return Plan(draft.sign, is_certain, problem=lack if draft.sign or is_certain else "")
+    lack = "gpg is not installed, so the message cannot be signed or encrypted. Install GnuPG."
+    if gpg is not None:
+        try:
+            return _plan(draft, gpg, own_key, is_certain)
+        except OSError as error:
+            lack = f"gpg cannot be run: {error.strerror}. The message cannot be signed or encrypted."
+    return Plan(draft.sign, is_certain, problem=lack if draft.sign or is_certain else "")
+
+
+def _plan(draft: Draft, gpg: Gpg, own_key: str, is_certain: bool) -> Plan:
     recipients: tuple[RecipientKey, ...] = ()
     if draft.encrypt is not Encrypt.NEVER:
         keys = gpg.public_keys()
@@ -120,7 +127,7 @@ def build(draft: Draft, now: datetime, gpg: Gpg | None, own_key: str = "", ask: 
         raise ComposeError(todo.problem)
     if waiting := todo.not_certified(draft.accepted_keys):
         raise NotCertified(waiting)
-    own = todo.own.fingerprint
+    own, sign = todo.own.fingerprint, todo.sign
     seen = {one.address.key for one in (*draft.to, *draft.cc)}
     named = [one.fingerprint for one in todo.recipients if one.address.key in seen]
     hidden = [one.fingerprint for one in todo.recipients if one.address.key not in seen]
@@ -128,7 +135,7 @@ def build(draft: Draft, now: datetime, gpg: Gpg | None, own_key: str = "", ask: 
         if todo.encrypt:
 
             def encrypt(payload: bytes) -> bytes:
-                return gpg.encrypt(payload, [own, *named], hidden, own if todo.sign else None, ask)
+                return gpg.encrypt(payload, [own, *named], hidden, own if sign else None, ask)
 
             protected = Protected(encrypt=encrypt)
         else:
@@ -138,6 +145,8 @@ def build(draft: Draft, now: datetime, gpg: Gpg | None, own_key: str = "", ask: 
         raise PassphraseNeeded(f"{locked} Unlock it, for example with: echo | gpg --clear-sign") from None
     except CryptoError as failed:
         raise ComposeError(str(failed)) from None
+    except OSError as error:
+        raise ComposeError(f"gpg cannot be run: {error.strerror}.") from None
 
 
 def seal(draft: Draft, gpg: Gpg | None, own_key: str = "") -> Protected | None:
@@ -149,7 +158,10 @@ def seal(draft: Draft, gpg: Gpg | None, own_key: str = "") -> Protected | None:
         return None
     if gpg is None:
         raise ComposeError("gpg is not installed, so the draft cannot be encrypted.")
-    own, problem = _own(draft, gpg, own_key, False, True)
+    try:
+        own, problem = _own(draft, gpg, own_key, False, True)
+    except OSError as error:
+        raise ComposeError(f"gpg cannot be run: {error.strerror}.") from None
     if own is None:
         raise ComposeError(problem)
     fingerprint = own.fingerprint
@@ -157,7 +169,7 @@ def seal(draft: Draft, gpg: Gpg | None, own_key: str = "") -> Protected | None:
     def encrypt(payload: bytes) -> bytes:
         try:
             return gpg.encrypt(payload, [fingerprint])
-        except CryptoError as failed:
+        except (CryptoError, OSError) as failed:
             raise ComposeError(str(failed)) from None
 
     return Protected(encrypt=encrypt)

@@ -75,7 +75,8 @@ def draft_of(octets: bytes, is_draft: bool = False, opener: Opener | None = None
         opener.open(root) if opener is not None and (is_encrypted or root.content_type == "multipart/signed") else None
     )
     if opened is not None and opened.payload is not None:
-        payload = opened.payload
+        # Parsed again: OpenPGP that the user wrote into the text stays as it is.
+        payload = parse(opened.payload.header + opened.payload.raw)
     elif is_encrypted:
         if opened is not None and opened.is_locked:
             raise PassphraseNeeded("The message is encrypted, and your key needs its passphrase.")

@@ -69,7 +69,13 @@ class Gpg:
     # Reading
 
     def verify(self, signature: bytes, data: bytes) -> tuple[Signature, ...]:
-        """Verify a detached signature over `data`."""
+        """Verify a detached signature over `data`. Never raises."""
+        try:
+            return self._verify(signature, data)
+        except OSError as error:
+            return (Signature(SignatureState.UNCHECKED, reason=f"gpg cannot be run: {error.strerror}"),)
+
+    def _verify(self, signature: bytes, data: bytes) -> tuple[Signature, ...]:
         if len(signature) > _MAX_SIGNATURE:
             return (Signature(SignatureState.UNCHECKED, reason="the signature is too large"),)
         with tempfile.TemporaryDirectory(prefix="emailsys-") as folder:
@@ -85,10 +91,16 @@ class Gpg:
         return found or (Signature(SignatureState.BAD, reason="there is no OpenPGP signature in it"),)
 
     def decrypt(self, octets: bytes, ask: bool = False) -> Plain:
-        """Decrypt a message, and verify the signatures in it. Takes a text with a clear signature, too.
+        """Decrypt a message, and verify the signatures in it. Takes a text with a clear signature, too. Never raises.
 
         @param ask: whether gpg may ask the user for a passphrase.
         """
+        try:
+            return self._decrypt(octets, ask)
+        except OSError as error:
+            return Plain(DecryptionState.UNOPENED, reason=f"gpg cannot be run: {error.strerror}")
+
+    def _decrypt(self, octets: bytes, ask: bool) -> Plain:
         ran, lines = self._run(["--decrypt"], octets, MAX_PLAIN, ask)
         if ran.is_cut:
             state = DecryptionState.FAILED if ran.is_late else DecryptionState.TOO_LARGE
@@ -168,7 +180,8 @@ class Gpg:
         @raise Locked: a passphrase is needed, and `ask` is not set.
         @raise CryptoError: gpg did not encrypt.
         """
-        arguments = ["--armor", "--trust-model", "always", "--no-emit-version"]
+        # The least compression: a file in base64 gets its size back, and more would take most of the time.
+        arguments = ["--armor", "--trust-model", "always", "--no-emit-version", "--compress-level", "1"]
         for one in recipients:
             arguments += ["--recipient", one]
         for one in hidden:

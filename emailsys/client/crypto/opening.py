@@ -250,7 +250,7 @@ class _Opening:
         for one, covering in inner:
             self.opened.covering[id(one)] = covering
         if is_whole:
-            self.opened.payload = inner[0][0]
+            self.opened.payload = part
 
 
 def _is_wrapped(part: Part) -> bool:

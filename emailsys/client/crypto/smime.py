@@ -39,7 +39,14 @@ class SMime:
         self._program = program
 
     def verify(self, signature: bytes, content: bytes | None = None) -> Verified:
-        """Verify a signature. @param content: the text; None if it is inside the signature."""
+        """Verify a signature. Never raises. @param content: the text; None if it is inside the signature."""
+        try:
+            return self._verify(signature, content)
+        except OSError as error:
+            reason = f"openssl cannot be run: {error.strerror}"
+            return Verified((Signature(SignatureState.UNCHECKED, reason=reason),))
+
+    def _verify(self, signature: bytes, content: bytes | None) -> Verified:
         if content is not None and len(signature) > _MAX_SIGNATURE:
             return Verified((Signature(SignatureState.UNCHECKED, reason="the signature is too large"),))
         with tempfile.TemporaryDirectory(prefix="emailsys-") as folder:

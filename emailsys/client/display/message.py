@@ -217,7 +217,7 @@ def view(octets: bytes, html: bool = False, opener: Opener | None = None) -> Mes
     headers = [
         (name, safe_line(value[:_MAX_FIELD]))
         for name in SHOWN_FIELDS
-        if (value := decode_words(protected.get(name) or root.text_of(name)).strip())
+        if (value := decode_words(protected[name] if name in protected else root.text_of(name)).strip())
     ]
     is_parted = any(not layer.is_whole for layer in opened.layers)
 

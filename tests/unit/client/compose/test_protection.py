@@ -126,6 +126,12 @@ class Sending(KeyringCase):
         self.assertRaises(ComposeError, draft_of, octets, True)
         self.assertIsNone(seal(replace(draft, encrypt=Encrypt.WHEN_POSSIBLE), self.gpg))
         self.assertRaises(ComposeError, seal, draft, None)
+        # A subject may be empty, and the text may have a block of OpenPGP, which is not opened.
+        block = self.keyring.encrypt(b"zither\n", "alice").decode()
+        bare = replace(draft, subject="", text=block)
+        again = draft_of(draft_octets(bare, self.now, seal(bare, self.gpg)), True, self.opener)
+        self.assertEqual((again.subject, again.text), ("", block))
+        self.assertNotIn("Subject", dict(view(self.build(replace(bare, bcc=[])), opener=self.opener).headers))
         # The same for a message that was stopped in the outbox, and one that is only signed.
         stopped = draft_of(self.build(replace(draft, bcc=[])), True, self.opener)
         self.assertEqual((stopped.text, stopped.sign, stopped.encrypt), (draft.text, True, Encrypt.ALWAYS))

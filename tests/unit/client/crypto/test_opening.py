@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from emailsys.client.crypto.gpg import Gpg
+from emailsys.client.crypto.opening import Opener
 from emailsys.client.crypto.values import DecryptionState, SignatureState
 from emailsys.client.display.message import MessageView, attachments, find_part, view
 from tests.unit.client.crypto.keyring_case import HEAD, KeyringCase, encrypted, signed
@@ -244,3 +246,12 @@ class InTheText(OpeningCase):
         self.see(HEAD + b"\r\n" + block.replace(block[100:104], b"AAAA"), DecryptionState.FAILED)
         opaque = self.keyring.run("--armor", "--sign", "--local-user", "bob", data=b"hi\n")
         self.assertEqual(self.see(HEAD + b"\r\n" + opaque, GOOD).body, "hi")
+
+
+class WithoutGpg(OpeningCase):
+    def test_a_gpg_that_cannot_be_run_is_told(self) -> None:
+        """It was removed since the program started, or the disk has no room for its files."""
+        self.opener = Opener(Gpg("/nonexistent/gpg"), lambda: self.now)
+        seen = self.see(encrypted(self.keyring.encrypt(TEXT, "alice")), DecryptionState.UNOPENED)
+        self.assertIn("gpg cannot be run", seen.warnings[0])
+        self.see(signed(TEXT, self.keyring.sign(TEXT, "bob")), SignatureState.UNCHECKED)
