@@ -14,10 +14,11 @@ from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.protection_words import protection_words
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import ConfirmDialog
+from emailsys.client.screen.survival import Surviving
 from emailsys.client.text.terminal import safe_line
 
 
-class ProtectionLine(Static):
+class ProtectionLine(Surviving, Static):
     """Shows what will be done with the message. Hidden if it is to be neither signed nor encrypted."""
 
     def __init__(self) -> None:
@@ -28,12 +29,14 @@ class ProtectionLine(Static):
         """Look the keys up, and show them."""
         self.display = bool(protection_words(draft))
         if self.display:
-            self.run_worker(self._look_up(mailbox, account, draft), exclusive=True, group="plan")
+            self.run_worker(self.guarded(self._look_up(mailbox, account, draft)), exclusive=True, group="plan")
 
     async def _look_up(self, mailbox: UserMailbox, account: Account, draft: Draft) -> None:
         plan = await asyncio.to_thread(mailbox.plan, account, draft)
-        words = safe_line(f"OpenPGP: {plan.words}. {plan.problem}")
-        self.update(Text(words, "bold red" if plan.problem else "", no_wrap=True, overflow="ellipsis"))
+        # The words name the recipients that have no key.
+        is_told = any(not one.is_usable for one in plan.recipients)
+        words = safe_line(f"OpenPGP: {plan.words}. {'' if is_told else plan.problem}")
+        self.update(Text(words, "bold red" if plan.problem else ""))
 
 
 async def may_send(app: App[Any], mailbox: UserMailbox, account: Account, draft: Draft) -> bool:

@@ -54,6 +54,6 @@ InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog, OpenDialo
 #unusable { height: auto; max-height: 5; padding: 0 1; background: $warning 30%; }
 #attachments { height: auto; max-height: 5; border: none; background: $surface; padding: 0 1; }
 #body { height: 1fr; border: none; border-top: solid $panel; background: $background; padding: 0 1; }
-#protection { height: 1; background: $panel; padding: 0 1; }
+#protection { height: auto; max-height: 3; background: $panel; padding: 0 1; }
 #markdown { height: 1; background: $panel; width: 100%; }
 """
