@@ -16,6 +16,7 @@ from emailsys.mail.message.mime import Part
 # The fields of a message inside that stand above its text.
 _HEAD: Final = ("From", "To", "Cc", "Date", "Subject")
 _MAX_FIELD: Final = 1_000
+_PROTECTED: Final = frozenset({"multipart/signed", "multipart/encrypted"})
 # Octets of the text around the parts that are shown.
 _AROUND: Final = 10_000
 # Kinds of attachments that are shown below the text as well.
@@ -98,7 +99,8 @@ def read_text(
                     defects.append(f"the text has no words: part {part.number} is shown instead")
                 break
     if not pieces and (around := _around_parts(root)):
-        pieces.append(around)
+        line = framed(root) if framed is not None else ""
+        pieces.append("\n\n".join(one for one in (line, without_frames(around)) if one))
         defects.append("the parts have no text: the text around them is shown")
     return "\n\n".join(pieces), defects, found
 
@@ -119,6 +121,9 @@ def _inside(found: Contents, texts_of: TextsOf) -> Iterator[str]:
 def _around_parts(root: Part) -> str:
     """Return the text before the first part and behind the last one, which mail programs do not show."""
     if not root.parts or not root.content_type.startswith("multipart/"):
+        return ""
+    if root.content_type in _PROTECTED or root.parts[0].source is not root.source:
+        # It would be taken for signed or decrypted text.
         return ""
     octets = root.source[root.body_start : root.parts[0].start] + root.source[root.parts[-1].end : root.end]
     lines = decode_charset(octets[:_AROUND], "utf-8")[0].splitlines()

@@ -134,6 +134,15 @@ class Reading(OpeningCase):
         seen = self.see(signed(TEXT, self.keyring.sign(TEXT, "bob"), more=more), GOOD)
         self.assertIn("[== this text is not signed ==]\n\nfooter inside", seen.body)
 
+    def test_text_around_a_signed_part_without_text_is_not_shown_as_signed(self) -> None:
+        """Somebody puts a text before the parts of a signed message that has only a file."""
+        pdf = b"Content-Type: application/pdf\r\n\r\nx\r\n"
+        octets = signed(pdf, self.keyring.sign(pdf, "bob"))
+        octets = octets.replace(b"\r\n\r\n--s\r\n", b"\r\n\r\nPay 900.\r\n--s\r\n", 1) + b"Pay 900.\r\n"
+        self.assertEqual(self.see(octets, GOOD).body, "")
+        empty = encrypted(self.keyring.encrypt(b"\r\n", "alice")) + b"Pay 900.\r\n"
+        self.assertEqual(self.see(empty, DECRYPTED).body, "")
+
     def test_a_signed_attachment_does_not_sign_the_text(self) -> None:
         inner = signed(TEXT, self.keyring.sign(TEXT, "bob"), head=b"Content-Disposition: attachment\r\n")
         octets = HEAD + b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\nPay 900.\r\n--m\r\n" + inner
