@@ -209,6 +209,9 @@ class UserMailbox:
 
         draft = open_draft(self.archive, key, self.opener(ask))
         if not self.is_draft(self.archive.get(key)):
+            account = self.account_for(self.archive.get(key))
+            if draft.sender is None or not account.owns(draft.sender.address):
+                draft.sender = sender_mailbox(account)
             draft.subject = safe_line(draft.subject)
             draft.text = draft.text and safe_text(draft.text)
         return draft

@@ -86,7 +86,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         draft = self._draft
         yield Static("New message", classes="bar")
         with Vertical(id="fields"):
-            senders = [(str(sender), number) for number, (_, sender) in enumerate(self._senders)]
+            senders = self._sender_lines()
             with Horizontal(classes="field"):
                 yield Label("From")
                 yield Select(senders, value=self._first_sender, allow_blank=False, id="from", compact=True)
@@ -160,6 +160,9 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         number = self.query_one("#from", Select).value
         return self._senders[number if isinstance(number, int) else self._first_sender]
 
+    def _sender_lines(self) -> list[tuple[str, int]]:
+        return [(safe_line(str(sender)), number) for number, (_, sender) in enumerate(self._senders)]
+
     def _choose_sender(self, sender: Mailbox) -> None:
         """Choose what the user wrote in From with an editor."""
         account, chosen = self._chosen_sender()
@@ -168,7 +171,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         select = self.query_one("#from", Select)
         if sender not in [one for _, one in self._senders]:
             self._senders.append((account, sender))
-            select.set_options([(str(one), number) for number, (_, one) in enumerate(self._senders)])
+            select.set_options(self._sender_lines())
         select.value = [one for _, one in self._senders].index(sender)
 
     def _content(self) -> tuple[str, Sequence[Attachment]]:

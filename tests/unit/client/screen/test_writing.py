@@ -150,7 +150,7 @@ class WritingTests(ScreenCase):
 
     @tries("edit")
     def test_a_message_is_written_anew_from_an_old_one(self) -> None:
-        """e opens a new draft with the same recipients, subject and attachment."""
+        """e opens a new draft with the same recipients, subject and attachment, and never in another's name."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("j", "e")
@@ -160,7 +160,9 @@ class WritingTests(ScreenCase):
 
         self.drive(steps)
         key = self.mailbox.archive.list(Folder("alice", DRAFTS))[0].key
-        self.assertEqual([one.name for one in self.mailbox.open_draft(key).attachments], ["plan.txt"])
+        draft = self.mailbox.open_draft(key)
+        self.assertEqual([one.name for one in draft.attachments], ["plan.txt"])
+        self.assertEqual(str(draft.sender and draft.sender.address), "alice@example.org")
         self.assertEqual(self.folder_of(self.second), "Inbox")
 
     @tries("save", "close")
