@@ -190,6 +190,8 @@ class DocumentTests(SynchronousTestCase):
                 "emailsys mail outbox send --watch",
                 "timeout 5 emailsys mail outbox send --watch || true",
             ),
+            # Accounts that are here, in place of those of the example.
+            ("ann@example.org ben@example.org", "alice@example.org bob@example.org"),
             # What systemd writes down says that it fetches.
             (
                 "systemctl --user enable --now emailsys-mail",
