@@ -180,22 +180,22 @@ class DocumentTests(SynchronousTestCase):
             ("CA.PEM", "/var/lib/emailsys/certs/ca.pem"),
             ("localhost:2995", "localhost:995"),
             ("localhost:2587", "localhost:587"),
+            # Nobody here has a mailing list, and the daemon takes no message in another's name.
+            ("support@example.org", "alice@example.org || [ $? = 69 ]"),
+            (" --list", " --list || [ $? = 65 ]"),
+            ("unsubscribe KEY", "unsubscribe KEY || [ $? = 65 ]"),
             ("KEY", "$(emailsys mail search --keys 'subject:Report' | head -n 1)"),
             # It goes on until Ctrl-C.
             (
                 "emailsys mail fetch --watch --every 30",
                 "timeout 5 emailsys mail fetch --watch --every 30 || [ $? = 124 ]",
             ),
-            (
-                "emailsys mail outbox send --watch",
-                "timeout 5 emailsys mail outbox send --watch || true",
-            ),
             # Accounts that are here, in place of those of the example.
             ("ann@example.org ben@example.org", "alice@example.org bob@example.org"),
             # What systemd writes down says that it fetches.
             (
                 "systemctl --user enable --now emailsys-mail",
-                "systemctl --user enable --now emailsys-mail; cat ~/.journal; systemctl --user stop emailsys-mail",
+                "systemctl --user enable --now emailsys-mail; cut -dP -f1 ~/.journal; systemctl --user stop emailsys-mail",
             ),
             (
                 "emailsys mail rules list",
