@@ -172,7 +172,7 @@ async def submitted(
     sent = await transfer.send(account, key)
     if sent.problem is None:
         return replies.queued(key)
-    if sent.waits:
+    if sent.waits or sent.accepted:
         # A refusal would make the program send the message again, and the outbox has it.
-        return Reply(250, "2.0.0", f"queued as {key}, but not sent yet: {sent.problem}")
+        return Reply(250, "2.0.0", f"queued as {key}, but not sent to all: {sent.problem}")
     return Reply(554, "5.0.0", f"not sent, and kept in the outbox as {key}: {sent.problem}")

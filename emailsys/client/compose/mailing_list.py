@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.mailto import draft_of_link
 from emailsys.client.text.terminal import safe_line
-from emailsys.mail.ip import is_public, read_ip
 from emailsys.mail.message.mailboxes import Mailbox
 from emailsys.mail.message.mime import Part
 
@@ -66,11 +65,11 @@ def unsubscription(root: Part) -> Unsubscription | None:
                 draft = draft_of_link(link)
             except ComposeError:
                 continue
-            if draft.to:
-                # A link of a stranger's making reaches nobody but the list.
-                draft.cc, draft.bcc = [], []
+            if len(draft.to) == 1:
+                # A link of a stranger's making reaches one address, and answers no message.
+                draft.cc, draft.bcc, draft.in_reply_to = [], [], None
                 draft.subject, draft.text = draft.subject or "unsubscribe", draft.text or "unsubscribe\n"
-                return Unsubscription(safe_line(", ".join(str(one.address) for one in draft.to)), draft=draft)
+                return Unsubscription(safe_line(str(draft.to[0].address)), draft=draft)
     return Unsubscription(safe_line(pages[0]), page=pages[0]) if pages else None
 
 
@@ -81,7 +80,9 @@ def _host(link: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return ""
-    is_own_network = "." not in host or (read_ip(host) is not None and not is_public(host))
-    if not link.isascii() or port not in (None, 443) or parts.username is not None or is_own_network:
+    host = host.rstrip(".")
+    # A last label with a digit is an address in one of its spellings, such as 127.1.
+    is_own_network = "." not in host or host.rpartition(".")[2][:1].isdigit()
+    if not link.isascii() or port not in (None, 443) or parts.username is not None or is_own_network or ":" in host:
         return ""
     return safe_line(host)

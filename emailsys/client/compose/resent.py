@@ -13,6 +13,11 @@ from emailsys.mail.message.mailboxes import Mailbox
 from emailsys.mail.trace_fields import date_time
 
 
+def is_resent(octets: bytes) -> bool:
+    """Whether a message of the outbox is sent on: the first of its fields are Resent fields."""
+    return octets[:100].lower().startswith(b"resent-date:")
+
+
 def resent(octets: bytes, sender: Mailbox, to: Sequence[Mailbox], now: datetime) -> OutgoingMessage:
     """Return a message for other people as it was received, with Resent fields on top.
 

@@ -88,8 +88,10 @@ class ContactBook:
 
     def put(self, contacts: Iterable[Contact]) -> None:
         """Add or replace contacts, and sync the file. @raise ContactError: one is invalid, or the disk refuses."""
-        added = {one.short_name: checked(one) for one in contacts}
-        self._change(lambda book: {**book, **added})
+        added = {one.short_name: one for one in {one.short_name.casefold(): checked(one) for one in contacts}.values()}
+        names = {name.casefold() for name in added}
+        # Short names that differ only in case would stand for each other.
+        self._change(lambda book: {name: one for name, one in book.items() if name.casefold() not in names} | added)
 
     def remove(self, short_name: str) -> None:
         """Remove a contact. @raise ContactError: there is none with that short name."""
@@ -109,8 +111,9 @@ class ContactBook:
         pieces = address_pieces(text)
         if not any(_SHORT_NAME.fullmatch(one) for one in pieces):
             return text
-        book = {name.casefold(): contact for name, contact in self.load().items()}
-        found = [book.get(one.casefold()) for one in pieces]
+        exact = self.load()
+        folded = {name.casefold(): contact for name, contact in exact.items()}
+        found = [exact.get(one) or folded.get(one.casefold()) for one in pieces]
         if not any(found):
             return text
         return ", ".join(

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from emailsys.client.contacts.book import Contact, ContactError, checked
 from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import Address, AddressSyntaxError, parse_foreign
+from emailsys.mail.message.charsets import decode_charset
 
 _FOLD: Final = re.compile(r"\r?\n[ \t]")
 _NOT_IN_SHORT_NAME: Final = re.compile(r"[^\w.+-]+")
@@ -62,7 +63,10 @@ def read_cards(octets: bytes, taken: Iterable[str] = ()) -> tuple[list[Contact],
         unique = tuple({one.key: one for one in addresses}.values())
         # Our own cards have the short name as the name that RFC 6350 §6.2.1 demands.
         name = card.name if card.name != card.short_name else ""
-        contacts.append(checked(Contact(short_name, name, unique, card.is_group)))
+        try:
+            contacts.append(checked(Contact(short_name, name, unique, card.is_group)))
+        except ContactError as error:
+            left_out.append(f"card {number}: {error}")
     if not number:
         raise ContactError("there is no vCard in it: no line BEGIN:VCARD")
     return contacts, left_out
@@ -100,8 +104,12 @@ def _cards(text: str) -> Iterator[_Card]:
             card = None
         elif card is not None:
             if "QUOTED-PRINTABLE" in (*parameters.get("ENCODING", ()), *parameters.get("TYPE", ())):
-                value = quopri.decodestring(value.encode("utf-8", "replace")).decode("utf-8", "replace")
+                charset = parameters.get("CHARSET", ["utf-8"])[0]
+                value = decode_charset(quopri.decodestring(value.encode("utf-8", "replace")), charset)[0]
             _read_line(card, name, parameters, value.strip())
+    if card is not None:
+        # The last card has no END.
+        yield card
 
 
 def _words(value: str | list[str]) -> list[str]:
@@ -122,9 +130,9 @@ def _read_line(card: _Card, name: str, parameters: Mapping[str, Sequence[str]], 
         case "EMAIL":
             # RFC 6350 §5.3: 1 is the most preferred; in 3.0 it is TYPE=PREF.
             (rank_text,) = parameters.get("PREF", ["100"])[:1]
-            rank = int(rank_text) if rank_text.isdecimal() else 100
+            rank = int(rank_text) if re.fullmatch(r"[0-9]{1,3}", rank_text) else 100
             rank = 1 if "PREF" in parameters.get("TYPE", ()) else rank
-            card.addresses.append((rank, value.removeprefix("mailto:")))
+            card.addresses.append((rank, re.sub(r"(?i)^mailto:", "", value)))
         case "MEMBER" | "X-ADDRESSBOOKSERVER-MEMBER" if value.lower().startswith("mailto:"):
             card.addresses.append((100, unquote(value[7:].partition("?")[0])))
 
@@ -147,7 +155,7 @@ def write_cards(contacts: Iterable[Contact]) -> bytes:
             lines.append("KIND:group")
         lines += [f"FN:{_escaped(one.name or one.short_name)}", f"NICKNAME:{_escaped(one.short_name)}"]
         if one.is_group:
-            lines += [f"MEMBER:mailto:{address}" for address in one.addresses]
+            lines += [f"MEMBER:mailto:{quote(str(address), safe='@!$*+')}" for address in one.addresses]
         else:
             lines += [f"EMAIL;PREF={number}:{_escaped(str(one.addresses[number - 1]))}"
                       for number in range(1, min(len(one.addresses), 100) + 1)]  # fmt: skip

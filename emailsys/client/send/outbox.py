@@ -14,6 +14,7 @@ from emailsys.client.archive.values import (
     DRAFTS,
     OUTBOX,
     SENT,
+    TRASH,
     Addition,
     Flag,
     Folder,
@@ -22,6 +23,7 @@ from emailsys.client.archive.values import (
 )
 from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from emailsys.client.compose.message_builder import OutgoingMessage
+from emailsys.client.compose.resent import is_resent
 from emailsys.client.send.note import Notices, OutboxNote, Refusal, note_from
 from emailsys.mail.address import Address
 from emailsys.mail.message.mailboxes import read_mailboxes
@@ -173,6 +175,11 @@ class Outbox:
         note = note_from(self._archive.note(key))
         if summary.folder.name != OUTBOX or (note is not None and note.sent):
             return StopResult(False, "it has just been sent, and sent mail cannot be called back")
+        if is_resent(self._archive.octets(key)):
+            # As a draft, it would be a letter to the recipients of the original.
+            self._archive.move([key], Folder(summary.folder.account, TRASH))
+            self._archive.set_note(key, None)
+            return StopResult(True, f"{_not_sent_on(note)}. The copy is in Trash", key)
         # Move first, then add Bcc: a message in the outbox never shows its Bcc recipients.
         self._archive.move([key], Folder(summary.folder.account, DRAFTS))
         if note is None:
@@ -362,6 +369,15 @@ class Outbox:
         except LockTaken:
             return True
         return False
+
+
+def _not_sent_on(note: OutboxNote | None) -> str:
+    if note is not None and note.accepted:
+        names = ", ".join(str(address) for address in note.accepted)
+        return f"{names} already accepted it; it will not be sent on to the others"
+    if note is not None and note.begun:
+        return "the last attempt was interrupted, and the server may have it; it will not be retried"
+    return "it will not be sent on"
 
 
 def _copy_of(job: Job) -> str:

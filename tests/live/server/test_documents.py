@@ -195,7 +195,8 @@ class DocumentTests(SynchronousTestCase):
             # What systemd writes down says that it fetches.
             (
                 "systemctl --user enable --now emailsys-mail",
-                "systemctl --user enable --now emailsys-mail; cut -dP -f1 ~/.journal; systemctl --user stop emailsys-mail",
+                "systemctl --user enable --now emailsys-mail; cut -dP -f1 ~/.journal;"
+                " systemctl --user stop emailsys-mail",
             ),
             (
                 "emailsys mail rules list",

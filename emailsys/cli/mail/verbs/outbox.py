@@ -157,7 +157,10 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, 
     emailsys mail outbox send --watch
     emailsys mail outbox send work --json
     """
+    from twisted.internet.defer import Deferred
+
     from emailsys.client.archive.values import NoSuchMessage
+    from emailsys.client.base.gather import gather_or_raise
     from emailsys.client.base.process_lock import LockTaken
     from emailsys.client.online import MailTransfer
     from emailsys.client.send.sender import SendResult
@@ -183,7 +186,8 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, 
         transfer = MailTransfer(session.mailbox, reactor, ask_secret)
         try:
             if watch:
-                await _send_for_ever(reactor, transfer, chosen, told)
+                sending = (_send_for_ever(reactor, transfer, one, told) for one in chosen)
+                await gather_or_raise(map(Deferred.fromCoroutine, sending))
             return await transfer.flush(chosen)
         finally:
             await transfer.close()
@@ -205,14 +209,14 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, 
 
 
 async def _send_for_ever(
-    reactor: Any, transfer: MailTransfer, accounts: Sequence[Account], told: Callable[[Sequence[SendResult]], int]
+    reactor: Any, transfer: MailTransfer, account: Account, told: Callable[[Sequence[SendResult]], int]
 ) -> None:
-    """Send what is due, again and again, until cancelled. After failures the pauses grow."""
+    """Send what is due of one account, again and again, until cancelled. After failures the pauses grow."""
     from twisted.internet.task import deferLater
 
     pause = _PAUSE
     while True:
-        results = await transfer.flush(accounts)
+        results = await transfer.flush([account])
         told(results)
         pause = min(pause * 2, _LONGEST_PAUSE) if any(one.waits for one in results) else _PAUSE
         await deferLater(reactor, pause)

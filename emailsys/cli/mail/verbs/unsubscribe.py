@@ -23,9 +23,9 @@ from emailsys.config.exit_status import Exit
 def unsubscribe(session: Session, key: str, yes: bool, as_json: bool) -> int:
     """Leave the mailing list that a message came through, by the way that the list offers.
 
-    That is one request by HTTPS (RFC 8058), or a message, or else a page that you open yourself. The host or address is
-    shown, and you are asked first: to unsubscribe tells the sender that your address is read. Mark as spam what you
-    never subscribed to.
+    That is one request by HTTPS (RFC 8058), or a message, or else a page that you open yourself. The host, or the whole
+    message, is shown, and you are asked first: to unsubscribe tells the sender that your address is read. Mark as spam
+    what you never subscribed to.
 
     \b
     emailsys mail unsubscribe KEY
@@ -34,6 +34,7 @@ def unsubscribe(session: Session, key: str, yes: bool, as_json: bool) -> int:
     from emailsys.client.compose.mailing_list import ONE_CLICK, unsubscription
     from emailsys.client.compose.message_builder import build
     from emailsys.client.mailbox import sender_mailbox
+    from emailsys.client.text.terminal import safe_line
     from emailsys.mail.message.mime import parse_header
 
     summary = message_of(session, key)
@@ -45,7 +46,12 @@ def unsubscribe(session: Session, key: str, yes: bool, as_json: bool) -> int:
             print_json({"key": summary.key, "unsubscribed": False, "page": way.page})
         tell(f"The list offers only a page. To unsubscribe, open it in a browser: {way.target}")
         return Exit.UNAVAILABLE
-    question = f"a request to {way.target}" if way.url else f"a message to {way.target}"
+    question = f"a request to {way.target}"
+    if way.draft is not None:
+        text = safe_line(" ".join((way.draft.text or "").split()))
+        question = (
+            f"a message to {way.target} with the subject {safe_line(way.draft.subject)!r} and the text {text[:200]!r}"
+        )
     if not yes:
         if not sys.stdin.isatty():
             raise Refused(f"To unsubscribe by {question} without being asked, add --yes.", Exit.USAGE)

@@ -61,15 +61,28 @@ class UnsubscribeTests(SynchronousTestCase):
     def test_a_link_cannot_reach_this_network_or_carry_a_login(self) -> None:
         for link in ("https://127.0.0.1/", "https://[::1]/", "https://10.0.0.1/", "https://localhost/", "https://printer/",
                      "https://lists.example:8443/", "https://user:pw@lists.example/", "https://[bad/", "http://lists.example/",
-                     "https://lists.exämple/", "https://2130706433/"):  # fmt: skip
+                     "https://lists.exämple/", "https://2130706433/", "https://localhost./", "https://127.0.0.1./",
+                     "https://127.1/", "https://10.0.1/", "https://0x7f.1/"):  # fmt: skip
             self.assertIsNone(way(f"List-Unsubscribe: <{link}>", self.ONE_CLICK), link)
 
     def test_a_message_reaches_nobody_but_the_list(self) -> None:
-        found = way("List-Unsubscribe: <mailto:leave@lists.example?cc=a@x.example&bcc=b@x.example&body=bye>")
+        found = way(
+            "List-Unsubscribe: <mailto:leave@lists.example?cc=a@x.example&bcc=b@x.example&body=bye"
+            "&in-reply-to=%3C1@x.example%3E>"
+        )
         assert found is not None
         assert found.draft is not None
         self.assertEqual((found.draft.cc, found.draft.bcc, found.draft.text), ([], [], "bye"))
+        self.assertIsNone(found.draft.in_reply_to)
 
     def test_no_way_is_none(self) -> None:
-        for text in ("", "leave", "<>", "<mailto:>", "<javascript:alert(1)>", "<mailto:no one>"):
+        for text in (
+            "",
+            "leave",
+            "<>",
+            "<mailto:>",
+            "<javascript:alert(1)>",
+            "<mailto:no one>",
+            "<mailto:a@x.example,b@x.example>",
+        ):
             self.assertIsNone(way(f"List-Unsubscribe: {text}"), text)

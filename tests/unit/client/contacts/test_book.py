@@ -49,6 +49,16 @@ class BookTests(SynchronousTestCase):
         for text in ("", " , ", "bobby", "bob@x.example", "bob <x@example.org>", '"bob"', "team: x@example.org;"):
             self.assertEqual(self.book.expand(text), text)
 
+    def test_short_names_that_differ_in_case_are_one(self) -> None:
+        """The list would show one address, and the mail go to the other."""
+        self.book.put([BOB, Contact("BOB", "", (parse("other@example.org"),))])
+        self.assertEqual(list(self.book.load()), ["BOB"])
+        self.book.put([BOB])
+        self.assertEqual(list(self.book.load().values()), [BOB])
+        # Files that were written by hand may have both.
+        self.path.write_text('[bob]\naddresses = ["a@example.org"]\n[BOB]\naddresses = ["b@example.org"]\n', "utf-8")
+        self.assertEqual((self.book.expand("bob"), self.book.expand("BOB")), ("a@example.org", "b@example.org"))
+
     def test_a_file_that_cannot_be_used_is_reported(self) -> None:
         self.path.parent.mkdir()
         for text, words in (
@@ -113,6 +123,25 @@ class VCardTests(SynchronousTestCase):
             [("the-team", "The Team", ["a@example.org", "b+c@example.org"], True)],
         )  # fmt: skip
 
+    def test_odd_cards_are_read(self) -> None:
+        self.assertEqual(self.cards("FN:A", "EMAIL:MAILTO:a@example.org")[0][2], ["a@example.org"])
+        self.assertEqual(self.cards("FN:A", f"EMAIL;PREF={'1' * 5000}:a@example.org")[0][2], ["a@example.org"])
+        name = "FN;CHARSET=ISO-8859-1;ENCODING=QUOTED-PRINTABLE:M=FCller"
+        self.assertEqual(self.cards(name, "EMAIL:a@example.org")[0][1], "Müller")
+        contacts, _ = read_cards(b"BEGIN:VCARD\nFN:A\nEMAIL:a@example.org")
+        self.assertEqual([one.short_name for one in contacts], ["a"])
+
+    def test_a_group_that_is_too_large_is_left_out_alone(self) -> None:
+        members = b"".join(b"MEMBER:mailto:m%d@example.org\n" % number for number in range(1001))
+        card = b"BEGIN:VCARD\nKIND:group\nFN:All\n" + members + b"END:VCARD\n"
+        contacts, left_out = read_cards(card + b"BEGIN:VCARD\nEMAIL:a@example.org\nEND:VCARD\n")
+        self.assertEqual(([one.short_name for one in contacts], len(left_out)), (["a"], 1))
+        self.assertIn("1 to 1000 addresses", left_out[0])
+
+    def test_a_member_with_a_percent_sign_comes_back(self) -> None:
+        team = Contact("team", "", (parse("a%41@example.org"), parse("b?c@example.org")), is_group=True)
+        self.assertEqual(read_cards(write_cards([team]))[0], [team])
+
     def test_short_names_are_free(self) -> None:
         card = b"BEGIN:VCARD\r\nNICKNAME:Bob!\r\nEMAIL:b@example.org\r\nEND:VCARD\r\n"
         contacts, _ = read_cards(card * 2, ["bob"])
@@ -122,7 +151,7 @@ class VCardTests(SynchronousTestCase):
         self.assertRaises(ContactError, read_cards, b"no card")
         contacts, left_out = read_cards(
             b"BEGIN:VCARD\nFN:\x1b]0;Ann\nTEL:1\nEND:VCARD\nBEGIN:VCARD\nFN:Ben\nEMAIL:nobody\nEMAIL:ben@example.org\nEND:VCARD\n"
-            b"BEGIN:VCARD\nEMAIL:unfinished@example.org\n"
+            b"BEGIN:VCARD\nFN:Nobody\n"
         )
         self.assertEqual([one.short_name for one in contacts], ["ben"])
         self.assertIn("card 1", left_out[0])

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from emailsys.cli.mail import session as mail_session
+from emailsys.client.accounts.values import Account
 from emailsys.client.archive.values import Addition, Flag, Folder
 from emailsys.client.base import https
 from emailsys.client.online import MailTransfer
@@ -29,6 +30,9 @@ class SendingOnTests(Case):
         self.assertTrue(octets.startswith(b"Resent-Date: "))
         self.assertTrue(octets.endswith(self.mailbox.archive.octets(self.first)))
         self.assertTrue(self.mailbox.archive.get(self.first).flags & Flag.FORWARDED)
+        stopped = self.json("outbox", "stop", key)
+        # Not a draft: its To is the author's.
+        self.assertEqual((stopped["stopped"], self.folder_of(key)), (True, "Trash"))
         self.assertIn("address without @domain", self.refused(Exit.USAGE, "bounce", self.first, "dora", "--later"))
 
     def test_a_message_waits_for_its_time(self) -> None:
@@ -51,7 +55,9 @@ class SendingOnTests(Case):
         moments: list[float] = []
         ended: list[Any] = []
 
-        async def flush(_transfer: Any, _accounts: Any) -> Sequence[SendResult]:
+        async def flush(_transfer: Any, accounts: Sequence[Account]) -> Sequence[SendResult]:
+            if accounts[0].name != "alice":
+                return []
             moments.append(clock.seconds())
             return [SendResult("k", "alice", problem="down", waits=True)] if len(moments) < 3 else []
 
@@ -94,7 +100,9 @@ class SendingOnTests(Case):
             self.assertIn(words, self.refused(Exit.UNAVAILABLE, "unsubscribe", key, "--yes"))
 
     def test_unsubscribe_by_message_page_or_not_at_all(self) -> None:
-        key = self.listed("List-Unsubscribe: <mailto:leave@lists.example>")
+        key = self.listed("List-Unsubscribe: <mailto:leave@lists.example?subject=Out&body=I%20quit%0A>")
+        err = self.run_it("unsubscribe", key, typed="n\n")[2]
+        self.assertIn("a message to leave@lists.example with the subject 'Out' and the text 'I quit'", err)
         self.patch(mail_session, "run_once", lambda work: SendResult("k", "alice", accepted=("leave@lists.example",)))
         self.assertEqual(self.run_it("unsubscribe", key, "--yes")[0], Exit.OK)
         (queued,) = self.mailbox.outbox.list()
