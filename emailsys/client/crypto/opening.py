@@ -120,6 +120,9 @@ class _Opening:
             return
         # RFC 3156 §4: the first part is the control information, the second the data.
         data = part.parts[1].decoded()[0] if len(part.parts) > 1 else part.decoded()[0] if part.is_leaf else b""
+        # What else stands there, such as the footer of a mailing list, is not encrypted. It is shown below.
+        others = part.parts[2:]
+        is_whole = is_whole and not others
         plain = self._gpg.decrypt(data, self._ask)
         state = plain.state
         if state is DecryptionState.DECRYPTED and not plain.is_encrypted:
@@ -131,7 +134,10 @@ class _Opening:
             return
         inner = parse(plain.octets)
         _graft(part, [inner])
+        part.parts += others
         self._visit(inner, (*above, layer), depth + 1, is_whole)
+        for one in others:
+            self._visit(one, above, depth, False)
 
     def _layer(self, part: Part, plain: Plain, is_whole: bool) -> Layer:
         signatures = tuple(map(self._judged, plain.signatures))

@@ -144,12 +144,12 @@ def signed(part: bytes, signature: bytes, micalg: str = "pgp-sha512", head: byte
     )
 
 
-def encrypted(data: bytes, head: bytes = HEAD, boundary: bytes = b"e") -> bytes:
+def encrypted(data: bytes, head: bytes = HEAD, boundary: bytes = b"e", more: bytes = b"") -> bytes:
     """Return a multipart/encrypted message (RFC 3156 §4)."""
     return (
         head
         + b'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=' + boundary
         + b"\r\n\r\n--" + boundary + b"\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--" + boundary
         + b"\r\nContent-Type: application/octet-stream\r\n\r\n" + data.replace(b"\n", b"\r\n")
-        + b"\r\n--" + boundary + b"--\r\n"
+        + b"\r\n" + more + b"--" + boundary + b"--\r\n"
     )  # fmt: skip

@@ -134,6 +134,15 @@ class Reading(OpeningCase):
         seen = self.see(signed(TEXT, self.keyring.sign(TEXT, "bob"), more=more), GOOD)
         self.assertIn("[== this text is not signed ==]\n\nfooter inside", seen.body)
 
+    def test_parts_beside_the_encrypted_one_are_shown_as_not_encrypted(self) -> None:
+        more = b"--e\r\n\r\nfooter\r\n--e\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\nx\r\n"
+        seen = self.see(encrypted(self.keyring.encrypt(b"\r\nxylophone\r\n", "alice"), more=more), DECRYPTED)
+        first, text, second, footer = seen.body.split("\n\n")
+        self.assertIn("decrypted", first)
+        self.assertEqual((text, second, footer), ("xylophone", "[== this text is not signed ==]", "footer"))
+        self.assertEqual([(one.number, one.name) for one in seen.attachments], [("1.4", "a.pdf")])
+        self.assertTrue(all("This message" not in one for one in (*seen.notes, *seen.warnings)), seen)
+
     def test_text_around_a_signed_part_without_text_is_not_shown_as_signed(self) -> None:
         """Somebody puts a text before the parts of a signed message that has only a file."""
         pdf = b"Content-Type: application/pdf\r\n\r\nx\r\n"
