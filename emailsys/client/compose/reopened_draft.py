@@ -77,10 +77,16 @@ def draft_of(octets: bytes, is_draft: bool = False, opener: Opener | None = None
     if opened is not None and opened.payload is not None:
         # Parsed again: OpenPGP that the user wrote into the text stays as it is.
         payload = parse(opened.payload.header + opened.payload.raw)
+        is_encrypted = is_encrypted or opened.has_decrypted
     elif is_encrypted:
         if opened is not None and opened.is_locked:
             raise PassphraseNeeded("The message is encrypted, and your key needs its passphrase.")
+        if opened is not None and opened.has_decrypted:
+            raise ComposeError("Only a part of the message is encrypted. Forward it instead.")
         raise ComposeError("The message is encrypted, and cannot be opened here. Forward it instead.")
+    elif opened is not None:
+        # Without what was decrypted: the rest of the message may come from somebody else.
+        payload = parse(octets)
     text, html, files = body_and_files(payload)
     draft = Draft(
         to=read_mailboxes(root.text_of("to")),

@@ -19,7 +19,7 @@ from emailsys.client.display.message import view
 from emailsys.mail.address import parse as parse_address
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
 from emailsys.mail.message.mime import parse
-from tests.unit.client.crypto.keyring_case import HEAD, KeyringCase, encrypted
+from tests.unit.client.crypto.keyring_case import HEAD, KeyringCase, encrypted, signed
 
 ALICE = Mailbox("Alice", parse_address("alice@a.test"))
 
@@ -160,6 +160,22 @@ class Sending(KeyringCase):
             self.assertIn("How are you?", answer.text or "")
             self.assertNotIn("xylophone", answer.text or "")
             self.assertNotIn("xylophone", forward(trap, bob, True, self.opener).text or "")
+
+    def test_a_new_message_from_an_encrypted_one_inside_a_signature_is_encrypted(self) -> None:
+        """The signature may be bad. If other parts stand beside it, the new message has no decrypted text."""
+        inner = encrypted(self.keyring.encrypt(b"\r\nxylophone\r\n", "alice"), head=b"")
+        signature = self.keyring.sign(inner, "bob")
+        for octets in (signed(inner, signature), signed(inner, self.keyring.sign(b"other", "bob"))):
+            draft = draft_of(octets, opener=self.opener)
+            self.assertEqual((draft.text, draft.encrypt), ("xylophone\n", Encrypt.ALWAYS))
+            self.assertEqual(reply(octets, ALICE, opener=self.opener).encrypt, Encrypt.ALWAYS)
+        draft = draft_of(signed(inner, signature, more=b"--s\r\n\r\nHow are you?\r\n"), opener=self.opener)
+        self.assertEqual((draft.text, draft.encrypt), ("How are you?", Encrypt.NEVER))
+        self.assertNotIn(b"xylophone", b"".join(one.octets for one in draft.attachments))
+        beside = encrypted(self.keyring.encrypt(b"\r\nxylophone\r\n", "alice"), more=b"--e\r\n\r\nfooter\r\n")
+        refused = self.assertRaises(ComposeError, draft_of, beside, opener=self.opener)
+        self.assertIn("Only a part", str(refused))
+        self.assertNotIn("xylophone", reply(beside, ALICE, opener=self.opener).text or "")
 
     def test_the_editor_and_the_accounts_file_keep_the_choice(self) -> None:
         for sign in (True, False):
