@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from emailsys.client.opening.values import OpeningError
 
@@ -18,6 +19,13 @@ _TARGET: Final = re.compile(r"(?<![\w/])(?:https?://|mailto:)[^\s<>\"\\^`{|}]+",
 _AFTER: Final = ".,;:!?'\u2019\u201d\u00bb\u2026*_"
 _MAX_LINKS: Final = 2_000
 _MAX_TARGET: Final = 8_000
+# Signs that no link has as they are. Behind the host they are percent-encoded, which changes no meaning.
+_ENCODED: Final = re.compile('["<>^`{|}]')
+# ASCII characters of a host. Of others, such as "%", programs make different hosts.
+_HOST: Final = re.compile("[A-Za-z0-9._-]*")
+# A host whose last label is a number is an address, for some programs in octal or hexadecimal.
+_NUMERIC: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.I)
+_DIFFERENT: Final = "The link cannot be opened: it has characters that programs read in different ways."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +73,46 @@ def _without_end(target: str) -> str:
 
 
 def checked(target: str) -> str:
-    """Return a target that may be opened. @raise OpeningError: it is of another kind, or has no host."""
+    """Return a target that may be opened, and that every program reads in the same way.
+
+    @raise OpeningError: it is of another kind, has no host, or programs would take different hosts from it.
+    """
     try:
         parts = urlsplit(target)
-        host = parts.hostname
+        host, _ = parts.hostname or "", parts.port
     except ValueError as error:
         raise OpeningError(f"The link cannot be opened: {error}.") from error
     if parts.scheme.lower() not in _SCHEMES:
         raise OpeningError("Only links of http, https and mailto are opened.")
     if len(target) > _MAX_TARGET or any(one.isspace() or not one.isprintable() for one in target):
         raise OpeningError("The link cannot be opened: it is too long, or has blanks or invisible characters.")
-    if parts.scheme.lower() != "mailto" and not host:
-        raise OpeningError("The link cannot be opened: it names no host.")
-    return target
+    # Browsers read "\" as "/", so that another host comes before it.
+    if "\\" in target:
+        raise OpeningError(_DIFFERENT)
+    if parts.scheme.lower() != "mailto":
+        if not host:
+            raise OpeningError("The link cannot be opened: it names no host.")
+        if parts.netloc.count("@") > 1 or _ENCODED.search(parts.netloc) or not _is_clear(host, parts.netloc):
+            raise OpeningError(_DIFFERENT)
+    elif any(name.lower().startswith("attach") for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        raise OpeningError("The link is not opened: it would attach a file of this computer to a message.")
+    return _ENCODED.sub(lambda found: f"%{ord(found[0]):02X}", target)
+
+
+def _is_clear(host: str, netloc: str) -> bool:
+    """Return whether all programs take a host for the same one: a name, or an address in its usual form."""
+    import ipaddress
+
+    try:
+        if "[" in netloc:
+            return f"[{host}]" in netloc.lower() and "%" not in host and ipaddress.IPv6Address(host).version == 6
+        # Browsers normalize first: there are other forms of "/", "%" and digits.
+        plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".")
+        if _NUMERIC.fullmatch(plain):
+            return ipaddress.IPv4Address(host).version == 4
+        return bool(_HOST.fullmatch("".join(one for one in plain if one.isascii())))
+    except ValueError:
+        return False
 
 
 def question(target: str) -> str:
@@ -93,4 +128,6 @@ def question(target: str) -> str:
             host = f"{host} ({idna.encode(host, uts46=True).decode()})"
         except idna.IDNAError:
             host = f"{host} (which is no name of a host)"
+    if parts.port is not None:
+        host = f"{host}, port {parts.port}"
     return f"Open this link?\n\n{target}\n\nHost: {host}"

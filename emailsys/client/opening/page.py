@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Final
 
+from emailsys.client.crypto.opening import Opener
+from emailsys.client.crypto.values import DecryptionState
 from emailsys.client.opening.values import OpeningError
 from emailsys.mail.message.mime import Part, parse
 
@@ -40,15 +42,19 @@ _STYLES: Final = {
 }
 
 
-def page_of(octets: bytes) -> str:
+def page_of(octets: bytes, opener: Opener) -> str:
     """Return the HTML of a message as a page that loads nothing and runs nothing.
 
     Pictures that the message has itself are in the page; those of the network are left out.
 
-    @raise OpeningError: the message has no HTML, or too much of it.
+    @param opener: opens protected parts.
+    @raise OpeningError: the message has no HTML, or too much of it, or it cannot be decrypted.
     """
-    root = parse(octets)
+    opened = opener.open(parse(octets))
+    root = opened.root
     html = next((one for one in root.walk() if one.content_type == "text/html" and one.is_leaf), None)
+    if html is None and any(one.decryption not in (None, DecryptionState.DECRYPTED) for one in opened.layers):
+        raise OpeningError("The message is encrypted and was not opened: its HTML, if it has any, cannot be read.")
     if html is None:
         raise OpeningError("The message has no HTML.")
     text = html.text()[0]
@@ -60,6 +66,8 @@ def page_of(octets: bytes) -> str:
         '<!DOCTYPE html>\n<html><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="referrer" content="no-referrer">'
+        # Browsers look up the hosts of links ahead.
+        '<meta http-equiv="x-dns-prefetch-control" content="off">'
         f"<title>{subject or 'Message'}</title></head>\n<body>{body}</body></html>\n"
     )
 

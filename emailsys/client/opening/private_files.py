@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -43,11 +44,17 @@ def put(state: Path, name: str, octets: bytes, mode: int, now: Callable[[], floa
 
 
 def sweep(state: Path, now: Callable[[], float] = time.time) -> None:
-    """Remove files that were opened more than a day ago."""
+    """Remove files that were opened more than a day ago. Costs nothing if there are none."""
     try:
         with os.scandir(state / "opened") as entries:
-            old = [entry.path for entry in entries if now() - entry.stat(follow_symlinks=False).st_mtime > _KEPT]
+            folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+            old = [entry.path for entry in folders if now() - entry.stat(follow_symlinks=False).st_mtime > _KEPT]
     except OSError:
         return
     for path in old:
+        # Windows removes no file that is only for reading.
+        with contextlib.suppress(OSError), os.scandir(path) as copies:
+            for copy in copies:
+                if not copy.is_symlink():
+                    os.chmod(copy.path, PRIVATE)
         shutil.rmtree(path, ignore_errors=True)

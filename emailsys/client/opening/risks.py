@@ -6,10 +6,20 @@ from typing import Final
 
 # What a system runs when it is opened, or installs, or mounts.
 _PROGRAMS_WORDS: Final = (
-    "apk app appimage application appref-ms bash bat bin cmd com command cpl crx csh deb desktop dll dmg exe fish "
-    "gadget hta img inf ins iso jar jnlp js jse ksh lnk lua mjs msc msi msix msp mst o osx out pif pkg pl ps1 psm1 "
-    "py pyc pyw pyz rb reg rpm run scf scpt scr service sh shb shs snap so terminal tool url vb vbe vbs vhd vhdx "
-    "webloc website workflow ws wsc wsf wsh xpi zsh"
+    # Windows: programs, scripts, installers, shortcuts, settings, and disks.
+    "a3x accda accde ade adp ahk air appcontent-ms appinstaller application appref-ms appx appxbundle au3 bas bat bgi "
+    "cdxml chm class cmd cnt com contact cpl deskthemepack diagcab diagcfg diagpkg dll drv exe fxp gadget grp hlp hpj "
+    "hta htc img inf ins iso isp its jar job jnlp js jse library-ms lnk mad maf mag mam maq mar mas mau mav maw mcf "
+    "mda mde mdt mdw mdz msc msh msh1 msh1xml msh2 msh2xml mshxml msi msix msixbundle msm msp mst msu ocx ops osd pcd "
+    "pif plg ppa ppkg prf prg printerexport ps1 ps1xml ps2 ps2xml psc1 psc2 psd1 psdm1 psm1 psrc pssc py pyc pyo pyw "
+    "pyz pyzw rdp reg scf scr sct search-ms searchconnector-ms settingcontent-ms shb shs sys theme themepack udl url "
+    "vb vbe vbp vbs vhd vhdx vsix vsmacros vsw webpnp website wll ws wsb wsc wsf wsh xbap xll xnk "
+    # macOS.
+    "action afploc app applescript command configprofile dmg dylib fileloc ftploc inetloc kext mailloc mobileconfig "
+    "mpkg osx pkg prefpane saver scpt scptd shortcut sparsebundle sparseimage terminal tool vncloc webloc workflow "
+    # Linux, Android, browsers, and scripts of any system.
+    "apk appimage bash bin crx csh deb desktop fish flatpak flatpakref flatpakrepo ipa ko ksh lua mjs o out pl rb rpm "
+    "run service sh snap so tcl xapk xpi zsh"
 )
 _PROGRAMS: Final = frozenset(_PROGRAMS_WORDS.split())
 _PROGRAM_TYPES_WORDS: Final = (
@@ -27,8 +37,9 @@ _BEGINNINGS: Final = (
 )
 # Documents that can have macros or scripts, or load from the network.
 _ACTIVE_WORDS: Final = (
-    "doc docm dot dotm htm html mht mhtml odb odm one potm ppam ppsm ppt pptm rtf shtml sldm svg svgz swf tex "
-    "torrent xhtml xla xlam xls xlsb xlsm xlt xltm xml xsl xslt"
+    "accdb accdr accdt asp aspx asx cer crt der doc docm dot dotm dqy htm html iqy mat mdb mht mhtml odb odm one "
+    "onepkg oqy p7b potm ppam ppsm ppt pptm pub rqy rtf shtml sldm slk svg svgz swf tex torrent vsd vsdm vssm vstm wbk "
+    "xht xhtml xla xlam xlm xls xlsb xlsm xlt xltm xlw xml xsl xslt"
 )
 _ACTIVE: Final = frozenset(_ACTIVE_WORDS.split())
 _ACTIVE_TYPES: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 from rich.text import Text
@@ -14,6 +16,7 @@ from emailsys.client.display.message import ReceivedAttachment, attachments, sav
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.opening import private_files, programs, risks
 from emailsys.client.opening.paths import folder_for
+from emailsys.client.opening.programs import Limits
 from emailsys.client.opening.values import OpeningError
 from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog, TextDialog
 from emailsys.client.screen.opening_dialogs import OpenDialog, PathDialog
@@ -22,6 +25,11 @@ from emailsys.client.text.terminal import safe_line, safe_text
 
 # Octets of a command's output that are shown.
 _MAX_SHOWN: Final = 200_000
+# Characters of it that are shown beside another screen.
+_MAX_NOTICE: Final = 300
+# Seconds after which a command is stopped, and octets that it may print.
+_MAX_SECONDS: Final = 300.0
+_MAX_PRINTED: Final = 20_000_000
 
 
 class AttachmentActions:
@@ -99,9 +107,31 @@ class AttachmentActions:
         if not line:
             return
         words = programs.words_of(line)
+
+        async def run() -> None:
+            said = await self.feed(words, octets)
+            done = f"{safe_line(words[0])} has done it."
+            text = safe_text(said[:_MAX_SHOWN].decode("utf-8", "replace")).strip("\n")
+            if text and app.screen is not self._screen:
+                # Another screen is in use, whose keys belong to it.
+                app.notify(text[:_MAX_NOTICE], title=done, markup=False, timeout=10)
+            elif text:
+                app.push_screen(TextDialog(safe_line(line), Text(text)))
+            self._screen.show_status(done)
+
+        self._screen.start_action(run)
+
+    async def feed(self, words: Sequence[str], octets: bytes) -> bytes:
+        """Give octets to a command and return what it prints. It is stopped after a time, and when the screen ends.
+
+        To be called in an action of its own: a dialog that waits would keep the keys.
+        """
         self._screen.show_status(f"Waiting for {safe_line(words[0])} ...")
-        said = await asyncio.to_thread(programs.feed, words, octets)
-        self._screen.show_status(f"{safe_line(words[0])} has done it.")
-        if said.strip():
-            text = safe_text(said[:_MAX_SHOWN].decode("utf-8", "replace"))
-            app.push_screen(TextDialog(safe_line(line), Text(text)))
+        limits = Limits(_MAX_SECONDS, _MAX_PRINTED, Event())
+        # A thread of its own: commands that do not end would take those of the other actions.
+        pool = ThreadPoolExecutor(1)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, programs.feed, words, octets, limits)
+        finally:
+            limits.is_over.set()
+            pool.shutdown(wait=False)

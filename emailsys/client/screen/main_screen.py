@@ -34,6 +34,8 @@ MessageAction = Callable[[Sequence[Summary]], None]
 
 # Seconds between two looks for messages whose time has come.
 _SCHEDULED_EVERY: Final = 20.0
+# Seconds between two looks for files that were opened a day ago.
+_SWEPT_EVERY: Final = 3_600.0
 _SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
 
 
@@ -58,11 +60,13 @@ class MainScreen(MovingPanes):
         self._list_actions = ListActions(mailbox, self)
 
     def on_mount(self) -> None:
-        """Look now and then for accounts that are due, and for messages whose time to be sent has come."""
+        """Look now and then for accounts and messages that are due, and for files that were opened a day ago."""
         self.set_interval(LOOK_EVERY, lambda: self.start_action(self._fetch_action.fetch_due, "fetching"))
         self.set_interval(
             _SCHEDULED_EVERY, lambda: self.start_action(self._outbox_actions.send_scheduled, "scheduled messages")
         )
+        self.call_after_refresh(self.start_action, self._opening_actions.remove_old)
+        self.set_interval(_SWEPT_EVERY, lambda: self.start_action(self._opening_actions.remove_old))
 
     def on_message_pane_chosen(self) -> None:
         """Open the message that was clicked."""

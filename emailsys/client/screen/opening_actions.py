@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from emailsys.client.archive.values import Summary
 from emailsys.client.display.message import MessageView
@@ -19,6 +20,9 @@ from emailsys.client.screen.opening_dialogs import OpenDialog
 from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.screen.panes import Panes
 from emailsys.client.text.terminal import safe_line
+
+# Octets of what a command for printing says that are shown.
+_MAX_SAID: Final = 500
 
 
 class OpeningActions:
@@ -53,7 +57,7 @@ class OpeningActions:
         """Open the HTML in a browser: without scripts, forms, and pictures from the network."""
 
         def write() -> Program:
-            page = page_of(self._mailbox.archive.octets(summary.key))
+            page = page_of(self._mailbox.archive.octets(summary.key), self._mailbox.opener())
             state = self._mailbox.paths.state
             path = private_files.put(state, "message.html", page.encode("utf-8", "replace"), private_files.PRIVATE)
             return programs.for_link(str(path))
@@ -73,8 +77,16 @@ class OpeningActions:
             return
         words = programs.words_of(line)
         octets = printed(await self._view(summary, html=False))
-        said = await asyncio.to_thread(programs.feed, words, octets)
-        self._screen.show_status(f"Printed. {safe_line(said.decode('utf-8', 'replace'))}".strip())
+
+        async def run() -> None:
+            said = (await self._attachments.feed(words, octets))[:_MAX_SAID]
+            self._screen.show_status(f"Printed. {safe_line(said.decode('utf-8', 'replace'))}".strip())
+
+        self._screen.start_action(run)
+
+    async def remove_old(self) -> None:
+        """Remove files that were opened more than a day ago."""
+        await asyncio.to_thread(private_files.sweep, self._mailbox.paths.state)
 
     async def _view(self, summary: Summary, html: bool) -> MessageView:
         octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)

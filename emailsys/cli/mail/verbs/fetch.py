@@ -116,6 +116,7 @@ def fetch(
     """
     if anew and (watch or uids):
         raise Refused("--again goes with neither --watch nor --uid.", Exit.USAGE)
+    _remove_opened(session)
     if not watch:
         session.start_archive_worker()
     from emailsys.cli.mail.progress_bars import ProgressBars
@@ -132,6 +133,7 @@ def fetch(
 
     def again(result: FetchResult) -> None:
         _wake(session)
+        _remove_opened(session)
         if as_json and (result.keys or result.problem):
             print_json(fetched_fields(result))
         if result.keys or result.problem:
@@ -159,6 +161,15 @@ def fetch(
                 f"emailsys mail fetch {one.account} --again"
             )
     return status
+
+
+def _remove_opened(session: Session) -> None:
+    """Remove copies that other programs opened more than a day ago."""
+    state = session.mailbox.paths.state
+    if (state / "opened").is_dir():
+        from emailsys.client.opening.private_files import sweep
+
+        sweep(state)
 
 
 def _is_empty(session: Session, account: str) -> bool:

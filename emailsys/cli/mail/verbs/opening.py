@@ -30,8 +30,10 @@ def _part(session: Session, key: str, number: str) -> ReceivedAttachment:
     from emailsys.client.display.message import attachments, find_part
 
     octets, opener = session.mailbox.archive.octets(key), session.mailbox.opener(ask=True)
-    named = next((one for one in attachments(octets, opener) if number in (one.number, one.name)), None)
-    found = named or find_part(octets, number, opener)
+    files = attachments(octets, opener)
+    # A sender chooses the names of files, and "1.3" is a name: numbers come first.
+    numbered = next((one for one in files if one.number == number), None) or find_part(octets, number, opener)
+    found = numbered or next((one for one in files if one.name == number), None)
     if found is None:
         raise Refused(f"The message has no link and no part {number}. To list them: --list", Exit.NO_INPUT)
     return found
@@ -103,7 +105,8 @@ def _open_html(session: Session, key: str) -> str:
     from emailsys.client.opening import private_files, programs
     from emailsys.client.opening.page import page_of
 
-    octets = page_of(session.mailbox.archive.octets(key)).encode("utf-8", "replace")
+    page = page_of(session.mailbox.archive.octets(key), session.mailbox.opener(ask=True))
+    octets = page.encode("utf-8", "replace")
     path = private_files.put(session.mailbox.paths.state, "message.html", octets, private_files.PRIVATE)
     programs.start(programs.for_link(str(path)))
     return str(path)

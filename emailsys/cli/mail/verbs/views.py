@@ -244,15 +244,17 @@ def save(
     opener = session.mailbox.opener(ask=True)
     found = found_in(octets, opener)
     for word in which:
-        if any(word in (one.number, one.name) for one in found):
+        if any(word == one.number for one in found):
             continue
         part = find_part(octets, word, opener)
         if part is not None:
             found.append(part)
-        else:
+        elif all(word != one.name for one in found):
             there = ", ".join(f"{one.number} {one.name}" for one in found) or "none"
             raise Refused(f"The message has no attachment {word!r}. It has: {there}", Exit.NO_INPUT)
-    chosen = [one for one in found if not which or one.number in which or one.name in which]
+    # A sender chooses the names of files, and "1.3" is a name: numbers come first.
+    names = set(which).difference(one.number for one in found)
+    chosen = [one for one in found if not which or one.number in which or one.name in names]
     if not chosen:
         raise Refused(f"The message {key} has no attachments.", Exit.NO_INPUT)
     if to_stdout:

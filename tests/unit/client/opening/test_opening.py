@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
 import stat
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.client.crypto.opening import Opener
+from emailsys.client.crypto.values import DecryptionState, Layer, Method, Opened
 from emailsys.client.opening import private_files, programs, risks
 from emailsys.client.opening.links import checked, links_of, question
 from emailsys.client.opening.page import page_of
 from emailsys.client.opening.paths import complete_path
+from emailsys.client.opening.programs import Limits
 from emailsys.client.opening.values import OpeningError
+from emailsys.mail.message.mime import Part, parse
 from tests.unit.client.opening.recorder import Recorder
+
+# Other programs have blocked these for long.
+_NEVER_OPENED = (
+    "chm settingcontent-ms library-ms search-ms inetloc fileloc mobileconfig flatpakref appinstaller rdp wsb ps1xml "
+    "psd1 cdxml sct xbap pyzw diagcab msu theme xll appx msixbundle hlp job contact applescript mpkg"
+)
 
 
 def html_mail(html: str, picture: bytes = b"") -> bytes:
@@ -23,6 +39,10 @@ def html_mail(html: str, picture: bytes = b"") -> bytes:
         b"Subject: a </title><script>x</script>\r\nContent-Type: multipart/related; boundary=b\r\n\r\n"
         b"--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html.encode() + b"\r\n" + part + b"--b--\r\n"
     )
+
+
+def page(octets: bytes, opener: Opener | None = None) -> str:
+    return page_of(octets, opener or Opener(None, lambda: datetime.now(UTC)))
 
 
 class LinkTests(SynchronousTestCase):
@@ -75,6 +95,50 @@ class LinkTests(SynchronousTestCase):
         ):
             self.assertRaises(OpeningError, checked, wrong)
 
+    def test_all_programs_take_the_host_of_the_question(self) -> None:
+        """Browsers read a backslash as a slash, decode "%2e", and take numbers of all kinds for addresses."""
+        body = "[1] https://evil.example\\@bank.example/\n"
+        for wrong in (
+            self.targets(body)[1],
+            "https:\\\\evil.example/",
+            "https:evil.example",
+            "https:///evil.example",
+            "https://bank.example@evil.example@bank.example/",
+            "https://evil.example<@bank.example/",
+            "https://evil%2eexample/",
+            "https://evil.example%2f.bank.example/",
+            "https://bank.example;.evil.example/",
+            "https://bank.example:443x/",
+            "https://bank.example,evil.example/",
+            *(f"https://bank.example{sign}.evil.example/" for sign in "\uff0f\uff1f\uff03\uff3c\uff05\uff1a\u2100"),
+            "https://bank\u00ad.example/",
+            "https://bank.ex\tample/",
+            "https://3232235521/",
+            "https://0x7f.1/",
+            "https://0177.0.0.1/",
+            "https://127.1/",
+            "https://\uff11\uff12\uff17.0.0.1/",
+            "https://[fe80::1%25eth0]/",
+            "https://[::1]@evil.example/",
+            "mailto:a@b.example?subject=x&Attach=/etc/passwd",
+            "mailto:a@b.example?%61ttachment=/etc/passwd",
+        ):
+            self.assertRaises(OpeningError, checked, wrong)
+        for fine in (
+            "https://a.example:8443/x?y=a,b;c&d=\u00e9",
+            "https://192.0.2.1/",
+            "https://[2001:db8::1]:80/",
+            "https://\u043f\u0440\u0438\u043c\u0435\u04401.\u0440\u0444/",
+            "https://b\u00fccher\u3002example/",
+            "https://user@a_b.example.",
+        ):
+            self.assertEqual(checked(fine), fine)
+        self.assertEqual(
+            checked('https://a.example/?q={"a"|`b`^<c>}'), "https://a.example/?q=%7B%22a%22%7C%60b%60%5E%3Cc%3E%7D"
+        )
+        self.assertTrue(question("https://bank.example:443@evil.example:81/").endswith("Host: evil.example, port 81"))
+        self.assertIn("(bank.example.evil.example)", question("https://bank.example\u3002evil.example/"))
+
     def test_the_question_shows_the_whole_target_and_the_host(self) -> None:
         """A name before the host, and letters that look like others, deceive no reader."""
         target = "https://bank.example@evil.example/" + "x" * 500
@@ -88,7 +152,7 @@ class PageTests(SynchronousTestCase):
     """The HTML for a browser."""
 
     def test_nothing_runs_and_nothing_is_loaded(self) -> None:
-        page = page_of(
+        text = page(
             html_mail(
                 "<base href='http://e/'><meta http-equiv=refresh content='0;url=http://e'><script>s()</script>"
                 "<style>@import 'http://e';p{}</style><link rel=stylesheet href='http://e'><form action='http://e'>"
@@ -101,7 +165,7 @@ class PageTests(SynchronousTestCase):
                 "<a href='data:text/html,x'>d</a>"
             )
         )
-        head, _, body = page.partition("<body>")
+        head, _, body = text.partition("<body>")
         self.assertNotRegex(
             body, r"(?i)http://e|script|s\(\)|<form|<input|<style|position|url\(|data:|file:|srcset|relative"
         )
@@ -110,18 +174,34 @@ class PageTests(SynchronousTestCase):
         self.assertIn("Hello", body)
         self.assertIn("Content-Security-Policy", head)
         self.assertIn("default-src 'none'; img-src data:", head)
+        self.assertIn('<meta http-equiv="x-dns-prefetch-control" content="off">', head)
         # The subject is text.
         self.assertEqual(re.findall("<(/?\\w+)", head)[-3:], ["title", "/title", "/head"])
 
     def test_pictures_of_the_message_are_in_the_page(self) -> None:
-        page = page_of(html_mail("<img src='cid:one@x' alt=A><img src='cid:one%40x'><img src='cid:none'>", b"PNG"))
-        self.assertEqual(page.count('src="data:image/png;base64,UE5H"'), 2)
-        self.assertNotIn("cid:", page)
+        text = page(html_mail("<img src='cid:one@x' alt=A><img src='cid:one%40x'><img src='cid:none'>", b"PNG"))
+        self.assertEqual(text.count('src="data:image/png;base64,UE5H"'), 2)
+        self.assertNotIn("cid:", text)
 
     def test_without_html_there_is_no_page(self) -> None:
-        self.assertRaises(OpeningError, page_of, b"Subject: x\r\n\r\ntext\r\n")
+        self.assertRaises(OpeningError, page, b"Subject: x\r\n\r\ntext\r\n")
         for broken in (b"Content-Type: text/html\r\n\r\n", b"Content-Type: text/html\r\n\r\n<p" + b"<" * 10_000):
-            self.assertIn("Content-Security-Policy", page_of(broken))
+            self.assertIn("Content-Security-Policy", page(broken))
+
+    def test_encrypted_html_is_opened_or_said_to_be_closed(self) -> None:
+        octets = (
+            b"Content-Type: multipart/encrypted; boundary=b; protocol=application/pgp-encrypted\r\n\r\n"
+            b"--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n"
+            b"--b\r\nContent-Type: application/octet-stream\r\n\r\nx\r\n--b--\r\n"
+        )
+        self.assertIn("encrypted", str(self.assertRaises(OpeningError, page, octets)))
+
+        class Decrypts(Opener):
+            def open(self, root: Part) -> Opened:
+                layer = Layer("1", Method.OPENPGP, DecryptionState.DECRYPTED)
+                return Opened(parse(html_mail("<p>Secret")), [layer])
+
+        self.assertIn("Secret", page(octets, Decrypts(None, lambda: datetime.now(UTC))))
 
 
 class RiskTests(SynchronousTestCase):
@@ -139,6 +219,7 @@ class RiskTests(SynchronousTestCase):
             ("a.txt", "text/plain", b"#!/bin/sh\n"),
             ("a.txt", "text/plain", b"\n [Desktop Entry]\n"),
             ("a.jpg", "image/jpeg", b"\x7fELF"),
+            *((f"a.{one}", "application/octet-stream", b"x") for one in _NEVER_OPENED.split()),
         ):
             self.assertIn("not opened", risks.refusal(name, kind, octets), name)
         for name, kind in (
@@ -156,6 +237,7 @@ class RiskTests(SynchronousTestCase):
             ("a.SVG", "x/y"),
             ("a.bin", "text/html"),
             ("a", "x/y"),
+            *((f"a.{one}", "application/octet-stream") for one in ("slk", "iqy", "one", "mdb", "accdb", "pub", "cer")),
         ):
             self.assertNotEqual(risks.warning(name, kind), "", name)
         for name in ("a.pdf", "a.png", "a.txt", "a.odt", "a.docx"):
@@ -195,6 +277,35 @@ class ProgramTests(SynchronousTestCase):
         self.assertIn("exit status 4. in\u241b[2J", str(error))
         self.assertEqual(programs.feed(("cat",), b"\x00octets"), b"\x00octets")
 
+    def test_a_command_is_waited_for_and_not_what_it_leaves_running(self) -> None:
+        """It need not read, either, and in the full screen it cannot reach the terminal."""
+        left = int(programs.feed(("sh", "-c", "sleep 30 & echo $!"), b"in"))
+        # It still runs.
+        os.kill(left, signal.SIGTERM)
+        self.assertEqual(programs.feed(("true",), b"x" * 1_000_000), b"")
+        limits = Limits(60, 1_000, Event())
+        own = (sys.executable, "-c", "import os; print(os.getsid(0) == os.getpid())")
+        self.assertEqual(programs.feed(own, b"", limits), b"True\n")
+
+    def test_a_command_is_stopped_with_its_programs(self) -> None:
+        self.patch(programs, "_LOOKS_EVERY", 0.05)
+        over = Event()
+        over.set()
+        for command, limits, reason in (
+            ("yes", Limits(60, 1_000, Event()), "more than 1,000 octets"),
+            ("sleep 60; true", Limits(0, 1_000, Event()), "more than 0 seconds"),
+            ("trap '' TERM; sleep 60; sleep 60", Limits(60, 1_000, over), "the program ends"),
+        ):
+            error = self.assertRaises(OpeningError, programs.feed, ("sh", "-c", command), b"", limits)
+            self.assertIn(f"was stopped: {reason}" if "ends" in reason else reason, str(error))
+
+    def test_windows_opens_a_target_without_a_command_line(self) -> None:
+        self.patch(os, "environ", {})
+        self.patch(sys, "platform", "win32")
+        with patch.object(os, "startfile", create=True) as startfile:
+            programs.start(programs.for_link("https://a.example/x,y"))
+        startfile.assert_called_once_with("https://a.example/x,y")
+
 
 class PrivateFileTests(SynchronousTestCase):
     """Copies for other programs."""
@@ -210,7 +321,17 @@ class PrivateFileTests(SynchronousTestCase):
         again = private_files.put(state, "a.pdf", b"y", private_files.PRIVATE)
         self.assertEqual((path.read_bytes(), again.read_bytes()), (b"x", b"y"))
         later = path.parent.stat().st_mtime + 86_401
+        modes: list[int] = []
+        remove = shutil.rmtree
+
+        def removed(folder: str, ignore_errors: bool) -> None:
+            modes.extend(stat.S_IMODE(one.stat().st_mode) for one in Path(folder).iterdir())
+            remove(folder, ignore_errors=ignore_errors)
+
+        self.patch(shutil, "rmtree", removed)
         private_files.sweep(state, lambda: later)
+        # Windows removes no file that is only for reading.
+        self.assertEqual(modes, [0o600, 0o600])
         self.assertEqual(list((state / "opened").iterdir()), [])
         private_files.sweep(Path(self.mktemp()))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from pathlib import Path
 
 from textual.widgets import Input, Label, OptionList
 
 from emailsys.client.archive.values import Addition, Folder
 from tests.unit.client.opening.recorder import Recorder
-from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
+from tests.unit.client.screen.screen_case import PATIENCE, Driver, ScreenCase, tries
 
 _TARGET = "https://a.example/" + "x" * 300
 
@@ -83,7 +86,14 @@ class OpeningTests(ScreenCase):
             line.cursor_position = len(text)
             await driver.press(*keys, "enter")
 
+        old = self.mailbox.paths.state / "opened" / "0"
+        old.mkdir(parents=True)
+        os.utime(old, (0, 0))
+        running = self.folder / "running"
+
         async def steps(driver: Driver) -> None:
+            # What was opened on another day is removed when the screen starts.
+            await driver.until(lambda: not old.exists())
             await choose(driver, 0, 1)
             await driver.until(lambda: "Opened a.txt" in driver.said)
             await choose(driver, 1, 1)
@@ -94,14 +104,34 @@ class OpeningTests(ScreenCase):
             await driver.press("vertical_line")
             await answer(driver, f"tee '{self.folder}/piped'")
             await driver.until_screen("TextDialog")
-            await driver.press("q", "p")
+            # A command that does not end keeps no keys.
+            await driver.press("q", "vertical_line")
+            await answer(driver, f"sh -c 'echo $$ > {running}.new; mv {running}.new {running}; exec sleep 600'")
+            await driver.until(running.exists)
+            await driver.press("p")
             await answer(driver, f"dd of={self.folder}/printed")
             await driver.until(lambda: "Printed" in driver.said)
+            # Another screen keeps its keys when a command is done.
+            await driver.press("vertical_line")
+            await answer(driver, f"sh -c 'until test -e {self.folder}/go; do sleep 0.05; done; echo said so'")
+            await driver.press("question_mark")
+            await driver.until_screen("TextDialog")
+            help_screen = driver.app.screen
+            (self.folder / "go").touch()
+            await driver.until(lambda: "said so" in driver.toasts)
+            self.assertIs(driver.app.screen, help_screen)
+            await driver.press("q")
             await driver.press("vertical_line")
             await answer(driver, "false")
             await driver.until(lambda: "failed with exit status 1" in driver.said)
 
         self.drive(steps)
+        # It is stopped when the program ends, by a thread that Python waits for.
+        with contextlib.suppress(ProcessLookupError):
+            for _ in range(int(PATIENCE / 0.05)):
+                os.kill(int(running.read_text()), 0)
+                time.sleep(0.05)
+            self.fail("the command goes on")
         (opened,) = self.recorder.told
         self.assertEqual(Path(opened[1]).name, "a.txt")
         self.assertEqual(Path(opened[1]).stat().st_mode & 0o777, 0o400)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 from emailsys.client.archive.values import Addition, Folder
@@ -39,6 +41,27 @@ class OpeningVerbTests(Case):
         copy = Path(self.json("open", self.second, number)["opened"])
         self.assertEqual((copy.name, copy.read_bytes()), ("plan.txt", b"a plan"))
         self.assertEqual(Path(self.json("open", self.second, "plan.txt")["opened"]).name, "plan.txt")
+
+    def test_a_number_is_a_part_before_it_is_a_name(self) -> None:
+        """The sender chooses the names."""
+        parts = b"".join(
+            b"--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=%s\r\n\r\n%s\r\n" % one
+            for one in ((b"1.2", b"first"), (b"b.txt", b"second"))
+        )
+        octets = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts + b"--b--\r\n"
+        key = self.mailbox.archive.add(Addition(octets, Folder("alice", "Inbox")))
+        self.assertEqual(self.run_it("pipe", "--part", "1.2", key, "cat")[:2], (0, b"second"))
+        self.assertEqual(self.run_it("save", key, "1.2", "--stdout")[:2], (0, b"second"))
+        self.assertEqual(Path(self.json("open", key, "1.2")["opened"]).name, "b.txt")
+        self.assertEqual(self.run_it("save", key, "b.txt", "--stdout")[:2], (0, b"second"))
+
+    def test_fetch_removes_what_was_opened_a_day_ago(self) -> None:
+        """A decrypted attachment does not wait for the next one that is opened."""
+        old, new = (Path(self.json("open", self.second, "plan.txt")["opened"]).parent for _ in range(2))
+        yesterday = time.time() - 86_401
+        os.utime(old, (yesterday, yesterday))
+        self.run_it("fetch", "no-such-account")
+        self.assertEqual((old.exists(), new.exists()), (False, True))
 
     def test_programs_are_refused(self) -> None:
         octets = b"Content-Type: application/x-sh; name=a.pdf\r\n\r\n#!/bin/sh\r\n"
