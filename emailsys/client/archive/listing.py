@@ -148,7 +148,7 @@ def _where(index: Index, scope: Scope) -> _Where:
     if scope.account is not None:
         conditions.append("f.account = ?")
         values.append(scope.account)
-    if scope.query is None or not scope.query.names_folder:
+    if scope.query is None or not scope.query.names_trash:
         conditions.append("m.folder NOT IN (SELECT folder FROM folders WHERE name = ?)")
         values.append(TRASH)
     return tables, conditions, values

@@ -18,6 +18,7 @@ from typing import Final
 from emailsys.client.archive.index_entry import spaced
 from emailsys.client.archive.search_terms import All, Any_, Bound, Condition, Named, Not, Selection, Term, Words, select
 from emailsys.client.archive.values import TRASH, BadQuery, order_of
+from emailsys.client.text.file_names import folded
 
 # A sign, a field, and a phrase, the beginning of a group, or a word.
 _TERM: Final = re.compile(r'\s*(-?)(?:([a-zA-Z]+):)?(?:"([^"]*)"?|(\()|([^\s"]\S*)?)')
@@ -58,6 +59,7 @@ _STATES: Final = {
     "forwarded": "m.flags & 8 != 0",
 }
 _TRASHED: Final = ("trash", "deleted")
+_IN_TRASH: Final = Condition("f.name = ?", (TRASH,))
 FIELDS: Final = (
     *_COLUMNS,
     *("has", "before", "after", "newer", "older", "tag", "folder", "in", "account", "is", "larger", "smaller"),
@@ -66,10 +68,10 @@ FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search. `names_folder` is whether it names a folder: only then, it finds messages in Trash."""
+    """A search. `names_trash` is whether it asks for messages in Trash: only then, it finds any there."""
 
     term: Term
-    names_folder: bool
+    names_trash: bool
 
     def selection(self, folders: Sequence[tuple[str, str]]) -> Selection:
         """Translate the search for the index.
@@ -128,7 +130,7 @@ def _state(name: str, value: str) -> Condition:
     if value in _STATES:
         return Condition(_STATES[value])
     if value in _TRASHED:
-        return Condition("f.name = ?", (TRASH,))
+        return _IN_TRASH
     raise BadQuery(f"is:{value}: there is {', '.join(f'is:{state}' for state in _STATES)} and is:trash")
 
 
@@ -159,7 +161,6 @@ class _Parser:
         self._at = 0
         self._depth = self._terms = 0
         self.signs: list[str] = []
-        self.names_folder = False
 
     def whole(self) -> Term:
         """Parse the whole text."""
@@ -273,7 +274,6 @@ class _Parser:
         if own and not value:
             raise BadQuery(f"{own}: what?")
         if name and name not in _COLUMNS:
-            self.names_folder |= name in ("folder", "in") or (name == "is" and value.lower() in _TRASHED)
             return _field(name, value, self._now)
         return self._word(name, value, is_phrase, is_negated)
 
@@ -297,6 +297,19 @@ def _not(term: Term) -> Term:
     return term.term if isinstance(term, Not) else Not(term)
 
 
+def _names_trash(term: Term, is_negated: bool = False) -> bool:
+    """Whether a term asks for messages in Trash. "-folder:Sent" and "-is:trash" do not."""
+    match term:
+        case Not(inner):
+            return _names_trash(inner, not is_negated)
+        case All(terms) | Any_(terms):
+            return any(_names_trash(one, is_negated) for one in terms)
+        case Named("name", name):
+            return not is_negated and folded(name) == folded(TRASH)
+        case _:
+            return term == _IN_TRASH and not is_negated
+
+
 def _one_sided(word: str) -> BadQuery:
     return BadQuery(f'{word} needs a term on each side. To search for the word, write "{word}" in quotes')
 
@@ -310,7 +323,8 @@ def parse_query(now: datetime, *texts: str) -> Query:
     parsers = [_Parser(text, now) for text in texts]
     found = [parser.whole() for parser in parsers]
     terms = [term for one in found for term in (one.terms if isinstance(one, All) else (one,))]
-    return Query(All(tuple(terms)), any(parser.names_folder for parser in parsers))
+    whole = All(tuple(terms))
+    return Query(whole, _names_trash(whole))
 
 
 def unknown_field_warning(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import (
     SENT,
+    TRASH,
     Addition,
     BadQuery,
     Flag,
@@ -68,6 +69,27 @@ class Searching(ArchiveCase):
         ):
             self.assertEqual(self.subjects(query), subjects, query)
         self.assertEqual(self.archive.search("bill", account="else"), [])
+
+    def test_trash_is_searched_only_if_it_is_asked_for(self) -> None:
+        """Other folders, and a negated Trash, do not bring it in: what was found there would be deleted for good."""
+        deleted, here = "deleted bill", ["Re: http://x.test/a", "Invoice March"]
+        self.keep(message(deleted, "bill", day=4), Folder(ME, TRASH))
+        for query, subjects in (
+            ("bill", here),
+            ("bill -folder:Sent", here),
+            ("bill NOT in:(sent OR drafts)", here),
+            ("bill OR folder:Sent", [here[0], "Ünïcode 日本語テスト", here[1]]),
+            ("bill -folder:Trash", here),
+            ("bill -is:trash", here),
+            ("bill OR -folder:trash", [here[0], "Ünïcode 日本語テスト", here[1]]),
+            (f"bill account:{ME}", here),
+            ("bill folder:TRASH", [deleted]),
+            ("bill in:(Sent OR Trash)", [deleted]),
+            ("bill NOT (-is:deleted)", [deleted]),
+            ("bill (is:unread OR folder:Trash)", [deleted, here[0]]),
+        ):
+            self.assertEqual(self.subjects(query), subjects, query)
+        self.assertEqual([one.subject for one in self.archive.search("bill -in:Sent", within="is:trash")], [deleted])
 
     def test_a_folder_is_named_in_any_case_and_alphabet(self) -> None:
         """Also if the name on disk is in NFD, as another program may have written it."""
