@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import INBOX, OUTBOX, ArchiveError, Flag, Folder, NoSuchMessage, Summary
+from emailsys.client.archive.values import INBOX, OUTBOX, ArchiveError, ArchiveFull, Flag, Folder, Summary
 
 SNOOZED: Final = "Snoozed"
 # The key of the note: the moment in seconds since 1970, and the folder to go back to.
@@ -34,20 +34,23 @@ def snooze(archive: Archive, summaries: Sequence[Summary], until: datetime) -> N
 
 def wake(archive: Archive, now: datetime) -> list[str]:
     """Move the messages whose moment has come back to their folders, as unread. Return their keys."""
-    woken = []
+    woken: list[str] = []
     for account in archive.accounts():
         for one in _listed(archive, account):
-            note = archive.note(one.key) or {}
-            due, before = _snoozed(note)
-            if due is None or due > now.timestamp():
-                continue
-            target = Folder(account, before)
             try:
+                note = archive.note(one.key) or {}
+                due, before = _snoozed(note)
+                if due is None or due > now.timestamp():
+                    continue
+                target = Folder(account, before)
                 archive.set_flags([one.key], remove=Flag.SEEN)
                 archive.move([one.key], target if archive.has_folder(target) else Folder(account, INBOX))
                 archive.set_note(one.key, {name: value for name, value in note.items() if name != _NOTE} or None)
-            except NoSuchMessage:
-                # Another program has deleted it since.
+            except ArchiveFull:
+                # The next call tries again.
+                return woken
+            except ArchiveError:
+                # Another program has deleted it since, or its file cannot be changed. The others come back.
                 continue
             woken.append(one.key)
     return woken

@@ -265,7 +265,7 @@ class Fetcher:
     ) -> None:
         """Fetch each account periodically, until `stop` or Ctrl-C.
 
-        After each failure of an account its wait doubles, up to 15 minutes.
+        After each failure of an account its wait doubles, up to 15 minutes. An exception of `fetched` ends all.
 
         @param seconds: time between the end of a fetch and the next one.
         @param fetched: called from any thread, by one thread at a time.
@@ -281,7 +281,7 @@ class Fetcher:
                 if not self.streams.pause(wait):
                     return
 
-        run_in_threads([partial(watch_one, account) for account in accounts], self.stop)
+        run_in_threads([partial(watch_one, account) for account in accounts], self.stop, ends_at_error=True)
 
     def _ids(self, server: Server) -> FetchedIds:
         return FetchedIds(self._state / "fetched", server.host, server.username)

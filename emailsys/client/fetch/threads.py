@@ -29,19 +29,25 @@ class _Call(Thread):
             self.error = error
 
 
-def run_in_threads(functions: Sequence[Callable[[], T]], stop: Callable[[], None]) -> list[T]:
+def run_in_threads(
+    functions: Sequence[Callable[[], T]], stop: Callable[[], None], ends_at_error: bool = False
+) -> list[T]:
     """Run functions concurrently. Return the results in order, when all have ended.
 
     @param stop: makes the functions end soon. Called when this thread is interrupted, before the interrupt is raised.
+    @param ends_at_error: an exception of one function stops the others, and is raised at once. Functions that run
+        until `stop` need this.
     @raise Exception: the first exception, in order of functions.
     """
     calls = [_Call(function) for function in functions]
     for call in calls:
         call.start()
     try:
-        for call in calls:
-            while call.is_alive():
+        while any(call.is_alive() for call in calls):
+            for call in calls:
                 call.join(_JOIN_TIMEOUT)
+                if ends_at_error and call.error is not None:
+                    raise call.error
     except BaseException:
         stop()
         for call in calls:

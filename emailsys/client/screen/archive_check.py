@@ -34,8 +34,9 @@ class ArchiveCheck:
         try:
             version = await asyncio.to_thread(self._refresh)
             if version != self._version:
-                await self._reload()
+                # Before the list is loaded: if that fails, it is told once, and not in each check.
                 self._version = version
+                await self._reload()
         finally:
             self._is_running = False
         reports = self._mailbox.archive.reports

@@ -183,8 +183,13 @@ def _wake(session: Session) -> None:
     """Bring back the snoozed messages whose moment has come. Most mailboxes have none and open no archive here."""
     if any(session.mailbox.paths.archive.glob("*/Snoozed")):
         from emailsys.client.archive.snooze import wake
+        from emailsys.client.archive.values import ArchiveError
 
-        woken = wake(session.mailbox.archive, session.mailbox.now())
+        try:
+            woken = wake(session.mailbox.archive, session.mailbox.now())
+        except ArchiveError as error:
+            tell(f"Snoozed messages were not brought back: {error}")
+            return
         if woken:
             tell(f"Back from Snoozed: {len(woken)}.")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from emailsys.client.archive.snooze import snooze, snoozed_until, wake
-from emailsys.client.archive.values import ArchiveError, Flag, Folder
+from emailsys.client.archive.values import ArchiveError, ArchiveFull, Flag, Folder
 from emailsys.client.compose.draft import Draft
 from tests.unit.cli.mail.mail_case import Case
 from tests.unit.client.screen.screen_case import ALICE, BOB, NOW
@@ -43,6 +45,31 @@ class SnoozeTests(Case):
         archive.remove_folder(Folder("alice", "Work"))
         wake(archive, NOW)
         self.assertEqual(self.state(self.first)[0], "Inbox")
+
+    def test_a_message_that_is_purged_meanwhile_keeps_no_other_asleep(self) -> None:
+        archive = self.mailbox.archive
+        snooze(archive, [archive.get(self.first), archive.get(self.second)], NOW)
+        note = archive.note
+
+        def purged(key: str) -> Mapping[str, Any] | None:
+            if key == self.second:
+                archive.purge([key])
+            return note(key)
+
+        self.patch(archive, "note", purged)
+        self.assertEqual(wake(archive, NOW), [self.first])
+
+    def test_on_a_full_disk_messages_come_back_later(self) -> None:
+        archive = self.mailbox.archive
+        snooze(archive, [archive.get(self.first)], NOW)
+
+        def full(*_: object, **__: object) -> None:
+            raise ArchiveFull("the disk is full")
+
+        patch = self.patch(archive, "set_flags", full)
+        self.assertEqual((wake(archive, NOW), self.state(self.first)[0]), ([], "Snoozed"))
+        patch.restore()
+        self.assertEqual(wake(archive, NOW), [self.first])
 
     def test_a_message_moved_to_snoozed_by_hand_stays_there(self) -> None:
         archive = self.mailbox.archive
