@@ -74,11 +74,13 @@ class AccountsFile:
     def add_spam_rule(self, name: str, sender: Address) -> bool:
         """Add a rule that files messages from an address under Spam. Return False if there is one already.
 
-        @raise AccountError: there is no such account, or the file cannot be written.
+        @raise AccountError: there is no such account, its rules have an error, or the file cannot be written.
         """
         from emailsys.client.accounts.rule_values import Condition, Place, Rule
 
         account = self.find(name)
+        if account.rule_problems:
+            raise AccountError("\n".join(account.rule_problems))
         condition = Condition(Place.FROM, (str(sender),))
         if any(one.conditions == (condition,) and one.folder == SPAM for one in account.rules):
             return False
@@ -92,14 +94,17 @@ class AccountsFile:
 
     def remove(self, name: str) -> None:
         """Remove an account, but not its mail and secrets. @raise AccountError: there is no such account."""
+        self._change(lambda text: self._without(text, name), {name: None})
 
-        def change(text: str) -> str:
-            accounts, default = self._read(text)
-            if name not in accounts:
-                raise AccountError(f"there is no account {name!r}; {_listed(accounts)}")
-            return with_default("".join(without_account(text, name)), None if default == name else default)
+    def check_removal(self, name: str) -> None:
+        """@raise AccountError: `remove` would fail, for example because this program cannot change the file."""
+        self._changed(self._text(), lambda text: self._without(text, name), {name: None})
 
-        self._change(change, {name: None})
+    def _without(self, text: str, name: str) -> str:
+        accounts, default = self._read(text)
+        if name not in accounts:
+            raise AccountError(f"there is no account {name!r}; {_listed(accounts)}")
+        return with_default("".join(without_account(text, name)), None if default == name else default)
 
     def set_default(self, name: str) -> None:
         """Make an account the default. @raise AccountError: there is no such account."""
@@ -144,6 +149,20 @@ class AccountsFile:
         except AccountError:
             return False
 
+    def _changed(self, before: str, change: Callable[[str], str], expected: Mapping[str, Account | None]) -> str:
+        """Return the changed file. @raise AccountError: it would not have the expected accounts."""
+        wanted = self._read(before)[0]
+        after = change(before)
+        for name, account in expected.items():
+            if account is None:
+                del wanted[name]
+            else:
+                wanted[name] = account
+        if not self._reads_as(after, wanted):
+            # For example inline tables, which `toml_writer` cannot change.
+            raise AccountError(f"{self.path}: cannot be changed by this program; edit it by hand")
+        return after
+
     def _change(self, change: Callable[[str], str], expected: Mapping[str, Account | None]) -> None:
         try:
             make_folder(self.path.parent)
@@ -153,18 +172,7 @@ class AccountsFile:
         except OSError as error:
             raise AccountError(f"{self.path.parent}: {error.strerror}") from error
         try:
-            before = self._text()
-            accounts, _ = self._read(before)
-            after = change(before)
-            wanted: dict[str, Account] = {**accounts}
-            for name, account in expected.items():
-                if account is None:
-                    del wanted[name]
-                else:
-                    wanted[name] = account
-            if not self._reads_as(after, wanted):
-                # For example inline tables, which `toml_writer` cannot change.
-                raise AccountError(f"{self.path}: cannot be changed by this program; edit it by hand")
+            after = self._changed(self._text(), change, expected)
             rewrite(self.path, after.encode())
         except ArchiveError as error:
             raise AccountError(str(error)) from error

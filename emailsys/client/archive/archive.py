@@ -187,11 +187,14 @@ class Archive(ArchiveReader):
         with self._writing():
             remove_folder(self._root, self._index, folder)
 
-    def remove_account(self, account: str) -> None:
-        """Delete all folders of an account with their messages, for good."""
+    def remove_account(self, account: str, only_empty: bool = False) -> None:
+        """Delete all folders of an account with their messages, for good.
+
+        @param only_empty: do nothing if there is a file besides the archive's own: a message, or one of the user.
+        """
         check_names([Folder(account, TRASH)])
         with self._writing():
-            remove_account(self._root, self._index, account)
+            remove_account(self._root, self._index, account, only_empty)
 
     def _require_custom_folder(self, folder: Folder) -> None:
         self._require_folder(folder)

@@ -11,6 +11,7 @@ from typing import Final
 
 from emailsys.client.archive.files import is_message, remove_parts
 from emailsys.client.archive.index import Index
+from emailsys.client.archive.marks import Journal
 from emailsys.client.archive.reconcile import folder_path
 from emailsys.client.archive.values import STANDARD_FOLDERS, ArchiveError, Folder
 from emailsys.client.base.folders import sync_folder
@@ -81,14 +82,45 @@ def remove_folder(root: Path, index: Index, folder: Folder) -> None:
         connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (folder.account, folder.name))
 
 
-def remove_account(root: Path, index: Index, account: str) -> None:
-    """Delete all folders of an account with their messages, for good. What an earlier call left is deleted too."""
+def remove_account(root: Path, index: Index, account: str, only_empty: bool) -> None:
+    """Delete all folders of an account with their messages, for good. What an earlier call left is deleted too.
+
+    @param only_empty: do nothing if there are files besides the marks of messages.
+    """
+    # First, for the folder gets a name that these may have.
+    _clear_removed(root)
     path = root / account
     if path.is_dir():
-        os.rename(path, root / f"{_REMOVED}{account}")
+        if only_empty:
+            if not _remove_empty(path):
+                return
+        else:
+            os.rename(path, root / f"{_REMOVED}{account}")
         sync_folder(root)
     with index.transaction() as connection:
         for statement in _REMOVAL:
             connection.execute(statement, {"account": account})
+    _clear_removed(root)
+
+
+def _clear_removed(root: Path) -> None:
     for left in root.glob(f"{_REMOVED}*"):
         shutil.rmtree(left)
+
+
+def _remove_empty(path: Path) -> bool:
+    """Remove the folder of an account whose folders are all empty. Return False if it is not such a folder."""
+    marks = Journal(path).path
+    remove_parts(path)
+    folders = [one for one in path.iterdir() if one != marks]
+    if not all(one.is_dir() and not one.is_symlink() for one in folders):
+        return False
+    for folder in folders:
+        remove_parts(folder)
+    if any(any(folder.iterdir()) for folder in folders):
+        return False
+    marks.unlink(missing_ok=True)
+    # Each fails if another program has just put a file there.
+    for folder in (*folders, path):
+        folder.rmdir()
+    return True

@@ -104,7 +104,7 @@ class ArchiveReader:
         below: int | None = None,
         within: str = "",
     ) -> Sequence[Summary]:
-        """Search messages, newest first. Trash is searched only if the query names a folder.
+        """Search messages, newest first. Trash is searched only if the query asks for it.
 
         @param within: another query, which the messages must match, too.
         @param below: find only messages with a smaller `order`: the next page.

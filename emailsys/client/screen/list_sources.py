@@ -46,7 +46,7 @@ class FolderList:
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
         """Return the messages of the folder that match a query; "" matches all."""
-        # A search includes Trash only if it names the folder.
+        # A search includes Trash only if it asks for it.
         found = archive.search(query, self.folder.account, _ALL, within=f'folder:"{self.folder.name}"')
         return [one for one in found if one.folder == self.folder]
 

@@ -165,15 +165,15 @@ def remove(session: Session, name: str, keep_mail: bool | None, yes: bool, as_js
     emailsys mail account remove work --keep-mail --yes
     emailsys mail account remove work --delete-mail
     """
-    from emailsys.cli.mail.account_removal import deletes_mail, remove_mail
+    from emailsys.cli.mail.account_removal import fate_of_mail, remove_mail
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.base.threads import threads_of
 
-    found = session.mailbox.account(name)
+    found = session.mailbox.find_account(name)
     if not yes and not click.confirm(f"Remove the account {found.name}?", err=True):
         raise Refused("The account was not removed.", Exit.FAILED)
-    deletes = deletes_mail(session, found, keep_mail, yes)
-    session.mailbox.accounts_file.remove(found.name)
+    session.mailbox.accounts_file.check_removal(found.name)
+    fate = fate_of_mail(session, found, keep_mail, yes)
 
     async def forget(reactor: Any) -> None:
         secrets = Secrets(threads_of(reactor))
@@ -181,8 +181,10 @@ def remove(session: Session, name: str, keep_mail: bool | None, yes: bool, as_js
             if server is not None:
                 await secrets.forget(server)
 
+    # The account leaves the file last: if a step before it fails, the verb can be run again.
+    stays = remove_mail(session, found, fate)
     session.run(forget)
-    stays = remove_mail(session, found, deletes)
+    session.mailbox.accounts_file.remove(found.name)
     if as_json:
         print_json({"account": found.name, "removed": True, "mail": str(stays) if stays else None})
     tell(f"Removed the account {found.name}." + (f" Its mail stays in {stays}" if stays else ""))

@@ -208,7 +208,7 @@ def search(
     is:unread is:flagged is:answered       flags
     before:2026-03 after:2026-03-09        dates; also newer:7d older:1y
     larger:2M smaller:100k                 sizes
-    folder:Sent                            a folder; Trash is searched only this way
+    folder:Sent                            a folder; Trash is searched only with folder:Trash
     \b
     emailsys mail search 'from:alice has:attachment newer:30d'
     emailsys mail search 'from:(alice OR bob) -tag:done'

@@ -30,8 +30,9 @@ def spam(session: Session, keys: tuple[str, ...], rule: bool, as_json: bool) -> 
     from emailsys.client.display.list_text import message_count
 
     found = messages_of(session, keys)
-    session.mailbox.move_to_spam(found)
+    # The rules first: if they cannot be changed, nothing is moved, and the verb can be run again.
     added = _add_rules(session, found) if rule else []
+    session.mailbox.move_to_spam(found)
     if as_json:
         print_json({"keys": [one.key for one in found], "rules": added})
     tell(f"{message_count(len(found))} moved to Spam.")
