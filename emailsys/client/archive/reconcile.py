@@ -18,6 +18,7 @@ from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.unreadable import insert_readable, readable_fields
 from emailsys.client.archive.values import Folder
 from emailsys.client.base.folders import sync_folder
+from emailsys.client.text.file_names import folded
 
 # Messages per transaction of the index.
 _BATCH: Final = 1_000
@@ -113,9 +114,13 @@ def _compare(root: Path, index: Index, everything: bool) -> _Differences:
         Folder(account, name): seen
         for account, name, seen in index.connection.execute("SELECT account, name, seen FROM folders")
     }
-    for folder in sorted({*folders(root, changes.reports.append), *known}, key=lambda one: (one.account, one.name)):
+    listed = {*folders(root, changes.reports.append)}
+    by_folded = {(folded(one.account), folded(one.name)): one for one in listed}
+    for folder in sorted({*listed, *known}, key=lambda one: (one.account, one.name)):
         path = folder_path(root, folder)
         try:
+            if folder not in listed:
+                _require_own(root, folder, by_folded.get((folded(folder.account), folded(folder.name))))
             # The stamp is read first: if a file is added meanwhile, the next comparison reads the folder again.
             seen = folder_stamp(path)
             if not everything and known.get(folder) == seen:
@@ -134,6 +139,16 @@ def _compare(root: Path, index: Index, everything: bool) -> _Differences:
         changes.added += [(folder, name) for name in sorted(names - entered.keys())]
         changes.missing |= {key: (folder, name) for name, key in entered.items() if name not in names}
     return changes
+
+
+def _require_own(root: Path, folder: Folder, listed: Folder | None) -> None:
+    """@raise FileNotFoundError: the folder is there under another name only: its files are those of `listed`.
+
+    That happens on a file system that ignores case, after another program has changed the case.
+    """
+    path = folder_path(root, folder)
+    if listed is not None and os.path.samefile(path, folder_path(root, listed)):
+        raise FileNotFoundError(path)
 
 
 def _name_with_key(root: Path, index: Index, folder: Folder, name: str, taken: set[str]) -> tuple[str, str]:

@@ -307,8 +307,13 @@ class WorkerArchive:
             self._own().add_account(account)
 
     def has_folder(self, folder: Folder) -> bool:
-        """Whether the folder exists on disk."""
-        return (self._root / folder.account / folder.name).is_dir()
+        """Whether the folder exists on disk, with its name in this case."""
+        try:
+            # On a file system that ignores case, `is_dir` alone would find "Lists" as "lists".
+            names = os.listdir(self._root / folder.account)
+        except OSError:
+            return False
+        return folder.name in names and (self._root / folder.account / folder.name).is_dir()
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """As `Archive.known`."""

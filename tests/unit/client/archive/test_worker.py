@@ -232,6 +232,10 @@ class WorkerArchiveTests(ArchiveCase):
         place = Folder(ME, "Archive")
         self.assertTrue(store.has_folder(place))
         self.assertFalse(store.has_folder(Folder(ME, "Nowhere")))
+        self.assertFalse(store.has_folder(Folder("nobody", "Nowhere")))
+        # As on a file system that ignores case.
+        self.patch(Path, "is_dir", lambda path: True)
+        self.assertFalse(store.has_folder(Folder(ME, place.name.swapcase())))
 
         def filed(first: int, count: int) -> list[Addition]:
             numbers = range(first, first + count)
