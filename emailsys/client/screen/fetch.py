@@ -43,16 +43,15 @@ class FetchAction:
             self._screen.show_status("Mail is already being fetched.")
             return
         self._is_asked = True
-        accounts = await self._accounts()
-        if not accounts:
-            self._is_asked = False
-            self._screen.show_status(
-                "There is no account to fetch from. Leave, and add one: emailsys mail account add you@example.org",
-                error=True,
-            )
-            return
-        self._screen.show_status("Fetching mail ...")
         try:
+            accounts = await self._accounts()
+            if not accounts:
+                self._screen.show_status(
+                    "There is no account to fetch from. Leave, and add one: emailsys mail account add you@example.org",
+                    error=True,
+                )
+                return
+            self._screen.show_status("Fetching mail ...")
             # A fetch that nobody asked for ends first.
             async with self._running:
                 self._progress.clear()

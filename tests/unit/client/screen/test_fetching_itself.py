@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from emailsys.client.accounts.values import SecretKind, SecretSource
+from emailsys.client.accounts.values import AccountError, SecretKind, SecretSource
 from emailsys.client.fetch.schedule import FetchSchedule
 from emailsys.client.screen import main_screen
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, account
@@ -46,5 +46,22 @@ class AutomaticFetchTests(ScreenCase):
             self.seconds = 6000
             await action.fetch_due()
             self.assertEqual(len(driver.toasts), told)
+
+        self.drive(steps)
+
+    def test_a_fetch_after_an_error_in_the_file_of_accounts(self) -> None:
+        """The error is shown, and the next fetch is not taken for one of two."""
+
+        async def steps(driver: Driver) -> None:
+            screen = driver.app.screen_stack[1]
+            assert isinstance(screen, main_screen.MainScreen)
+            action = screen._fetch_action
+            file = self.mailbox.paths.accounts
+            text = file.read_text()
+            file.write_text("x = ")
+            with self.assertRaises(AccountError):
+                await action.fetch()
+            file.write_text(text)
+            self.assertFalse(action._is_asked)
 
         self.drive(steps)
