@@ -12,7 +12,7 @@ from emailsys.client.archive.sorting import SortBy
 from emailsys.client.archive.values import Summary
 from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
-from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog
+from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
 from emailsys.client.screen.list_rows import Folds
 from emailsys.client.screen.list_sources import SearchList
 from emailsys.client.screen.panes import Panes
@@ -129,6 +129,8 @@ class ListActions:
             return
         searches, name = self._mailbox.saved_searches, name.strip()
         if name:
+            if not source.saved and not await self._may_replace(name, source.query):
+                return
             await asyncio.to_thread(searches.put, name, source.query, source.saved)
             words = f"Saved as {safe_line(name)}. c shows all folders."
         else:
@@ -136,3 +138,12 @@ class ListActions:
             words = f"The saved search {safe_line(source.saved)} is removed."
         await screen.show(SearchList(source.query, name))
         screen.show_status(words)
+
+    async def _may_replace(self, name: str, query: str) -> bool:
+        """Ask whether another search of that name, in upper or lower case, is replaced."""
+        saved = await asyncio.to_thread(self._mailbox.saved_searches.load)
+        taken = next((one for one in saved if one.casefold() == name.casefold()), None)
+        if taken is None or saved[taken] == query:
+            return True
+        question = f"Replace the saved search {safe_line(taken)}: {safe_line(saved[taken])}?"
+        return bool(await self._screen.app.push_screen_wait(ConfirmDialog(question, is_risky=True)))

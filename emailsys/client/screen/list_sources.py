@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.listing import Arrangement, Page, Place, Scope
-from emailsys.client.archive.values import INBOX, Folder, Summary
+from emailsys.client.archive.values import INBOX, Folder, NoSuchMessage, Summary
 
 #: Messages on one page.
 PAGE: Final = 200
@@ -111,15 +111,23 @@ class SearchList:
 
 @dataclass(frozen=True, slots=True)
 class ConversationList:
-    """The messages of a conversation, in all folders of its account."""
+    """The messages of a conversation, in all folders of its account.
+
+    @param key: a message of it.
+    @param number: its number in the index, for when that message is deleted for good.
+    """
 
     key: str
+    number: int = field(compare=False)
     title = "Conversation"
     name = "conversation"
 
     def scope(self, archive: Archive) -> Scope:
         """Return the messages of the list."""
-        return Scope(conversation=archive.get(self.key).thread)
+        try:
+            return Scope(conversation=archive.get(self.key).thread)
+        except NoSuchMessage:
+            return Scope(conversation=self.number)
 
     def place_of(self, summary: Summary) -> str:
         """Return the folder of a message."""
@@ -131,7 +139,7 @@ class ConversationList:
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
         """Return the messages of the conversation that match a query; "" matches all."""
-        messages = archive.thread(self.key)
+        messages = [one.summary for one in archive.page(self.scope(archive), Arrangement(), _ALL).rows]
         keys = {one.key for one in archive.search(query, None, _ALL)} if query else {one.key for one in messages}
         return [one for one in messages if one.key in keys]
 

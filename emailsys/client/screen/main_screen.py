@@ -139,14 +139,15 @@ class MainScreen(MovingPanes):
     def action_conversation(self) -> None:
         """List the conversation of the current message."""
         if (current := self.find_current()) is not None:
-            self.start_action(lambda: self.show(ConversationList(current.key), current.key))
+            self.start_action(lambda: self.show(ConversationList(current.key, current.thread), current.key))
 
     def action_search(self) -> None:
         """Ask for a query, and list the messages that match it."""
 
         async def search() -> None:
             before = self.source.query if isinstance(self.source, SearchList) else ""
-            query = await self.app.push_screen_wait(InputDialog("Search", before, _SEARCH_HINT))
+            query = (await self.app.push_screen_wait(InputDialog("Search", before, _SEARCH_HINT)) or "").strip()
+            # Without a term, a search finds everything.
             if not query:
                 return
             try:

@@ -37,10 +37,11 @@ class SelectionActions:
         if source is None:
             return
         title = "Select messages that match" if select else "Unselect messages that match"
-        query = await self._screen.app.push_screen_wait(InputDialog(title, hint=_HINT))
+        query = (await self._screen.app.push_screen_wait(InputDialog(title, hint=_HINT)) or "").strip()
+        # Without a term, a search finds everything.
         if not query:
             return
-        words = "" if query.strip() == _ALL else query
+        words = "" if query == _ALL else query
         try:
             found = await asyncio.to_thread(source.matching, self._mailbox.archive, words)
         except BadQuery as error:

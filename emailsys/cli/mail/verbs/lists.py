@@ -224,7 +224,7 @@ def search(
     name = session.mailbox.accounts_file.find(account).name if account is not None else None
     text = " ".join(query)
     within = session.mailbox.saved_searches.find(saved)[1] if saved is not None else ""
-    if not text.strip() and not within:
+    if not text.strip() and not within.strip():
         raise Refused("The search is empty. To list all messages of a folder: emailsys mail list FOLDER", Exit.USAGE)
     scope = Scope(query=archive.query(within, text), account=name)
     found = archive.first(scope, _arrangement(sort_by, reverse, threads), limit)

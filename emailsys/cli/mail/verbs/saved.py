@@ -7,7 +7,8 @@ import click
 from emailsys.cli.command_group import Verbs
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
-from emailsys.cli.options import as_json
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exit_status import Exit
 
 
 @click.group("saved", cls=Verbs)
@@ -49,7 +50,9 @@ def add(session: Session, name: str, query: tuple[str, ...], as_json: bool) -> N
     """
     from emailsys.client.archive.query import unknown_field_warning
 
-    text = " ".join(query)
+    text = " ".join(query).strip()
+    if not text:
+        raise Refused("The search is empty: it would find all messages.", Exit.USAGE)
     # An invalid query is refused now.
     session.mailbox.archive.query(text)
     if warning := unknown_field_warning(text):

@@ -245,6 +245,11 @@ class SavedSearchTests(ListCase):
             self.assertIn("Only searches", driver.said)
             await driver.press("slash")
             await driver.until_screen("InputDialog")
+            await driver.press("space", "enter")
+            await driver.until_screen("MainScreen")
+            self.assertIn("Inbox", str(driver.app.screen.query_one("#bar").visual))  # type: ignore[attr-defined]
+            await driver.press("slash")
+            await driver.until_screen("InputDialog")
             await driver.type("subject:(first OR third)")
             await driver.press("enter")
             await driver.until(lambda: self.shown(driver) == ["Third", "First"])
@@ -266,3 +271,26 @@ class SavedSearchTests(ListCase):
 
         self.drive(steps)
         self.assertEqual(self.folder_of(self.first), "Inbox")
+
+    def test_a_saved_search_is_replaced_only_after_a_question(self) -> None:
+        searches = self.mailbox.saved_searches
+        searches.put("Bills", "subject:second")
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("slash")
+            await driver.until_screen("InputDialog")
+            await driver.type("first")
+            await driver.press("enter")
+            await driver.until(lambda: self.shown(driver) == ["First"])
+            for answer, query in (("enter", "subject:second"), ("y", "first")):
+                await driver.press("plus")
+                await driver.until_screen("InputDialog")
+                await driver.type("bills")
+                await driver.press("enter")
+                await driver.until_screen("ConfirmDialog")
+                await driver.press(answer)
+                await driver.until_screen("MainScreen")
+                await driver.until(lambda query=query: [*searches.load().values()] == [query])  # type: ignore[misc]
+            await driver.until(lambda: [*searches.load()] == ["bills"])
+
+        self.drive(steps)

@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.widgets import DataTable
 
-from emailsys.client.archive.values import Addition, Flag, Folder
+from emailsys.client.archive.values import Addition, BadQuery, Flag, Folder
 from emailsys.client.screen.list_sources import PAGE
 from emailsys.client.screen.panes import Panes
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
@@ -89,6 +89,50 @@ class ReloadTests(ScreenCase):
             await asyncio.gather(check.run(), check.run())
             self.assertEqual(len(reloads), 2)
             self.assertNotIn(key, [one.key for one in driver.messages.summaries])
+
+        self.drive(steps)
+
+    def test_a_list_that_cannot_be_read_is_told_once(self) -> None:
+        """For example a saved search for a folder that is gone."""
+
+        failing: list[bool] = []
+        reload = Panes.reload
+
+        async def maybe(panes: Panes) -> None:
+            if failing:
+                raise BadQuery("folder:Gone: there is none of that name")
+            await reload(panes)
+
+        self.patch(Panes, "reload", maybe)
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            await screen.archive_check.run()
+            failing.append(True)
+            self.arrive_many(1)
+            with self.assertRaises(BadQuery):
+                await screen.archive_check.run()
+            await screen.archive_check.run()
+
+        self.drive(steps)
+
+    def test_a_conversation_stays_when_the_message_it_was_opened_from_is_gone(self) -> None:
+        question = b"From: b@x.test\r\nSubject: question\r\nMessage-ID: <q@x.test>\r\n\r\nx\r\n"
+        answer = b"From: b@x.test\r\nSubject: answer\r\nReferences: <q@x.test>\r\n\r\nx\r\n"
+        self.mailbox.archive.add_many([Addition(one, Folder("alice", "Inbox")) for one in (question, answer)])
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            subjects = lambda: [one.subject for one in driver.messages.summaries]  # noqa: E731
+            await driver.until(lambda: "answer" in subjects())
+            screen.go_to_row(subjects().index("question"))
+            await driver.press("C")
+            await driver.until(lambda: sorted(subjects()) == ["answer", "question"])
+            self.mailbox.archive.purge([driver.current.key])
+            await screen.archive_check.run()
+            self.assertEqual(subjects(), ["answer"])
+            (found,) = screen.source.matching(self.mailbox.archive, "")
+            self.assertEqual(found.subject, "answer")
 
         self.drive(steps)
 

@@ -123,6 +123,9 @@ class SelectingTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await self.ask(driver, "T", "before:never")
             await driver.until(lambda: "a date is written" in driver.said)
+            await self.ask(driver, "T", " ")
+            await driver.app.workers.wait_for_complete()
+            self.assertEqual(self.marked(driver), [])
             await self.ask(driver, "T", ".")
             await driver.until(lambda: self.marked(driver) == ["Third", "Second"])
             await self.for_all(driver, "d")

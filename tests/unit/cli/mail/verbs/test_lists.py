@@ -115,14 +115,17 @@ class ListVerbTests(Case):
         made = json.loads(self.fine("saved", "add", "One or two", "First", "OR", "nowhere", "--json"))
         self.assertEqual(made, {"name": "One or two", "query": "First OR nowhere"})
         self.fine("saved", "add", "all", "is:unread")
+        self.mailbox.saved_searches.put("blank", " ")
         found = json.loads(self.fine("search", "--saved", "ONE OR TWO", "--json"))
         self.assertEqual([one["subject"] for one in found], ["First"])
         self.assertEqual(json.loads(self.fine("search", "--saved", "One or two", "Second", "--json")), [])
         self.assertEqual(
-            self.fine("saved", "list").splitlines()[1:], ["all\tis:unread", "One or two\tFirst OR nowhere"]
+            self.fine("saved", "list").splitlines()[1:], ["all\tis:unread", "blank\t ", "One or two\tFirst OR nowhere"]
         )
         for words, status in (
             (("saved", "add", "Bad", "First OR"), Exit.USAGE),
+            (("saved", "add", "Blank", " ", ""), Exit.USAGE),
+            (("search", "--saved", "blank", " "), Exit.USAGE),
             (("saved", "add", "", "First"), Exit.IO),
             (("saved", "add", "a\nb", "First"), Exit.IO),
             (("saved", "rename", "nope", "x"), Exit.NO_INPUT),
@@ -134,6 +137,7 @@ class ListVerbTests(Case):
             self.assertEqual(self.run_it(*words)[0], status, words)
         self.assertEqual(json.loads(self.fine("saved", "rename", "all", "All", "--json"))["name"], "All")
         self.fine("saved", "remove", "One or two", "--json")
+        self.fine("saved", "remove", "blank")
         self.assertEqual(json.loads(self.fine("saved", "list", "--json")), [{"name": "All", "query": "is:unread"}])
         (self.mailbox.paths.archive / ".searches.json").write_text("[")
         self.assertIn("is damaged", self.run_it("saved", "list")[2])
