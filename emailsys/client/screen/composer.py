@@ -15,6 +15,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Checkbox, Footer, Input, Label, OptionList, Select, Static, TextArea
 from textual.widgets.option_list import Option
@@ -160,8 +161,8 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         number = self.query_one("#from", Select).value
         return self._senders[number if isinstance(number, int) else self._first_sender]
 
-    def _sender_lines(self) -> list[tuple[str, int]]:
-        return [(safe_line(str(sender)), number) for number, (_, sender) in enumerate(self._senders)]
+    def _sender_lines(self) -> list[tuple[Content, int]]:
+        return [(Content(safe_line(str(sender))), number) for number, (_, sender) in enumerate(self._senders)]
 
     def _choose_sender(self, sender: Mailbox) -> None:
         """Choose what the user wrote in From with an editor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ from emailsys.client.archive.values import ArchiveFull
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.screen import composer
 from emailsys.client.screen.text_fields import AddressInput
-from tests.unit.client.screen.screen_case import ALICE, BOB, Driver, ScreenCase
+from emailsys.mail.message.mailboxes import Mailbox
+from tests.unit.client.screen.screen_case import ALICE, BOB, Driver, ScreenCase, account
 
 
 class ComposerTests(ScreenCase):
@@ -85,6 +87,28 @@ class ComposerTests(ScreenCase):
             await driver.until(partial(self.has_toast, driver, "Press F4"))
             self.assertEqual(type(driver.app.screen).__name__, "Composer")
             await driver.press("escape")
+
+        self.drive(steps)
+
+    def test_names_in_from_are_no_markup(self) -> None:
+        """A stranger chooses the name in a draft, and the user the one of the account."""
+        self.mailbox.accounts_file.put(replace(account("alice"), display_name="Bob [ACME] [/ACME]"), default=True)
+        draft = Draft(Mailbox("[/x] Bank", ALICE.address), [BOB], subject="Named", text="text\n")
+        key = self.mailbox.save_draft(self.mailbox.account("alice"), draft)
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            screen.start_dialog(lambda: screen._outbox_actions.edit(self.mailbox.archive.get(key)))
+            await driver.until_screen("Composer")
+            sender: Any = driver.app.screen.query_one("#from")
+            shown = sender.query_one("#label")
+            self.assertIn("[/x] Bank", str(shown.visual))
+            sender.expanded = True
+            await driver.pilot.pause()
+            sender.value = 1
+            await driver.until(lambda: "Bob [ACME] [/ACME]" in str(shown.visual))
+            await driver.press("escape", "escape")
+            await driver.until_screen("MainScreen")
 
         self.drive(steps)
 
