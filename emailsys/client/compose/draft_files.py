@@ -23,12 +23,12 @@ def save_draft(
 ) -> str:
     """Save a draft into the folder Drafts, and return its key.
 
-    @param key: the saved draft to replace.
+    @param key: the saved draft to replace. If it is no longer in Drafts, such as in Trash, it stays as it is.
     @param seal: encrypts the draft.
     @raise ArchiveError: the draft was not saved. The previous version remains.
     """
     octets = draft_octets(draft, now, seal)
-    if key is None:
+    if key is None or archive.get(key).folder.name != DRAFTS:
         return archive.add(Addition(octets, Folder(account, DRAFTS), flags=Flag.SEEN))
     archive.replace(key, octets)
     return archive.get(key).key

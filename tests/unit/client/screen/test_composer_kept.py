@@ -143,6 +143,19 @@ class ComposerTests(ScreenCase):
         self.drive(steps)
         self.assertEqual(self.subjects("Drafts"), ["Saved again"])
 
+    def test_a_draft_that_another_program_deleted_is_not_continued_in_trash(self) -> None:
+        async def steps(driver: Driver) -> None:
+            await driver.compose(subject="Deleted", body="one")
+            await driver.press("ctrl+s")
+            await driver.until(lambda: self.subjects("Drafts") == ["Deleted"])
+            self.mailbox.delete(self.mailbox.archive.search("folder:Drafts"))
+            driver.fill("#subject", "Saved again")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        self.assertEqual((self.subjects("Drafts"), self.subjects("Trash")), (["Saved again"], ["Deleted"]))
+
     def test_a_draft_that_cannot_be_saved_may_be_left_and_its_text_is_in_a_file(self) -> None:
         def full(*arguments: object) -> str:
             raise ArchiveFull("the disk is full")
