@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -280,12 +281,14 @@ class UserMailbox:
     def people(self, typed: str, limit: int = 8) -> list[Mailbox]:
         """Return up to `limit` people whose name or address starts with `typed`: contacts, then correspondents.
 
-        Names are safe for a terminal.
+        Names are safe for a terminal. If the contact book is invalid, there are correspondents only.
         """
         from emailsys.client.text.terminal import safe_line
         from emailsys.mail.message.mailboxes import Mailbox
 
-        found = [one.mailboxes[0] for one in self.contacts.find(typed) if not one.is_group]
+        found: list[Mailbox] = []
+        with suppress(AccountError):
+            found = [one.mailboxes[0] for one in self.contacts.find(typed) if not one.is_group]
         found += [Mailbox(safe_line(one.name), one.address) for one in self.archive.people(typed, limit)]
         return list({one.address.key: one for one in reversed(found)}.values())[::-1][:limit]
 

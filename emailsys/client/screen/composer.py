@@ -368,7 +368,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
             )
         try:
             edited = from_text(file.read(), draft, Path.cwd(), expand=self._mailbox.contacts.expand)
-        except ComposeError as error:
+        except (ComposeError, AccountError) as error:
             self._show_error(f"Your text is kept in {path}. {error}")
             return
         except OSError as error:

@@ -112,6 +112,29 @@ class ComposerTests(ScreenCase):
 
         self.drive(steps)
 
+    def test_an_invalid_contact_book_loses_no_text_of_an_editor(self) -> None:
+        """The correspondents are suggested all the same."""
+        (self.folder / "contacts.toml").write_text("dora = 1\n", "ascii")
+        script = self.folder / "editor.py"
+        script.write_text(
+            "import sys, pathlib\n"
+            "path = pathlib.Path(sys.argv[1])\n"
+            "path.write_text(path.read_text().replace('To: ', 'To: dora') + 'my words')\n"
+        )
+        self.patch(os, "environ", {**os.environ, "VISUAL": f"{sys.executable} {script}"})
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            await driver.press("f4")
+            await driver.until(partial(self.has_toast, driver, "Your text is kept in"))
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        (kept,) = (self.folder / "state" / "editing").iterdir()
+        self.assertIn("my words", kept.read_text("utf-8"))
+        self.assertEqual([str(one.address) for one in self.mailbox.people("bob")], ["bob@example.org"])
+
     def test_another_file_of_the_same_name_is_saved(self) -> None:
         files = [Attachment("plan.txt", b"old", "text/plain")]
         draft = Draft(ALICE, [BOB], subject="Files", text="text\n", attachments=files)
