@@ -23,7 +23,7 @@ _UNKNOWN: Final = (
 
 
 class SendingDialog(Surviving, ModalScreen[bool]):
-    """Waits until all messages are sent. The result is whether to leave."""
+    """Waits until no message is being sent. Those on hold stay in the outbox. The result is whether to leave."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "dismiss(True)", "Leave now"),
@@ -58,7 +58,7 @@ async def leave_is_safe(app: App[None], outbox_actions: OutboxActions) -> bool:
     """
     if outbox_actions.is_holding and not await app.push_screen_wait(ConfirmDialog(_HELD)):
         return False
-    if not outbox_actions.is_sending or outbox_actions.is_holding:
+    if not outbox_actions.is_transmitting:
         return True
     leaves: bool = await app.push_screen_wait(SendingDialog(outbox_actions))
     return leaves
@@ -66,4 +66,4 @@ async def leave_is_safe(app: App[None], outbox_actions: OutboxActions) -> bool:
 
 def unknown_outcome(outbox_actions: OutboxActions) -> str | None:
     """Return the words for a user who leaves while a message is being sent; None if none is."""
-    return _UNKNOWN if outbox_actions.is_sending and not outbox_actions.is_holding else None
+    return _UNKNOWN if outbox_actions.is_transmitting else None

@@ -28,44 +28,44 @@ class OutboxActions:
         self._mailbox = mailbox
         self._app = app
         self._screen = screen
-        #: The key of the message that is on hold or being sent.
-        self.unsent_key: str | None = None
         self._is_sending_scheduled = False
-        # The time of the event loop until which that message is on hold.
-        self._held_until = 0.0
-        self._sending = 0
-        self._all_sent = asyncio.Event()
-        self._all_sent.set()
+        # The messages on hold or being sent, the newest last, and the time of the event loop when each hold ends.
+        self._unsent: dict[str, float] = {}
+        self._flushing = 0
+        # Set whenever the outcome of a message is known.
+        self._outcome = asyncio.Event()
         #: Counts the messages that were not sent.
         self.failures = 0
+
+    def _held(self) -> list[str]:
+        now = asyncio.get_running_loop().time()
+        return [key for key, end in self._unsent.items() if now < end]
 
     @property
     def is_holding(self) -> bool:
         """Whether a message is on hold, of which nothing has been sent."""
-        return self.unsent_key is not None and asyncio.get_running_loop().time() < self._held_until
+        return bool(self._held())
 
     @property
-    def is_sending(self) -> bool:
-        """Whether messages are being sent, or on hold."""
-        return self._sending > 0
+    def is_transmitting(self) -> bool:
+        """Whether messages are being sent that are not on hold."""
+        return self._flushing > 0 or len(self._unsent) > len(self._held())
 
     async def wait_until_sent(self) -> None:
-        """Wait for the outcomes of all messages that are being sent."""
-        await self._all_sent.wait()
+        """Wait for the outcomes of all messages that are being sent, but not for those on hold."""
+        while self.is_transmitting:
+            self._outcome.clear()
+            await self._outcome.wait()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        self._sending += 1
-        self._all_sent.clear()
         try:
             yield
         except BaseException:
             self.failures += 1
             raise
         finally:
-            self._sending -= 1
-            if not self._sending:
-                self._all_sent.set()
+            self._outcome.set()
 
     async def compose(self) -> None:
         """Write a new message."""
@@ -146,22 +146,21 @@ class OutboxActions:
         await self._screen.reload()
         if problem:
             self._screen.show_status(problem, error=True)
-        self._screen.start_action(lambda: self.send(chosen, queued), "sending")
+        self._screen.start_action(lambda: self.send(chosen, queued, self._app.hold), "sending")
 
-    async def send(self, account: Account, key: str) -> None:
-        """Send a message from the outbox when its hold time is over."""
-        self.unsent_key = key
-        self._held_until = asyncio.get_running_loop().time() + self._app.hold
-        if self._app.hold:
-            self._screen.show_status(f"The message is on hold for {self._app.hold:g} seconds. Press z to stop it.")
+    async def send(self, account: Account, key: str, hold: float = 0.0) -> None:
+        """Send a message from the outbox. @param hold: seconds that it is on hold there."""
+        self._unsent.pop(key, None)
+        self._unsent[key] = asyncio.get_running_loop().time() + hold
+        if hold:
+            self._screen.show_status(f"The message is on hold for {hold:g} seconds. Press z to stop it.")
         else:
             self._screen.show_status("Sending ...")
         try:
             with self._counted():
                 self._report(await self._app.network.send(account, key, self._progress))
         finally:
-            if self.unsent_key == key:
-                self.unsent_key = None
+            self._unsent.pop(key, None)
             self._screen.progress(None, None)
         await self._screen.reload()
 
@@ -198,12 +197,16 @@ class OutboxActions:
 
     async def _send_due(self, accounts: Sequence[Account]) -> None:
         self._screen.show_status("Sending the messages in the outbox ...")
-        with self._counted():
-            results = await self._app.network.flush(accounts)
-            if not results:
-                self._screen.show_status("No message is waiting to be sent.")
-            for sent in results:
-                self._report(sent)
+        self._flushing += 1
+        try:
+            with self._counted():
+                results = await self._app.network.flush(accounts)
+                if not results:
+                    self._screen.show_status("No message is waiting to be sent.")
+                for sent in results:
+                    self._report(sent)
+        finally:
+            self._flushing -= 1
         await self._screen.reload()
 
     async def send_scheduled(self) -> None:
@@ -219,8 +222,11 @@ class OutboxActions:
             self._is_sending_scheduled = False
 
     async def stop(self, key: str | None = None) -> None:
-        """Stop a message and move it to Drafts. @param key: None for the message that is on hold."""
-        wanted = key or self.unsent_key
+        """Stop a message and move it to Drafts.
+
+        @param key: None for the newest message on hold, or else for the newest that is being sent.
+        """
+        wanted = key or next(iter([*reversed(self._held()), *reversed(self._unsent)]), None)
         if wanted is None:
             self._screen.show_status("No message is on hold.")
             return
@@ -229,5 +235,7 @@ class OutboxActions:
         except (ArchiveError, AccountError) as error:
             self._screen.show_status(str(error), error=True)
             return
+        if stopped.stopped:
+            self._unsent.pop(wanted, None)
         self._screen.show_status(stopped.words, error=not stopped.stopped)
         await self._screen.reload()
