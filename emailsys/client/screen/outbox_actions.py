@@ -179,8 +179,10 @@ class OutboxActions:
         words = problem_text(sent.problem, sent.advice)
         if sent.in_doubt:
             words = problem_text(words, "It may have arrived; $ asks before it is sent again.")
-        if not stopped and not sent.in_doubt:
+        elif sent.waits:
             words = problem_text(words, "The message waits in the outbox; $ tries again.")
+        elif not stopped:
+            words = problem_text(words, "It stays in the outbox; d makes it a draft.")
         self._screen.show_status(words, error=not stopped)
 
     async def flush(self) -> None:
