@@ -206,6 +206,26 @@ class DocumentTests(SynchronousTestCase):
         printed = type_blocks(blocks, {0: f"{install}\n{USER}"}, replace)
         self.assertIn("Watching alice@example.org, bob@example.org.", printed)
 
+    @needs("gpg", "jq")
+    def test_the_page_about_encryption(self) -> None:
+        """With a key for each account, which gpg makes."""
+        blocks = run("docs/encryption.md")
+        install = "python3 -m venv guide && . guide/bin/activate && pip install -q /srv/sandbox/source"
+        accounts = r"""
+for name in alice bob; do
+  emailsys mail account add "$name@example.org" --password-command 'echo correct horse battery' \
+    --pop3 localhost:995 --smtp localhost:587 --ca-file /var/lib/emailsys/certs/ca.pem
+  gpg --batch --quiet --passphrase '' --quick-gen-key "$name@example.org" default default never
+done
+emailsys mail send alice@example.org -a bob@example.org -s Plan -m 'The plan.' -A report.pdf --sign --encrypt
+echo 'A letter.' > letter
+emailsys mail fetch
+"""
+        key = "$(emailsys mail search --keys folder:Inbox | head -n 1)"
+        printed = type_blocks(blocks, {0: f"{install}\n{USER}\n{accounts}"}, [("KEY", key)])
+        for words in ("The plan.", '"good"', "Downloads/report.pdf", "The message is signed and encrypted."):
+            self.assertIn(words, printed)
+
     def test_each_block_that_is_not_run_has_a_reason(self) -> None:
         """A handful of blocks at most."""
         marked = {
