@@ -105,11 +105,19 @@ def remove_account(root: Path, index: Index, account: str, only_empty: bool) -> 
 
 def _clear_removed(root: Path) -> None:
     for left in root.glob(f"{_REMOVED}*"):
-        shutil.rmtree(left)
+        if left.is_symlink():
+            # The user keeps the mail elsewhere. That folder itself stays.
+            for one in left.iterdir() if left.is_dir() else ():
+                shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
+            left.unlink()
+        else:
+            shutil.rmtree(left)
 
 
 def _remove_empty(path: Path) -> bool:
     """Remove the folder of an account whose folders are all empty. Return False if it is not such a folder."""
+    if path.is_symlink():
+        return False
     marks = Journal(path).path
     remove_parts(path)
     folders = [one for one in path.iterdir() if one != marks]

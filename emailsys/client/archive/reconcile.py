@@ -115,7 +115,7 @@ def _compare(root: Path, index: Index, everything: bool) -> _Differences:
         for account, name, seen in index.connection.execute("SELECT account, name, seen FROM folders")
     }
     listed = {*folders(root, changes.reports.append)}
-    by_folded = {(folded(one.account), folded(one.name)): one for one in listed}
+    by_folded = {(folded(one.account), folded(one.name)): one for one in listed} if known.keys() - listed else {}
     for folder in sorted({*listed, *known}, key=lambda one: (one.account, one.name)):
         path = folder_path(root, folder)
         try:

@@ -21,6 +21,10 @@ class ArchiveCheck:
         self._is_running = False
         # The version of the index that the list shows.
         self._version: int | None = None
+        # The error of the last check that was told.
+        self._failure = ""
+        # The reports of the last check.
+        self._told: set[str] = set()
 
     def _refresh(self) -> int:
         wake(self._mailbox.archive, self._mailbox.now())
@@ -34,11 +38,20 @@ class ArchiveCheck:
         try:
             version = await asyncio.to_thread(self._refresh)
             if version != self._version:
-                # Before the list is loaded: if that fails, it is told once, and not in each check.
-                self._version = version
                 await self._reload()
+                self._version = version
+            self._failure = ""
+        except Exception as error:
+            # The next check tries again, but what lasts is told once.
+            if str(error) != self._failure:
+                self._failure = str(error)
+                raise
         finally:
             self._is_running = False
-        reports = self._mailbox.archive.reports
+        reports, told = self._mailbox.archive.reports, self._told
+        self._told = set()
         while reports:
-            self._show_status(reports.pop(0), True)
+            text = reports.pop(0)
+            self._told.add(text)
+            if text not in told:
+                self._show_status(text, True)

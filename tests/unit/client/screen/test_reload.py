@@ -109,10 +109,25 @@ class ReloadTests(ScreenCase):
             screen: Any = driver.app.screen
             await screen.archive_check.run()
             failing.append(True)
-            self.arrive_many(1)
+            key = self.arrive_many(1)[0]
             with self.assertRaises(BadQuery):
                 await screen.archive_check.run()
             await screen.archive_check.run()
+            failing.clear()
+            await screen.archive_check.run()
+            self.assertIn(key, [one.key for one in driver.messages.summaries])
+
+        self.drive(steps)
+
+    def test_a_report_that_lasts_is_told_once(self) -> None:
+        """For example that the disk is full."""
+
+        async def steps(driver: Driver) -> None:
+            screen: Any = driver.app.screen
+            for reports in (["full"], ["full", "other"], [], ["full"]):
+                self.mailbox.archive.reports.extend(reports)
+                await screen.archive_check.run()
+            self.assertEqual(driver.toasts, ["full", "other", "full"])
 
         self.drive(steps)
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import SkipTest
 
 from emailsys.cli.mail import session
 from emailsys.client.accounts.blocking_secrets import CommandSecrets
@@ -100,6 +101,22 @@ class RemovalTests(Case):
         self.removed(*words[2:])
         self.assertEqual((left.exists(), (self.mailbox.paths.archive / "alice").exists()), (False, False))
         self.assertNotIn("alice", self.mailbox.accounts_file.load())
+
+    def test_mail_that_is_kept_elsewhere_by_a_link_is_deleted(self) -> None:
+        """The next removal of an account is not stopped by the link."""
+        folder, elsewhere = self.mailbox.paths.archive / "alice", self.folder / "elsewhere"
+        folder.rename(elsewhere)
+        try:
+            folder.symlink_to(elsewhere, target_is_directory=True)
+        except OSError as refused:
+            raise SkipTest("no right to make links") from refused
+        self.removed("alice", "--delete-mail", "--yes")
+        self.assertEqual(([*elsewhere.iterdir()], folder.is_symlink()), ([], False))
+        work = self.mailbox.paths.archive / "work"
+        work.rename(self.folder / "of work")
+        work.symlink_to(self.folder / "of work", target_is_directory=True)
+        self.assertIn("stays in", self.removed("work", "--yes"))
+        self.assertTrue((work / "Inbox").is_dir())
 
     def test_mail_stays_if_the_file_of_accounts_cannot_be_changed(self) -> None:
         self.mailbox.paths.accounts.write_text(
