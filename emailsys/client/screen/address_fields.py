@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -38,6 +39,8 @@ class AddressField(Surviving, Vertical):
         self._offers = OptionList(classes="offers", markup=False, compact=True)
         self._offers.can_focus = False
         self._found: Sequence[Mailbox] = ()
+        # What was typed when the suggestions were searched.
+        self._found_for = ""
         self._find = find
 
     @override
@@ -50,6 +53,16 @@ class AddressField(Surviving, Vertical):
         """Whether the suggestions are open."""
         return bool(self._found)
 
+    @property
+    def _is_fresh(self) -> bool:
+        """Whether the suggestions belong to what is typed. A search may still be running."""
+        return self._found_for == self._typed()
+
+    @property
+    def _highlighted(self) -> int | None:
+        """The index of the suggestion that Tab and Enter accept; None if there is none, or none for what is typed."""
+        return self._offers.highlighted if self._is_fresh else None
+
     def dismiss(self) -> None:
         """Close the suggestions until the user types again."""
         self._show((), False)
@@ -61,7 +74,8 @@ class AddressField(Surviving, Vertical):
     def on_input_changed(self) -> None:
         """Search again after each keystroke, and cancel the search before it."""
         if self._line.has_focus:
-            self.run_worker(self.guarded(self._offer(self._typed())), group="offers", exclusive=True)
+            search = self.guarded(partial(self._offer, self._typed()))
+            self.run_worker(search, group="offers", exclusive=True)
 
     async def _offer(self, typed: str) -> None:
         try:
@@ -69,7 +83,8 @@ class AddressField(Surviving, Vertical):
         except ArchiveError:
             # The user can type an address without suggestions.
             found = ()
-        if typed == self._typed():
+        if typed == self._typed() and self._line.has_focus:
+            self._found_for = typed
             self._show([one for one in found if str(one) != typed], is_whole(typed))
 
     def _show(self, found: Sequence[Mailbox], typed_is_whole: bool) -> None:
@@ -84,7 +99,7 @@ class AddressField(Surviving, Vertical):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
         """Enable the keys of the suggestions only while these are open."""
         if action == "take_offer":
-            return self._offers.highlighted is not None
+            return self._highlighted is not None
         return self.is_offering or not action.startswith("offer_")
 
     def action_offer_next(self) -> None:
@@ -97,13 +112,13 @@ class AddressField(Surviving, Vertical):
 
     def action_take_offer(self) -> None:
         """Insert the highlighted suggestion."""
-        if self._offers.highlighted is not None:
-            self._take(self._found[self._offers.highlighted])
+        if self._highlighted is not None:
+            self._take(self._found[self._highlighted])
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Insert the highlighted suggestion on Enter, or go to the next field if there is none."""
         event.stop()
-        if self._offers.highlighted is not None:
+        if self._highlighted is not None:
             self.action_take_offer()
         else:
             self.screen.focus_next()
@@ -111,7 +126,8 @@ class AddressField(Surviving, Vertical):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Insert the suggestion that was clicked."""
         event.stop()
-        self._take(self._found[event.option_index])
+        if self._is_fresh:
+            self._take(self._found[event.option_index])
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
         """Close the suggestions when the field loses the focus: they cover the fields below."""

@@ -113,7 +113,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         self.query_one(first).focus()
         self._saved = self._content()
         self.show_protection()
-        self.set_interval(SAVE_EVERY, lambda: self.guarded(self.save_if_changed()))
+        self.set_interval(SAVE_EVERY, self.guarded(self.save_if_changed))
 
     # Content
 
@@ -259,7 +259,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
             elif self.is_current:
                 self.dismiss(None)
 
-        self.run_worker(self.guarded(ask()), exclusive=True, group="leave")
+        self.run_worker(self.guarded(ask), exclusive=True, group="leave")
 
     # Keys
 
@@ -287,7 +287,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
 
     def action_send(self) -> None:
         """Send the message. If it has warnings, ask first."""
-        self.run_worker(self.guarded(self._send()), exclusive=True, group="send")
+        self.run_worker(self.guarded(self._send), exclusive=True, group="send")
 
     async def _send(self) -> None:
         try:
@@ -328,7 +328,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
 
     def action_attach(self) -> None:
         """Ask for a file, and attach it."""
-        self.run_worker(self.guarded(self._ask_file()), exclusive=True, group="attach")
+        self.run_worker(self.guarded(self._ask_file), exclusive=True, group="attach")
 
     async def _ask_file(self) -> None:
         name = await self.app.push_screen_wait(

@@ -42,7 +42,7 @@ class SendingDialog(Surviving, ModalScreen[bool]):
 
     def on_mount(self) -> None:
         """Begin to wait."""
-        self.run_worker(self.guarded(self._wait()))
+        self.run_worker(self.guarded(self._wait))
 
     async def _wait(self) -> None:
         before = self._outbox_actions.failures

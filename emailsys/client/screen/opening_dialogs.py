@@ -14,12 +14,13 @@ from typing_extensions import override
 
 from emailsys.client.opening.paths import complete_path
 from emailsys.client.screen.dialogs import InputDialog
+from emailsys.client.screen.survival import Surviving
 
 # Names that are shown below a path.
 _MAX_NAMES: Final = 20
 
 
-class OpenDialog(ModalScreen[bool]):
+class OpenDialog(Surviving, ModalScreen[bool]):
     """Ask whether to open what is shown in full. Enter is no answer: it may have been typed too early."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -319,7 +319,8 @@ class Panes(Surviving, Screen[None]):
             except Exception as error:
                 self._report(error)
 
-        self.run_worker(run(), group=group)
+        work: Callable[[], Any] = run
+        self.run_worker(work, group=group)
 
     def attempt(self, action: Callable[[], None]) -> None:
         """Run the part of an action that changes the screen at once, and show its errors."""

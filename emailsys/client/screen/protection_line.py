@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from rich.text import Text
@@ -29,7 +30,8 @@ class ProtectionLine(Surviving, Static):
         """Look the keys up, and show them."""
         self.display = bool(protection_words(draft))
         if self.display:
-            self.run_worker(self.guarded(self._look_up(mailbox, account, draft)), exclusive=True, group="plan")
+            look_up = self.guarded(partial(self._look_up, mailbox, account, draft))
+            self.run_worker(look_up, exclusive=True, group="plan")
 
     async def _look_up(self, mailbox: UserMailbox, account: Account, draft: Draft) -> None:
         plan = await asyncio.to_thread(mailbox.plan, account, draft)

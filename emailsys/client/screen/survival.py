@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, runtime_checkable
 
 from typing_extensions import override
@@ -32,9 +32,16 @@ class Surviving(SurvivingPump):
         if isinstance(self.app, ShowsFailures):
             self.app.show_failure(error)
 
-    async def guarded(self, work: Coroutine[Any, Any, object]) -> None:
-        """Await the work of a worker or a timer, and show its exception."""
-        try:
-            await work
-        except Exception as error:
-            self.handler_failed(error)
+    def guarded(self, work: Callable[[], Coroutine[Any, Any, object]]) -> Callable[[], Any]:
+        """Return the work of a worker or a timer as a function that shows its exception.
+
+        It makes the coroutine when it is called: a worker that is cancelled before it starts leaves none.
+        """
+
+        async def run() -> None:
+            try:
+                await work()
+            except Exception as error:
+                self.handler_failed(error)
+
+        return run

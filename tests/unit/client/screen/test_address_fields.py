@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+from functools import partial
 from typing import Any
 
 from textual.widgets import Input, OptionList
@@ -133,6 +136,49 @@ class CompletionTests(ScreenCase):
             self.assertEqual(self.line(driver, "cc"), "Börje Brown <borje@example.net>, ")
 
         self.drive(steps)
+
+    def test_no_suggestion_for_earlier_letters_replaces_an_address(self) -> None:
+        """Suggestions for "bo" are shown. A pasted address keeps its words before its own search has answered."""
+        found = threading.Event()
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            for name, key, following in (("to", "tab", "cc"), ("cc", "enter", "bcc")):
+                field: Any = driver.app.screen.query_one(f"#{name}").parent
+                find = field._find
+
+                def slow(typed: str, find: Any = find) -> Any:
+                    return found.wait(10) and find(typed)
+
+                await driver.type("bo")
+                await driver.until(partial(getattr, field, "is_offering"))
+                found.clear()
+                field._find = slow
+                try:
+                    await driver.type("b@x.org")
+                    await driver.pilot.click(field.query_one(OptionList), offset=(3, 0))
+                    await driver.press(key)
+                    self.assertEqual(self.line(driver, name), "bob@x.org")
+                    self.assertEqual(getattr(driver.app.screen.focused, "id", None), following)
+                finally:
+                    found.set()
+                # The search answers when the field has lost the focus.
+                await driver.until(lambda: all(one.group != "offers" for one in driver.app.workers))
+                self.assertEqual(self.offers(driver, name), [])
+
+        self.drive(steps)
+
+    def test_a_search_that_is_cancelled_before_it_starts_leaves_no_warning(self) -> None:
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            field = driver.app.screen.query_one(AddressField)
+            for _ in range(3):
+                field.on_input_changed()
+            await driver.pilot.pause()
+            gc.collect()
+
+        self.drive(steps)
+        self.assertEqual([one["message"] for one in self.flushWarnings() if "never awaited" in one["message"]], [])
 
     def test_without_an_index_addresses_are_typed_by_hand(self) -> None:
         """If the index cannot be read, there are no suggestions and no error, and the message can be written."""
