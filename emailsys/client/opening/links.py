@@ -41,20 +41,21 @@ def links_of(body: str) -> list[Link]:
 
     @param body: the text as it is shown, safe for a terminal.
     """
-    found: dict[str, int] = {}
-    taken: set[int] = set()
+    # Several notes may have the same target.
+    notes: dict[int, str] = {}
     for note in _NOTE.finditer(body):
-        number = int(note[1])
-        if number not in taken and len(found) < _MAX_LINKS:
-            taken.add(number)
-            found.setdefault(note[2], number)
-    following = max(taken, default=0)
+        if len(notes) < _MAX_LINKS:
+            notes.setdefault(int(note[1]), note[2])
+    links = [Link(number, target) for number, target in notes.items()]
+    found = set(notes.values())
+    following = max(notes, default=0)
     for one in _TARGET.finditer(body):
         target = _without_end(one[0])
-        if target not in found and one[0] not in found and len(found) < _MAX_LINKS:
+        if target not in found and one[0] not in found and len(links) < _MAX_LINKS:
             following += 1
-            found[target] = following
-    return sorted((Link(number, target) for target, number in found.items()), key=lambda link: link.number)
+            found.add(target)
+            links.append(Link(following, target))
+    return sorted(links, key=lambda link: link.number)
 
 
 def _without_end(target: str) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 from emailsys.client.crypto.opening import Opener
 from emailsys.client.crypto.values import DecryptionState
 from emailsys.client.opening.values import OpeningError
+from emailsys.mail.message.contents import contents
 from emailsys.mail.message.mime import Part, parse
 
 # What a browser may do with the page: show pictures that are in it, and its own styles.
@@ -52,7 +53,8 @@ def page_of(octets: bytes, opener: Opener) -> str:
     """
     opened = opener.open(parse(octets))
     root = opened.root
-    html = next((one for one in root.walk() if one.content_type == "text/html" and one.is_leaf), None)
+    # HTML that is attached, or that belongs to a message inside, is not what the message says.
+    html = next((one for one in contents(root, prefer_html=True).texts if one.content_type == "text/html"), None)
     if html is None and any(one.decryption not in (None, DecryptionState.DECRYPTED) for one in opened.layers):
         raise OpeningError("The message is encrypted and was not opened: its HTML, if it has any, cannot be read.")
     if html is None:

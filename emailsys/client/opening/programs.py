@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -22,6 +23,8 @@ from emailsys.client.text.terminal import safe_line
 
 # Browsers that need the terminal.
 _ON_TERMINAL: Final = frozenset({"lynx", "w3m", "links", "links2", "elinks", "browsh", "carbonyl"})
+# Characters that a shell does not take as they are.
+_FOR_SHELL: Final = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
 # Seconds in which a program that cannot do its work is expected to fail.
 _FAILS_WITHIN: Final = 1.0
 # Octets of the output of a command that failed, which are shown.
@@ -66,7 +69,9 @@ def for_link(target: str) -> Program:
             words = shlex.split(choice)
         except ValueError:
             continue
-        if words and shutil.which(words[0]):
+        # A word with blanks around "%s" is a command for a shell, which would run what the target says.
+        is_command = any("%s" in word and len(word.split()) > 1 for word in words)
+        if words and shutil.which(words[0]) and not (is_command and _FOR_SHELL.search(target)):
             # "%s" stands for the target, as in $BROWSER of other programs. There is no shell.
             has_place = any("%s" in word for word in words)
             command = [word.replace("%s", target) for word in words] if has_place else [*words, target]

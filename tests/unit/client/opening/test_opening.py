@@ -63,6 +63,14 @@ class LinkTests(SynchronousTestCase):
             },
         )
 
+    def test_notes_of_one_target_keep_all_their_numbers(self) -> None:
+        body = "https://a.example/ [1] [4]\nhttps://b.example/\n\n[1] https://a.example/\n[4] https://a.example/\n"
+        self.assertEqual(
+            self.targets(body), {1: "https://a.example/", 4: "https://a.example/", 5: "https://b.example/"}
+        )
+        many = "".join(f"[{one}] https://a.example/\n" for one in range(1, 5_000))
+        self.assertEqual(len(links_of(many)), 2_000)
+
     def test_signs_of_the_sentence_are_no_part_of_a_target(self) -> None:
         for text, target in {
             "(https://a.example/b_(c))": "https://a.example/b_(c)",
@@ -183,6 +191,21 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(text.count('src="data:image/png;base64,UE5H"'), 2)
         self.assertNotIn("cid:", text)
 
+    def test_html_of_an_attachment_or_of_a_message_inside_is_no_page(self) -> None:
+        """The message says something else, and the page would have its subject."""
+        inner = b"Content-Type: message/rfc822\r\n\r\nContent-Type: text/html\r\n\r\n<b>inner</b>\r\n"
+        file = (
+            b"Content-Type: text/html\r\nContent-Disposition: attachment; filename=report.html\r\n\r\n<b>file</b>\r\n"
+        )
+        head = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        plain, html = b"\r\ntext\r\n", b"Content-Type: text/html\r\n\r\n<i>outer</i>\r\n"
+        for other in (inner, file):
+            self.assertRaises(OpeningError, page, head + b"--b\r\n" + plain + b"--b\r\n" + other + b"--b--\r\n")
+            shown = page(head + b"--b\r\n" + other + b"--b\r\n" + html + b"--b--\r\n")
+            self.assertIn("<i>outer</i>", shown)
+        both = head.replace(b"mixed", b"alternative") + b"--b\r\n" + plain + b"--b\r\n" + html + b"--b--\r\n"
+        self.assertIn("<i>outer</i>", page(both))
+
     def test_without_html_there_is_no_page(self) -> None:
         self.assertRaises(OpeningError, page, b"Subject: x\r\n\r\ntext\r\n")
         for broken in (b"Content-Type: text/html\r\n\r\n", b"Content-Type: text/html\r\n\r\n<p" + b"<" * 10_000):
@@ -258,6 +281,18 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(recorder.told[:2], [["browser", target], ["browser", "--new", target, "x"]])
         self.assertEqual(recorder.told[2][1:], ["https://b.example"])
         self.assertIn(recorder.told[2][0], ("xdg-open", "open"))
+
+    def test_a_command_for_a_shell_gets_no_signs_of_the_shell(self) -> None:
+        """Then the next entry of $BROWSER opens the target."""
+        Recorder(self)
+        os.environ["BROWSER"] = f"sh -c 'browser %s'{os.pathsep}browser --new"
+        fine, wrong = "https://a.example/x_1.html#y", "https://a.example/a;id;'b$(id)`"
+        self.assertEqual(programs.for_link(wrong).command, ("browser", "--new", wrong))
+        os.environ["BROWSER"] = "sh -c 'browser %s'"
+        self.assertEqual(programs.for_link(wrong), programs.for_file(wrong))
+        self.assertEqual(programs.for_link(fine[:-2]).command, ("sh", "-c", f"browser {fine[:-2]}"))
+        os.environ["BROWSER"] = "browser --open=%s"
+        self.assertEqual(programs.for_link(wrong).command, ("browser", f"--open={wrong}"))
 
     def test_a_browser_for_the_terminal_gets_it(self) -> None:
         recorder = Recorder(self)
