@@ -184,6 +184,8 @@ def sendmail(
     if mode == "s":
         if recipients:
             raise Refused("-bs takes no recipients: SMTP names them.", Exit.USAGE)
+        if send_options["hold"] or send_options["at"] is not None:
+            raise Refused("-bs takes neither --hold nor --at.", Exit.USAGE)
         owner = session.mailbox.account(account) if account is not None else None
         return _speak_smtp(session, owner, send_options["notify"], send_options["later"])
     addresses = [one.address for one in people("recipient", recipients)]

@@ -106,6 +106,9 @@ class WritingTests(Case):
             self.assertIn("is ignored", err)
         for wrong in (("-bd",), ("-bp",), ("-q",), ("-z",), ("-bs",)):
             self.refused(Exit.USAGE, "sendmail", *wrong, "d@example.org", "--later", typed=b"Subject: x\n\nx\n")
+        # They would be sent at once.
+        for option, value in (("--hold", "5"), ("--at", "tomorrow")):
+            self.refused(Exit.USAGE, "sendmail", "-bs", option, value, typed=b"QUIT\r\n")
 
     def test_a_report_has_the_null_reverse_path(self) -> None:
         for path in ("<>", ""):
