@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 # JPEG, ITU-T T.81 §B.1.1.3: the markers of frame headers, which hold the size, and those without a length.
 _FRAMES: Final = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
 _BARE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
+_MARKER: Final = re.compile(rb"[^\xff]")
 # Octets of a JPEG file that are searched. A preview and a colour profile may come before the frame.
 _SEARCHED: Final = 1 << 20
 
@@ -50,8 +52,11 @@ def _jpeg(octets: bytes) -> tuple[int, int]:
             return 0, 0
         marker = octets[at + 1]
         if marker == 0xFF:
-            # Fill octets may come before a marker.
-            at += 1
+            # Fill octets may come before a marker. They are skipped in one step.
+            marked = _MARKER.search(octets, at, _SEARCHED)
+            if marked is None:
+                return 0, 0
+            at = marked.start() - 1
         elif marker in _FRAMES:
             return _number(octets, at + 7, 2), _number(octets, at + 5, 2)
         else:

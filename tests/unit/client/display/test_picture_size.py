@@ -36,6 +36,8 @@ class PictureSizeTests(SynchronousTestCase):
                 self.assertIn(picture_size(octets[:end]), (None, (640, 480)))
         for octets in (b"", b"<html>", b"\xff\xd8\xff", b"\xff\xd8" + b"\xff" * 5000, PNG[:16] + bytes(8)):
             self.assertEqual(picture_text(octets), "")
+        # Fill octets are skipped in one step.
+        self.assertEqual(picture_size(JPEG[:2] + b"\xff" * 900_000 + JPEG[2:]), (640, 480))
         chance = random.Random(7)
         for start in (b"", PNG[:8], GIF[:6], JPEG[:4], WEBP["lossy"][:16], b"BM"):
             for _ in range(200):
