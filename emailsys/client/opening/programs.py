@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +28,13 @@ _FOR_SHELL: Final = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
 _FAILS_WITHIN: Final = 1.0
 # Octets of the output of a command that failed, which are shown.
 _MAX_REASON: Final = 500
-# Seconds between two looks at a command that has limits.
+# Octets that a command may print.
+_MAX_OUTPUT: Final = 200_000_000
+# Seconds between two looks at a command that runs.
 _LOOKS_EVERY: Final = 0.2
+# Seconds without output, after a command has ended, that show that all of it was read; and how often they are waited.
+_DRAINED_WITHIN: Final = 0.5
+_MAX_WAITS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Limits:
 
     @ivar seconds: the time it may take.
     @ivar octets: what it may print.
-    @ivar is_over: set if nobody waits any more.
+    @ivar is_over: set if the output is no longer needed.
     """
 
     seconds: float
@@ -143,56 +147,103 @@ def feed(command: Sequence[str], octets: bytes, limits: Limits | None = None) ->
     @param limits: for a command beside the full screen: it gets a session of its own, without the terminal.
     @raise OpeningError: it cannot be run, or fails; with the beginning of what it printed.
     """
-    # A file, because a pipe would stay open as long as any program that the command has left running.
     try:
-        with tempfile.TemporaryFile() as output:
-            status, stopped = _run(command, octets, output, limits)
-            output.seek(0)
-            said = output.read(_MAX_REASON if status else -1)
+        status, stopped, said = _run(command, octets, limits)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise OpeningError(f"{command[0]} cannot be run: {reason}.") from error
     if stopped:
         raise OpeningError(f"{command[0]} was stopped: {stopped}.")
     if status:
-        beginning = safe_line(said.decode("utf-8", "replace")).strip()
+        beginning = safe_line(said[:_MAX_REASON].decode("utf-8", "replace")).strip()
         raise OpeningError(f"{command[0]} failed with exit status {status}. {beginning}".strip())
     return said
 
 
-def _run(command: Sequence[str], octets: bytes, output: IO[bytes], limits: Limits | None) -> tuple[int, str]:
-    """Run a command. @return: its exit status, and why it was stopped or ""."""
-    stopped = ""
+def _run(command: Sequence[str], octets: bytes, limits: Limits | None) -> tuple[int, str, bytes]:
+    """Run a command. @return: its exit status, why it was stopped or "", and what it printed."""
     with subprocess.Popen(  # noqa: S603 - the user's own command
-        command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=limits is not None
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=limits is not None,
     ) as process:
-        pipe, process.stdin = process.stdin, None
-        # A thread, because a command may read nothing, and end all the same.
-        Thread(target=_write, args=(pipe, octets), name="fed", daemon=True).start()
-        end = None if limits is None else time.monotonic() + limits.seconds
-        while True:
-            try:
-                return process.wait(None if limits is None else _LOOKS_EVERY), stopped
-            except subprocess.TimeoutExpired:
-                if stopped:
-                    _signal(process, is_last=True)
-                elif limits is not None and end is not None and (stopped := _reason(limits, output, end)):
-                    _signal(process)
+        # Threads have the pipes: a command may read nothing, or leave a program running that holds them open.
+        given, printed = process.stdin, process.stdout
+        assert given is not None
+        assert printed is not None
+        process.stdin = process.stdout = None
+        Thread(target=_write, args=(given, octets), name="fed", daemon=True).start()
+        output = _Output(printed, _MAX_OUTPUT if limits is None else limits.octets)
+        status, stopped = _wait(process, output, limits)
+    said = output.rest()
+    return status, stopped or output.excess, said
 
 
-def _reason(limits: Limits, output: IO[bytes], end: float) -> str:
+def _wait(process: subprocess.Popen[bytes], output: _Output, limits: Limits | None) -> tuple[int, str]:
+    """Wait until a command ends. @return: its exit status, and why it was stopped or ""."""
+    end = None if limits is None else time.monotonic() + limits.seconds
+    stopped = ""
+    while True:
+        try:
+            return process.wait(_LOOKS_EVERY), stopped
+        except subprocess.TimeoutExpired:
+            if stopped:
+                _signal(process, limits is not None, is_last=True)
+            elif stopped := _reason(limits, output, end):
+                _signal(process, limits is not None)
+
+
+class _Output:
+    """What a command prints, read up to a limit by a thread."""
+
+    def __init__(self, pipe: IO[bytes], limit: int) -> None:
+        self._pipe = pipe
+        self._limit = limit
+        self._octets = bytearray()
+        self._is_left = False
+        #: That it was too much, or "".
+        self.excess = ""
+        self._thread = Thread(target=self._read, name="printed", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        # At the end the pipe is closed, and whatever still prints into it ends.
+        with contextlib.suppress(OSError), self._pipe:
+            while (octets := os.read(self._pipe.fileno(), 65_536)) and not self._is_left:
+                if len(self._octets) + len(octets) > self._limit:
+                    self.excess = f"it printed more than {self._limit:,} octets"
+                    return
+                self._octets += octets
+
+    def rest(self) -> bytes:
+        """Return all of it, after the command has ended. Does not wait for programs that it left running."""
+        before = -1
+        for _ in range(_MAX_WAITS):
+            if before == len(self._octets):
+                break
+            before = len(self._octets)
+            self._thread.join(_DRAINED_WITHIN)
+            if not self._thread.is_alive():
+                break
+        self._is_left = True
+        return bytes(self._octets)
+
+
+def _reason(limits: Limits | None, output: _Output, end: float | None) -> str:
     """Return why a command that runs has to be stopped, or ""."""
-    if limits.is_over.is_set():
+    if limits is not None and limits.is_over.is_set():
         return "the program ends"
-    if os.fstat(output.fileno()).st_size > limits.octets:
-        return f"it printed more than {limits.octets:,} octets"
-    return f"it took more than {limits.seconds:.0f} seconds" if time.monotonic() > end else ""
+    if limits is not None and end is not None and time.monotonic() > end:
+        return f"it took more than {limits.seconds:.0f} seconds"
+    return output.excess
 
 
-def _signal(process: subprocess.Popen[bytes], is_last: bool = False) -> None:
-    """Stop a command with all programs of its session; if it did not end, without a choice."""
-    if sys.platform == "win32":
-        process.kill()
+def _signal(process: subprocess.Popen[bytes], has_session: bool, is_last: bool = False) -> None:
+    """Stop a command, with all programs of its session if it has one; if it did not end, without a choice."""
+    if sys.platform == "win32" or not has_session:
+        process.kill() if is_last else process.terminate()
     else:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL if is_last else signal.SIGTERM)

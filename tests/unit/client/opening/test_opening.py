@@ -327,12 +327,18 @@ class ProgramTests(SynchronousTestCase):
         over = Event()
         over.set()
         for command, limits, reason in (
-            ("yes", Limits(60, 1_000, Event()), "more than 1,000 octets"),
-            ("sleep 60; true", Limits(0, 1_000, Event()), "more than 0 seconds"),
+            ("yes", Limits(60, 1_000, Event()), "it printed more than 1,000 octets"),
+            ("sleep 60; true", Limits(0, 1_000, Event()), "it took more than 0 seconds"),
             ("trap '' TERM; sleep 60; sleep 60", Limits(60, 1_000, over), "the program ends"),
         ):
             error = self.assertRaises(OpeningError, programs.feed, ("sh", "-c", command), b"", limits)
-            self.assertIn(f"was stopped: {reason}" if "ends" in reason else reason, str(error))
+            self.assertIn(f"was stopped: {reason}", str(error))
+        # In the terminal, too: it would fill the memory. Programs that the command leaves running end with it.
+        self.patch(programs, "_MAX_OUTPUT", 1_000)
+        for endless in ("yes", "yes & wait", "yes &"):
+            error = self.assertRaises(OpeningError, programs.feed, ("sh", "-c", endless), b"")
+            self.assertIn("more than 1,000 octets", str(error))
+        self.assertEqual(len(programs.feed(("head", "-c", "1000", "/dev/zero"), b"")), 1_000)
 
     def test_windows_opens_a_target_without_a_command_line(self) -> None:
         self.patch(os, "environ", {})
