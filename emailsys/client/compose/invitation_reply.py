@@ -55,6 +55,11 @@ class Version:
     organizer: Address | None
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """The event: its UID and its organiser."""
+        return self.uid, str(self.organizer).lower()
+
+    @property
     def order(self) -> tuple[int, datetime]:
         """Sorts the versions of an event."""
         return self.sequence, self.stamp
@@ -62,7 +67,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An invitation that can be answered. `attendee` is the invited address of the account."""
+    """An invitation that can be answered.
+
+    @ivar attendee: the invited address of the account.
+    @ivar events: the event and its occurrences that are answered, each with the attendee.
+    @ivar others: titles of other events in the message. These are not answered.
+    """
 
     version: Version
     organizer: Address
@@ -71,6 +81,7 @@ class Request:
     calendar: Any
     events: tuple[tuple[Any, Any], ...]
     root: Part
+    others: tuple[str, ...] = ()
 
 
 def versions(octets: bytes) -> list[Version]:
@@ -99,8 +110,14 @@ def request_of(octets: bytes, owns: Callable[[Address], bool]) -> Request:
         if version.organizer is None or address is None or not version.uid:
             raise ComposeError("The invitation has no organiser to answer, or no UID.")
         author = ", ".join(str(one.address) for one in read_mailboxes(root.text_of("from"))[:3])
+        # RFC 5546 §3.2.2: all components have one UID. The user is asked only about the event of the first one.
         once = {id(event): (event, attendee) for event, attendee in reversed(invited)}
-        return Request(version, version.organizer, address, author, calendar, tuple(once.values())[::-1], root)
+        answered = [pair for pair in once.values() if _version(calendar, pair[0]).identity == version.identity]
+        asking = [_version(one, event) for one, events in calendars if _method(one) == "REQUEST" for event in events]
+        others = dict.fromkeys(one.title for one in asking if one.identity != version.identity)
+        return Request(
+            version, version.organizer, address, author, calendar, tuple(answered)[::-1], root, tuple(others)
+        )
     raise ComposeError("The message asks for no answer: it is no invitation, but an answer, a cancellation or a copy.")
 
 
@@ -131,6 +148,9 @@ def question(request: Request, answer: Answer, notes: Sequence[str]) -> str:
         lines.append(
             safe_line(f"The invitation was sent by {request.author or 'an unknown author'}, not by the organiser.")
         )
+    if request.others:
+        titles = ", ".join(f"“{title or '(no title)'}”" for title in request.others)
+        lines.append(f"The message also has other events, which are not answered: {titles}.")
     return "\n\n".join([*lines, *notes])
 
 

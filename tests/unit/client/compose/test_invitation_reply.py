@@ -115,6 +115,22 @@ class ReplyTests(SynchronousTestCase):
         ):
             self.assertIn(word, asked)
 
+    def test_only_the_event_of_the_question_is_answered(self) -> None:
+        """RFC 5546 §3.2.2: a REQUEST has one UID. Events of another UID or organiser are named and not answered."""
+        first = invitation(title="Lunch")
+        begin, end = first.index(b"BEGIN:VEVENT"), first.index(b"END:VCALENDAR")
+        event = first[begin:end]
+        moved = event.replace(b"DTSTAMP", b"RECURRENCE-ID:20260512T080000Z\r\nDTSTAMP")
+        other = event.replace(b"UID:u-1", b"UID:u-2").replace(b"Lunch", b"Pay 10000")
+        foreign = event.replace(b"olga@", b"mallory@").replace(b"Lunch", b"Pay 20000")
+        octets = first[:end] + other + moved + foreign + first[end:]
+        _, (_, part, calendar) = answered(octets)
+        self.assertEqual([str(one["UID"]) for one in calendar.walk("VEVENT")], ["u-1", "u-1"])
+        self.assertNotIn("Pay", part.text()[0])
+        asked = question(request_of(octets, ALICE.owns), Answer.ACCEPT, [])
+        self.assertIn("not answered: “Pay 10000”, “Pay 20000”.", asked)
+        self.assertNotIn("not answered", question(request_of(first, ALICE.owns), Answer.ACCEPT, []))
+
     def test_no_header_and_no_line_comes_from_a_title(self) -> None:
         octets = invitation(title="x\\nBcc: a@b.c\\n\x1b[2J")
         message, (root, _, _) = answered(octets)
