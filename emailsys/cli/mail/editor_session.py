@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import click
 from emailsys.cli.mail.safe_output import tell
 from emailsys.cli.mail.session import Session
 from emailsys.cli.options import Refused
+from emailsys.client.base.ctrl_c import ctrl_c_left_to_child
 from emailsys.client.base.edited_file import EditedFile
 from emailsys.config.exit_status import Exit
 
@@ -105,7 +104,7 @@ class EditorSession:
             self._given = to_text(self._draft)
             self._file.write(self._given)
         try:
-            with _ctrl_c_left_to_the_editor():
+            with ctrl_c_left_to_child():
                 click.edit(filename=str(self._path))
         except (click.ClickException, ValueError) as error:
             # ValueError: a quote in $VISUAL or $EDITOR is not closed.
@@ -185,14 +184,3 @@ class EditorSession:
             tell(f"The draft could not be saved: {error}. Your text is kept in {self._path}")
             return
         self._tell_draft()
-
-
-@contextmanager
-def _ctrl_c_left_to_the_editor() -> Iterator[None]:
-    """Let Ctrl-C end the editor, but not this program, while the editor has the terminal."""
-    # A handler is not inherited by the editor; SIG_IGN would be.
-    before = signal.signal(signal.SIGINT, lambda _signal, _frame: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Final
 
+from emailsys.client.base.ctrl_c import ctrl_c_left_to_child
 from emailsys.client.opening.values import OpeningError
 from emailsys.client.text.terminal import safe_line
 
@@ -102,7 +103,8 @@ def start(program: Program) -> None:
             os.startfile(name)  # noqa: S606 - the user asked, and there is no shell
             return
         if program.needs_terminal:
-            status: int | None = subprocess.run(program.command, check=False).returncode  # noqa: S603 - the user's own
+            with ctrl_c_left_to_child():
+                status: int | None = subprocess.run(program.command, check=False).returncode  # noqa: S603 - the user's
         else:
             status = _left_running(program.command)
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from textual.app import App, SuspendNotSupported
 
+from emailsys.client.base.ctrl_c import ctrl_c_left_to_child
 from emailsys.client.screen.program import MailProgram
 
 T = TypeVar("T")
@@ -38,7 +39,8 @@ async def run_program(app: App[Any], arguments: Sequence[str]) -> None:
 def _suspended(app: App[Any], work: Callable[[], T]) -> T:
     with app.suspend():
         # Blocks on purpose: the other program owns the terminal, and the screen must not draw.
-        done = work()
+        with ctrl_c_left_to_child():
+            done = work()
         if isinstance(app, MailProgram):
             # A closed window ends the other program, too.
             app.discard_output_of_lost_terminal()
