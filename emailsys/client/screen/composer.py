@@ -34,7 +34,7 @@ from emailsys.client.screen.address_fields import AddressField
 from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
 from emailsys.client.screen.marked_checkbox import MarkedCheckbox
-from emailsys.client.screen.own_terminal import run_program
+from emailsys.client.screen.own_terminal import check_terminal_is_free, run_program
 from emailsys.client.screen.protection_line import ProtectionLine, may_send
 from emailsys.client.screen.survival import Surviving
 from emailsys.client.screen.text_fields import SafeInput, SafeTextArea
@@ -346,6 +346,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
 
     async def action_editor(self) -> None:
         """Edit the message in the user's own editor: $VISUAL, $EDITOR, or else vi or notepad."""
+        check_terminal_is_free(self.app)
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
         draft = self._read(lenient=True)
         file = EditedFile(self._mailbox.paths.state)

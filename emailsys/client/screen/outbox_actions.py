@@ -36,6 +36,7 @@ class OutboxActions:
         self._outcome = asyncio.Event()
         #: Counts the messages that were not sent.
         self.failures = 0
+        app.is_transmitting = lambda: self.is_transmitting
 
     def _held(self) -> list[str]:
         now = asyncio.get_running_loop().time()

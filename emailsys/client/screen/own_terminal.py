@@ -11,16 +11,29 @@ from typing import Any, TypeVar
 from textual.app import App, SuspendNotSupported
 
 from emailsys.client.base.ctrl_c import ctrl_c_left_to_child
+from emailsys.client.compose.draft import ComposeError
 from emailsys.client.screen.program import MailProgram
 
 T = TypeVar("T")
+
+
+def check_terminal_is_free(app: App[Any]) -> None:
+    """Refuse to give the terminal away while a message is being sent: its connection would time out.
+
+    @raise ComposeError: a message is being sent.
+    """
+    if isinstance(app, MailProgram) and app.is_transmitting():
+        raise ComposeError("A message is being sent. Try again when it has been sent.")
 
 
 async def with_terminal(app: App[Any], work: Callable[[], T]) -> T:
     """Run work that may start a program which asks on the terminal, and return its result.
 
     The screen is not drawn meanwhile. A program with a window of its own does not need the terminal.
+
+    @raise ComposeError: a message is being sent.
     """
+    check_terminal_is_free(app)
     try:
         return _suspended(app, work)
     except SuspendNotSupported:

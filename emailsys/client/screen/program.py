@@ -50,6 +50,8 @@ class MailProgram(NoLocals, SurvivingPump, App[None]):
         self.mailbox = mailbox
         self.hold = hold
         self._last_failure = ""
+        #: Whether a message is being transmitted.
+        self.is_transmitting: Callable[[], bool] = lambda: False
         # The file descriptors that lead to the terminal.
         self._terminal = [number for number in range(3) if os.isatty(number)]
         self._make_network = network

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 from emailsys.client.accounts.values import Account
-from emailsys.client.compose.draft import Draft
+from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.message_builder import build
+from emailsys.client.screen import composer
 from emailsys.client.screen.leaving import unknown_outcome
+from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.send.sender import SendProgress, SendResult
 from tests.unit.client.screen.screen_case import ALICE, BOB, NOW, Driver, ScreenCase
 
@@ -72,3 +76,31 @@ class HeldTests(ScreenCase):
 
         self.drive(steps, hold=3600.0)
         self.assertEqual((self.subjects("Sent"), self.subjects("Outbox")), (["Scheduled"], ["Held"]))
+
+    def test_no_other_program_gets_the_terminal_while_a_message_is_sent(self) -> None:
+        """The program would stop the transmission until it ends. A message on hold is no reason to refuse."""
+        self.patch(os, "environ", {**os.environ, "VISUAL": f"{sys.executable} -c pass"})
+
+        async def steps(driver: Driver) -> None:
+            await self.hold_one_and_send_another(driver)
+            await driver.compose(subject="Next")
+            ran: list[int] = []
+            self.patch(composer, "run_program", lambda *_: with_terminal(driver.app, lambda: ran.append(1)))
+            await driver.press("f4")
+            self.assertTrue(any("is being sent" in one for one in driver.toasts), driver.toasts)
+            error = await self.refusal(with_terminal(driver.app, lambda: ran.append(2)))
+            self.assertIn("is being sent", error)
+            self.assertEqual(ran, [])
+            self.gates[self.scheduled].set()
+            await driver.until(lambda: not driver.app.is_transmitting())
+            await driver.press("f4")
+            await driver.until(lambda: ran == [1])
+
+        self.drive(steps, hold=3600.0)
+
+    async def refusal(self, work: Awaitable[object]) -> str:
+        try:
+            await work
+        except ComposeError as error:
+            return str(error)
+        return ""
