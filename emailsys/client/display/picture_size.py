@@ -11,6 +11,8 @@ _BARE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
 _MARKER: Final = re.compile(rb"[^\xff]")
 # Octets of a JPEG file that are searched. A preview and a colour profile may come before the frame.
 _SEARCHED: Final = 1 << 20
+# Markers of a JPEG file that are read. Files of cameras have a few dozen before the frame.
+_MAX_MARKERS: Final = 1_000
 
 
 def picture_size(octets: bytes) -> tuple[int, int] | None:
@@ -47,8 +49,8 @@ def _number(octets: bytes, at: int, length: int, order: str = "big") -> int:
 
 def _jpeg(octets: bytes) -> tuple[int, int]:
     at = 2
-    while at + 4 <= min(len(octets), _SEARCHED):
-        if octets[at] != 0xFF:
+    for _ in range(_MAX_MARKERS):
+        if at + 4 > min(len(octets), _SEARCHED) or octets[at] != 0xFF:
             return 0, 0
         marker = octets[at + 1]
         if marker == 0xFF:

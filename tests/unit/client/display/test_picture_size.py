@@ -38,6 +38,9 @@ class PictureSizeTests(SynchronousTestCase):
             self.assertEqual(picture_text(octets), "")
         # Fill octets are skipped in one step.
         self.assertEqual(picture_size(JPEG[:2] + b"\xff" * 900_000 + JPEG[2:]), (640, 480))
+        # The number of markers has a limit.
+        self.assertEqual(picture_size(JPEG[:2] + b"\xff\xd0" * 500 + JPEG[2:]), (640, 480))
+        self.assertIsNone(picture_size(JPEG[:2] + b"\xff\xd0" * 5_000 + JPEG[2:]))
         chance = random.Random(7)
         for start in (b"", PNG[:8], GIF[:6], JPEG[:4], WEBP["lossy"][:16], b"BM"):
             for _ in range(200):
