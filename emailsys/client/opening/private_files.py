@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -29,7 +30,8 @@ def put(state: Path, name: str, octets: bytes, mode: int, now: Callable[[], floa
     """
     opened = (state / "opened").absolute()
     sweep(state, now)
-    folder = opened / secrets.token_hex(8)
+    # The name has the moment: the clock of the file system may be another one.
+    folder = opened / f"{int(now())}-{secrets.token_hex(8)}"
     path = folder / name
     try:
         make_folder(folder)
@@ -43,12 +45,17 @@ def put(state: Path, name: str, octets: bytes, mode: int, now: Callable[[], floa
     return path
 
 
+def _moment_of(name: str) -> int:
+    moment = name.partition("-")[0]
+    return int(moment) if re.fullmatch(r"[0-9]{1,12}", moment) else 0
+
+
 def sweep(state: Path, now: Callable[[], float] = time.time) -> None:
     """Remove files that were opened more than a day ago. Costs nothing if there are none."""
     try:
         with os.scandir(state / "opened") as entries:
             folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-            old = [entry.path for entry in folders if now() - entry.stat(follow_symlinks=False).st_mtime > _KEPT]
+            old = [entry.path for entry in folders if now() - _moment_of(entry.name) > _KEPT]
     except OSError:
         return
     for path in old:

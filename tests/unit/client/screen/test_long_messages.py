@@ -21,9 +21,9 @@ class LongMessageTests(ScreenCase):
         sizes: list[int] = []
         stock = message.view
 
-        def view(octets: bytes, html: bool = False) -> MessageView:
+        def view(octets: bytes, *rest: Any, **named: Any) -> MessageView:
             sizes.append(len(octets))
-            return stock(octets, html)
+            return stock(octets, *rest, **named)
 
         self.patch(message, "view", view)
 
@@ -42,7 +42,7 @@ class LongMessageTests(ScreenCase):
                     break
                 driver.reader.scroll_end(animate=False)
                 await driver.pilot.pause()
-            self.assertIn(LINES[-1], shown(driver))
+            self.assertTrue(LINES[-1] in shown(driver), "the last line is not there")
             self.assertEqual([line for line in LINES if line not in shown(driver)], [])
 
         self.drive(steps)

@@ -49,7 +49,8 @@ class ListVerbTests(Case):
                 self.assertEqual(len(lines), 5, lines)
                 self.assertLessEqual(max(map(cell_len, lines)), columns, lines)
                 line = next(one for one in lines if key[:8] in one)
-                self.assertIn("A sub", line)
+                # A date of another year is longer.
+                self.assertIn("A su", line)
                 self.assertIn("…", line)
         self.assertEqual(self.on_terminal(40, "list")[0].split(), ["key", "date", "from", "subject"])
         self.assertEqual(self.on_terminal(120, "list")[0].split()[-2:], ["size", "tags"])
