@@ -11,10 +11,8 @@ from pathlib import Path
 from emailsys.client.accounts.toml_reader import ACCOUNT_NAME, read_accounts
 from emailsys.client.accounts.toml_writer import with_account, with_default, with_spam_rule, without_account
 from emailsys.client.accounts.values import Account, AccountError, SecretKind, Server
-from emailsys.client.archive.files import rewrite
+from emailsys.client.archive.files import changing, rewrite
 from emailsys.client.archive.values import SPAM, ArchiveError
-from emailsys.client.base.folders import make_folder
-from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from emailsys.mail.address import Address
 
 _MODE = 0o600
@@ -165,19 +163,11 @@ class AccountsFile:
 
     def _change(self, change: Callable[[str], str], expected: Mapping[str, Account | None]) -> None:
         try:
-            make_folder(self.path.parent)
-            lock = ProcessLock(self.path.with_suffix(".lock"))
-        except LockTaken as taken:
-            raise AccountError(f"{taken} is changing {self.path} now; try again") from taken
-        except OSError as error:
-            raise AccountError(f"{self.path.parent}: {error.strerror}") from error
-        try:
-            after = self._changed(self._text(), change, expected)
-            rewrite(self.path, after.encode())
+            with changing(self.path):
+                after = self._changed(self._text(), change, expected)
+                rewrite(self.path, after.encode())
         except ArchiveError as error:
             raise AccountError(str(error)) from error
-        finally:
-            lock.release()
 
 
 def _absolute(server: Server | None) -> Server | None:

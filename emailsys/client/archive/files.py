@@ -17,6 +17,7 @@ from typing import Final
 
 from emailsys.client.archive.values import ArchiveError, ArchiveFull
 from emailsys.client.base.folders import sync_folder
+from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from emailsys.client.text.file_names import safe_name
 
 _NAMED: Final = re.compile(r".*\.([a-z2-7]{16})\.eml", re.S)
@@ -209,6 +210,24 @@ def rewrite(path: Path, octets: bytes) -> None:
     with translated_disk_errors():
         remove_parts(path.parent, _part_prefix(path))
     write_whole(path, octets)
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Hold the lock of a small file that several programs may change, while it is read and replaced.
+
+    @raise ArchiveError: another program is changing it, or its folder cannot be used.
+    """
+    try:
+        lock = ProcessLock(path.with_suffix(".lock"))
+    except LockTaken as taken:
+        raise ArchiveError(f"{taken} is changing {path} now; try again") from taken
+    except OSError as error:
+        raise ArchiveError(f"{path.parent}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_whole(path: Path, octets: bytes) -> None:

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.files import rewrite
+from emailsys.client.archive.files import changing, rewrite
 from emailsys.client.archive.values import ArchiveError, NoSuchFolder
-from emailsys.client.base.folders import make_folder
-from emailsys.client.base.process_lock import LockTaken, ProcessLock
 
 _FILE: Final = ".searches.json"
 # Characters of a name.
@@ -81,16 +79,7 @@ class SavedSearches:
         self._change(lambda saved: saved.pop(name, None))
 
     def _change(self, change: Callable[[dict[str, str]], object]) -> None:
-        try:
-            make_folder(self._path.parent)
-            lock = ProcessLock(self._path.with_suffix(".lock"))
-        except LockTaken as taken:
-            raise ArchiveError(f"{taken} is changing {self._path} now; try again") from taken
-        except OSError as refused:
-            raise ArchiveError(f"{self._path.parent}: {refused.strerror}") from refused
-        try:
+        with changing(self._path):
             saved = self.load()
             change(saved)
             rewrite(self._path, json.dumps(saved, indent=1, ensure_ascii=False).encode())
-        finally:
-            lock.release()

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from emailsys.client.accounts.values import AccountError
-from emailsys.client.archive.files import rewrite
+from emailsys.client.archive.files import changing, rewrite
 from emailsys.client.archive.values import ArchiveError
-from emailsys.client.base.folders import make_folder
-from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from emailsys.client.compose.completion import address_pieces
 from emailsys.mail.address import Address, AddressSyntaxError, parse_foreign
 from emailsys.mail.message.mailboxes import Mailbox
@@ -153,18 +151,10 @@ class ContactBook:
 
     def _change(self, change: Callable[[Mapping[str, Contact]], Mapping[str, Contact]]) -> None:
         try:
-            make_folder(self._path.parent)
-            lock = ProcessLock(self._path.with_suffix(".contacts.lock"))
-        except LockTaken as taken:
-            raise ContactError(f"{taken} is changing {self._path} now; try again") from taken
-        except OSError as error:
-            raise ContactError(f"{self._path.parent}: {error.strerror}") from error
-        try:
-            rewrite(self._path, _written(change(self.load())).encode())
+            with changing(self._path):
+                rewrite(self._path, _written(change(self.load())).encode())
         except ArchiveError as error:
             raise ContactError(str(error)) from error
-        finally:
-            lock.release()
 
 
 def _written(book: Mapping[str, Contact]) -> str:
