@@ -71,21 +71,8 @@ class ConsentTests(Case):
 
     def add(self, *words: str, terminal: bool) -> tuple[int, str]:
         """Run `account add`."""
-
-        def at_once(work: Any) -> Any:
-            ended: list[Any] = []
-            running = Deferred.fromCoroutine(work(Clock())).addBoth(ended.append)
-            self.assertTrue(running.called)
-            return result_of(ended[0])
-
-        err = io.StringIO()
-        session = Session(at_once)
-        self.addCleanup(session.close)
         stdin = Terminal(io.BytesIO()) if terminal else io.TextIOWrapper(io.BytesIO())
-        self.patch(sys, "stdin", stdin)
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
-            status = execute(session, ["account", "add", "n@example.org", "--password-command", "true", *words])
-        return status, err.getvalue()
+        return run_add(self, stdin, "--password-command", "true", *words)
 
     def test_without_a_terminal_it_is_refused_and_the_options_are_named(self) -> None:
         status, said = self.add(terminal=False)
@@ -155,20 +142,7 @@ class SearchTests(Case):
 
     def add(self, *words: str) -> tuple[int, str]:
         """Run `account add` of a person at a terminal."""
-
-        def at_once(work: Any) -> Any:
-            ended: list[Any] = []
-            running = Deferred.fromCoroutine(work(Clock())).addBoth(ended.append)
-            self.assertTrue(running.called)
-            return result_of(ended[0])
-
-        err = io.StringIO()
-        session = Session(at_once)
-        self.addCleanup(session.close)
-        self.patch(sys, "stdin", Terminal(io.BytesIO()))
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
-            status = execute(session, ["account", "add", "n@example.org", *words])
-        return status, err.getvalue()
+        return run_add(self, Terminal(io.BytesIO()), *words)
 
     def test_starttls_is_tried_where_tls_fails_and_the_user_is_told(self) -> None:
         self.typed = ["right"]
@@ -219,6 +193,24 @@ class SearchTests(Case):
     def test_an_account_without_servers_needs_no_password(self) -> None:
         status, said = self.add("--pop3", "none", "--smtp", "none")
         self.assertEqual((status, self.tried), (0, []), said)
+
+
+def run_add(case: SynchronousTestCase, stdin: io.TextIOBase, *words: str) -> tuple[int, str]:
+    """Run `account add` on a clock in place of a reactor. Return its exit status and standard error."""
+
+    def at_once(work: Any) -> Any:
+        ended: list[Any] = []
+        running = Deferred.fromCoroutine(work(Clock())).addBoth(ended.append)
+        case.assertTrue(running.called)
+        return result_of(ended[0])
+
+    err = io.StringIO()
+    session = Session(at_once)
+    case.addCleanup(session.close)
+    case.patch(sys, "stdin", stdin)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+        status = execute(session, ["account", "add", "n@example.org", *words])
+    return status, err.getvalue()
 
 
 class PromptTests(SynchronousTestCase):
