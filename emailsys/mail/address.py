@@ -13,6 +13,9 @@ import idna
 
 from emailsys.mail.ip import address_literal, read_ip
 
+# Local parts that every domain needs (RFC 2142).
+ROLES: Final = ("postmaster", "abuse")
+
 # RFC 6531 §3.3 allows UTF-8 in atoms, quoted strings and domains. We accept neither C1 controls nor surrogates.
 _BEYOND_ASCII: Final = "\u00a0-\ud7ff\ue000-\U0010ffff"
 

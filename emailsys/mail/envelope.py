@@ -126,6 +126,8 @@ class Client:
     account: Address | None = None
     #: Our address on this connection in text form, "" if unknown. Its literal is local (RFC 5321 §4.1.3).
     local_ip: str = ""
+    #: By which a repetition of a request over HTTP is recognised, "" without one. It is kept with the message.
+    sent_key: str = ""
 
 
 class Addressee(NamedTuple):

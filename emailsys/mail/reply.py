@@ -215,6 +215,11 @@ def queued(queue_id: str) -> Reply:
     return Reply(250, "2.0.0", f"queued as {queue_id}")
 
 
+def queued_line(queue_id: str) -> bytes:
+    """Encode the reply `queued`: it differs for each message, and would push the others out of the cache."""
+    return f"250 2.0.0 queued as {queue_id}\r\n".encode("ascii")
+
+
 def bad_line(why: str) -> Reply:
     """Reject input that is not a line of RFC 5321 §2.3.8."""
     return Reply(500, "5.5.2", why)

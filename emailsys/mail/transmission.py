@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from emailsys.mail.address import Address
@@ -34,6 +35,15 @@ class Transmission:
     octets: int
     pieces: Callable[[], AsyncIterator[bytes]] = field(repr=False, compare=False)
     parameters: MailParameters = NO_PARAMETERS
+
+
+async def close_pieces(pieces: AsyncIterator[bytes]) -> None:
+    """Close the reading of a message that may not have been read to its end."""
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        # RuntimeError: the body is being read, and its reader closes it.
+        with suppress(RuntimeError):
+            await close()
 
 
 class OutcomeKind(enum.Enum):

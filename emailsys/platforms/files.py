@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -80,3 +81,13 @@ def widen_pipe(pipe: int, octets: int) -> None:
             return
         with suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, octets)
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let only this user read the files that this process creates meanwhile, in whatever thread."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -13,6 +13,7 @@ from emailsys.mail.dsn.text import human_text, printable, subject
 from emailsys.mail.envelope import MailParameters, own_parameters
 from emailsys.mail.message.fields import decode_words, field_text
 from emailsys.mail.message.headers import header_end
+from emailsys.mail.next_hop import is_socket
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import date_time
 
@@ -154,7 +155,7 @@ def _recipient_fields(recipient: RecipientReport, queue_id: str, unicode: bool) 
     fields += _field("Final-Recipient", f"{kind}; {recipient.forward_path}")
     fields += _field("Action", recipient.action.value)
     fields += _field("Status", recipient.status)
-    if recipient.remote is not None:
+    if recipient.remote is not None and not is_socket(recipient.remote):
         # RFC 3464 §2.3.5, §2.1.2: after "dns" only the name of the host or its address literal is allowed.
         fields += _field("Remote-MTA", f"dns; {_mta_name(recipient.remote)}")
     if recipient.reply is not None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
+
+from emailsys.mail.message.foreign_dates import in_english
 
 # Characters of a date that are parsed.
 _MAX_DATE: Final = 200
@@ -42,17 +45,28 @@ _ZONE: Final = re.compile(rf"(?<=[\d ])(?:{'|'.join(sorted(_ZONES, key=len, reve
 _ODD: Final = re.compile(
     rf"[+-]\d\d?(?!\d)|:60\b|\b24:\d|\d ?[ap]\.?m\b|(?:GMT|UTC?) ?[+-]|^\d{{4}}-|{_ZONE.pattern}", re.I
 )
+# RFC 5322 §3.3, and the names of zones and the blanks of its obsolete form (§4.3).
+_WELL_FORMED: Final = re.compile(
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\s*+,)?\s*+\d\d?\s++"
+    r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\s++\d{4}\s++(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?\s++"
+    r"(?:[+-]\d{4}|UTC?|GMT|[ECMP][SD]T|Z)\s*+",
+    re.I,
+)
+_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COMMENT: Final = re.compile(r"\([^()]*\)")
 
 
 def parse_date(text: str) -> datetime | None:
     """Parse a date-time to UTC: RFC 5322 §3.3, its obsolete forms, RFC 3339, and near misses of both.
 
-    These are a zone such as +05:30 or CEST, the second 60, the hour 24, and "AM" or "PM". None if it is malformed or
-    out of range.
+    These are a zone such as +05:30 or CEST, the second 60, the hour 24, "AM" or "PM", and days in other languages. None
+    if it is malformed or out of range.
     """
     text = text[:_MAX_DATE].strip()
-    for read in (_lenient, _strict) if _ODD.search(text) else (_strict, _lenient):
+    readers: list[Callable[[str], datetime | None]] = [_strict, _lenient, _foreign]
+    if _ODD.search(text):
+        readers[:2] = [_lenient, _strict]
+    for read in readers:
         try:
             moment = read(text)
         except (ValueError, TypeError, IndexError, OverflowError):
@@ -60,6 +74,19 @@ def parse_date(text: str) -> datetime | None:
         if moment is not None:
             return moment
     return None
+
+
+def date_defect(text: str) -> str:
+    """Return what is wrong with a date that `parse_date` reads all the same, or cannot read; "" if nothing is."""
+    text = text[:_MAX_DATE].strip()
+    moment = parse_date(text)
+    if moment is None:
+        return f"{text[:100]!r} cannot be read: the list has the time of receipt"
+    if moment < _FIRST:
+        return f"{text[:100]!r} is before 1970: the list has the time of receipt"
+    if _WELL_FORMED.fullmatch(_COMMENT.sub(" ", text)) is not None:
+        return ""
+    return f"{text[:100]!r} is not a well-formed date, and is read as {moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _strict(text: str) -> datetime:
@@ -79,6 +106,11 @@ def _lenient(text: str) -> datetime | None:
     zone = _NUMERIC_ZONE.sub(lambda one: f" {one[1]}{one[2]:0>2}{one[3] or '00'}", f" {zone}")
     midnight = _strict(f"{text[: clock.start()]}00:00:00{zone}")
     return midnight + _since_midnight(clock[1], clock[2], clock[3], (clock[4] or "").lower())
+
+
+def _foreign(text: str) -> datetime | None:
+    english = in_english(_COMMENT.sub(" ", text))
+    return None if english is None else _lenient(english)
 
 
 def _since_midnight(hour: str | None, minute: str | None, second: str | None, half: str) -> timedelta:

@@ -13,6 +13,8 @@ from emailsys.mail.message.charsets import decode_charset, is_charset
 # RFC 2047 §2, lenient: the text may have blanks. The charset may have a language suffix (RFC 2231 §5).
 # Programs leave a question mark in the text unencoded.
 _WORD: Final = re.compile(r"=\?([^?\s]{1,80})\?(?:([bB])\?([^?\r\n]*+)|([qQ])\?((?:[^?\r\n]|(?<!=)\?(?!=))*+))\?=")
+_BAD_ESCAPE: Final = re.compile(r"=(?![0-9A-Fa-f]{2})")
+_WORD_BEGIN: Final = re.compile(r"=\?[A-Za-z0-9._:*\-]{1,80}\?")
 _BETWEEN: Final = re.compile(r"[ \t\r\n]*")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
 _FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
@@ -30,6 +32,9 @@ _NAME_IN_PARENTHESES: Final = re.compile(r'(?:^|;)[ \t\r\n]*+((?:file)?name)[ \t
 _WINDOWS_PATH: Final = re.compile(r"[A-Za-z]:\\(?!\\)")
 # The semicolon before the first parameter is missing, or is another sign.
 _NO_SEMICOLON: Final = re.compile(r"[ \t]*+([^ \t,=\"]++)[ \t,]++([A-Za-z*0-9-]++[ \t]*+=.*)", re.S)
+# RFC 2045 §5.1. Octets above 0x7F are told elsewhere.
+_TOKEN: Final = re.compile(r"[^\x00-\x20()<>@,;:\\\"/\[\]?=\x7f]+")
+_PATH: Final = re.compile(r"[A-Za-z]:\\|\\\\|\.{0,2}/")
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
 # Characters of one structured field that are parsed. Real fields are much shorter.
@@ -89,6 +94,31 @@ def decode_words(text: str) -> str:
         out.append(decode_charset(b"".join(waiting), charset)[0])
     out.append(text[at:])
     return "".join(out)
+
+
+def word_defects(text: str) -> list[str]:
+    """Return what is wrong with the encoded words of a text that `decode_words` reads all the same, or leaves."""
+    if "=?" not in text:
+        return []
+    text = text[:MAX_STRUCTURED]
+    defects: dict[str, None] = {}
+    for found in _WORD.finditer(text):
+        before, after = text[found.start() - 1 : found.start()], text[found.end() : found.end() + 1]
+        # RFC 2047 §5: an encoded word is a word of its own, and stands in no quoted string.
+        if before.strip("( \t\r\n") or after.strip(") \t\r\n"):
+            defects["an encoded word touches other text, and is decoded all the same (RFC 2047 §5)"] = None
+        if found[3] is None and (" " in found[5] or "?" in found[5] or "\t" in found[5]):
+            defects["an encoded word has blanks or question marks, and is decoded all the same"] = None
+        if found[3] is None and _BAD_ESCAPE.search(found[5]) is not None:
+            defects["an encoded word has malformed escapes"] = None
+        if found[2] is not None and (len(found[3]) % 4 or _NOT_BASE64.search(found[3].rstrip("="))):
+            defects["an encoded word has malformed base64"] = None
+        octets = _word_octets(found[2] or found[4], found[3] if found[2] else found[5])
+        wrong = decode_charset(octets, found[1].partition("*")[0])[1]
+        defects.update((f"an encoded word: {one}", None) for one in wrong)
+    if _WORD_BEGIN.search(_WORD.sub(" ", text)) is not None:
+        defects["an encoded word is broken, and is shown as it is"] = None
+    return [*defects]
 
 
 def without_comments(text: str) -> str:
@@ -171,6 +201,49 @@ def parse_parameters(text: str) -> dict[str, str]:
             sections.setdefault(name[1], {}).setdefault(int(name[2] or 0), (value, name[3] is not None))
     # RFC 2231 §4: prefer the extended form if both are present.
     return plain | {name: _joined(parts) for name, parts in sections.items()}
+
+
+def parameter_defects(text: str) -> list[str]:
+    """Return what is wrong with the parameters of a structured value that `parse_value` reads all the same."""
+    text = text[:MAX_STRUCTURED]
+    value, _, rest = without_comments(text).partition(";")
+    if (missing := _NO_SEMICOLON.fullmatch(value)) is not None:
+        rest = f"{missing[2]};{rest}"
+    defects: dict[str, None] = {}
+    seen: set[str] = set()
+    sections: dict[str, set[int]] = {}
+    end = 0
+    for found in _parameters(rest):
+        ignored = rest[end : found.start()].strip(" \t\r\n;")
+        end = found.end()
+        if ignored:
+            defects[f"ignored, because it is no parameter: {ignored[:40]!r}"] = None
+        name = _SECTION.fullmatch(found[1].lower())
+        if name is None:
+            defects[f"ignored, because it is no name of a parameter: {found[1][:40]!r}"] = None
+            continue
+        shown = name[1][:40]
+        if found[1].lower() in seen:
+            defects[f"more than one {shown} parameter: the first counts"] = None
+        seen.add(found[1].lower())
+        if name[2] is not None:
+            sections.setdefault(shown, set()).add(int(name[2]))
+        if found[2] is None and name[3] is None and not _TOKEN.fullmatch(found[3].strip()):
+            defects[f"the value of {shown} lacks its quotation marks"] = None
+        elif found[2] is not None and not found[0].endswith('"'):
+            defects[f"the value of {shown} lacks its closing quotation mark"] = None
+        value = found[3] if found[2] is None else found[2]
+        if name[1] in _NAMED and name[3] is None:
+            if "=?" in value and decode_words(value) != value:
+                defects[f"the value of {shown} is an encoded word, which RFC 2047 §5 forbids"] = None
+            if _PATH.match(value):
+                defects[f"the value of {shown} is a path: its folders are not used"] = None
+    if ignored := rest[end:].strip(" \t\r\n;"):
+        defects[f"ignored, because it is no parameter: {ignored[:40]!r}"] = None
+    for shown, numbers in sections.items():
+        if numbers != set(range(len(numbers))):
+            defects[f"a section of {shown} is missing (RFC 2231 §3)"] = None
+    return [*defects]
 
 
 def parse_value(text: str) -> tuple[str, dict[str, str]]:

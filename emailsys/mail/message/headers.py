@@ -10,15 +10,17 @@ from typing import Final
 _FIELD_LINE: Final = re.compile(rb"(?:[!-9;-~]+[ \t]*:|[ \t])")
 # RFC 5322 §3.6.4, with the folding before the value that some programs add. A longer value is ignored.
 _MESSAGE_ID: Final = re.compile(
-    rb"^message-id[ \t]*:(?:[ \t]|\r\n[ \t])*([!-~]{1,998})(?:[ \t]|\r\n[ \t])*\r\n", re.IGNORECASE | re.MULTILINE
+    rb"^message-id[ \t]*+:(?:[ \t]++|\r\n[ \t])*+([!-~]{1,998})(?:[ \t]++|\r\n[ \t])*\r\n", re.IGNORECASE | re.MULTILINE
 )
 # Fields that only the system writes that they name; Return-Path only the last one.
 # These expressions find a line in lower case faster than `find` does, which stops at each line end.
 _RECEIVED: Final = re.compile(rb"\nreceived[ \t]*:")
 _MESSAGE_ID_BEGINS: Final = re.compile(rb"\nmessage-id")
+# Octets of a claim in which its authserv-id must end. Real ones stand at the beginning.
+_MAX_AUTHSERV_ID: Final = 2048
 _CLAIM_BEGINS: Final = re.compile(rb"\n(?:a(?:rc-a)?uthentication-results|re(?:ceived-spf|turn-path))")
 _CLAIM: Final = re.compile(
-    rb"^((?:arc-)?authentication-results|received-spf|return-path)[ \t]*:((?:[^\r]|\r\n[ \t])*)\r\n",
+    rb"^((?:arc-)?authentication-results|received-spf|return-path)[ \t]*+:((?:[^\r]++|\r\n[ \t])*+)\r\n",
     re.IGNORECASE | re.MULTILINE,
 )
 # RFC 8617 §4.1.1: the instance comes before the authserv-id.
@@ -84,14 +86,20 @@ def _text(name: bytes) -> str:
     return name.decode("utf-8", "replace").lower().rstrip(".")
 
 
-def _authserv_id(value: bytes) -> str:
-    """Return the authserv-id of an Authentication-Results field (RFC 8601 §2.2), or of an ARC one."""
-    plain = _without_comments(value).strip()
+def _authserv_id(value: bytes) -> str | None:
+    """Return the authserv-id of an Authentication-Results field (RFC 8601 §2.2), or of an ARC one.
+
+    None if it is behind so much else that we do not look for it. Those who read the field might.
+    """
+    plain = _without_comments(value[:_MAX_AUTHSERV_ID]).strip()
     instance = _ARC_INSTANCE.match(plain)
     if instance is not None:
         plain = plain[instance.end() :].strip()
-    name = plain[1:].partition(b'"')[0] if plain.startswith(b'"') else re.split(rb"[\s;]", plain, maxsplit=1)[0]
-    return _text(name)
+    if plain.startswith(b'"'):
+        name, *rest = plain[1:].split(b'"', 1)
+    else:
+        name, *rest = re.split(rb"[\s;]", plain, maxsplit=1)
+    return _text(name) if rest or len(value) <= _MAX_AUTHSERV_ID else None
 
 
 def _is_claim(name: bytes, value: bytes, ours: str) -> bool:
@@ -101,7 +109,7 @@ def _is_claim(name: bytes, value: bytes, ours: str) -> bool:
     if name == b"received-spf":
         names = (_text(found[1] or found[2]) for found in _SPF_RECEIVER.finditer(value))
         return ours in names
-    return _authserv_id(value) == ours
+    return _authserv_id(value) in (None, ours)
 
 
 @lru_cache(maxsize=16)

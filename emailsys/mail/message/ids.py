@@ -20,6 +20,8 @@ _MAX_PERSON: Final = 200
 _WROTE: Final = re.compile(
     r"[\s,]*+(?:wrote|writes|said|schrieb|(?:a )?écrit|skrev|schreef|escribió|ha scritto)\b", re.I
 )
+# RFC 5322 §3.6.4, lenient: any word on both sides, since programs write many, and an id only has to be the same.
+_WHOLE: Final = re.compile(r"<[^\s<>@]{1,250}@[^\s<>@]{1,250}>")
 _PROSE: Final = re.compile(r"[^\W\d_]{2}")
 
 
@@ -77,3 +79,21 @@ def replied_ids(text: str, addresses: Collection[str] = ()) -> list[str]:
             continue
         ids.append(_joined(one[1]))
     return [one for one in ids[-1:] if one]
+
+
+def id_defect(text: str) -> str:
+    """Return what is wrong with a Message-ID that `message_id` reads all the same, or cannot use; "" if nothing is."""
+    text = text.strip()[:MAX_STRUCTURED]
+    if _WHOLE.fullmatch(text) is not None:
+        return ""
+    found = message_id(text)
+    if found == text:
+        return f"{text[:100]!r} lacks its brackets"
+    return f"{text[:100]!r} is not a well-formed id, and is read as {found!r}" if found else f"no id in {text[:100]!r}"
+
+
+def replied_defect(text: str) -> str:
+    """Return what `message_ids` and `replied_ids` do not use of a field of ids; "" if it is well-formed."""
+    text = text.strip()[:MAX_STRUCTURED]
+    rest = _BRACKETED.sub(" ", text).strip(" \t\r\n,")
+    return f"this is no message id in brackets: {rest[:100]!r}" if rest else ""

@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from emailsys.mail.address import Address, AddressSyntaxError, parse_foreign
+from emailsys.mail.address import Address, AddressSyntaxError, parse, parse_foreign
 from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words
 
 # RFC 5322 §3.2.3, atext and blanks: a display name with only these characters needs no quotes.
 _PHRASE: Final = re.compile(r"[\w!#$%&'*+\-/=?^`{|}~ ]+")
 _BLANKS: Final = re.compile(r"\s+")
+# RFC 5322 §4.4: blanks around the dots and the "@" of an address do not count.
+_AROUND_SIGNS: Final = re.compile(r" ?([@.]) ?")
+# What is removed from a list in which a quotation mark or a parenthesis is never closed.
+_UNCLOSED: Final = str.maketrans("", "", '"()')
+# Brackets and quotation marks around an address, and the dot at the end of a domain.
+_AROUND_ADDRESS: Final = "<>()'\". "
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -38,17 +44,24 @@ class Mailbox:
 class _Piece:
     """The text between two commas: `inside` and outside of angle brackets.
 
-    `outside` keeps the quotes of quoted strings and has no comments.
+    `outside` keeps the quotes of quoted strings and has no comments. `is_unbalanced` is whether a bracket or a
+    quotation mark lacks its counterpart.
     """
 
     outside: str = ""
     inside: str | None = None
-    comment: str = ""
+    is_unbalanced: bool = False
 
 
-def _pieces(text: str) -> Iterator[_Piece]:
-    """Split an address list at commas, and at the colon and semicolon of a group (RFC 5322 §3.4)."""
+def _pieces(text: str, is_lenient: bool = True, longest: int = MAX_STRUCTURED) -> Iterator[_Piece]:
+    """Split an address list at commas, and at the colon and semicolon of a group (RFC 5322 §3.4).
+
+    @param is_lenient: ignore a quotation mark or a parenthesis that is never closed, which would hide the rest.
+    @param longest: characters of the list that are read.
+    """
+    text = text[:longest]
     piece = _Piece()
+    begin = opened = 0
     into: list[str] = []
     depth = 0
     quoted = escaped = angle = False
@@ -65,7 +78,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
         into.clear()
         return piece
 
-    for character in text[:MAX_STRUCTURED]:
+    for at, character in enumerate(text):
         has_at = has_at or (character == "@" and not depth)
         if escaped:
             escaped = False
@@ -79,27 +92,42 @@ def _pieces(text: str) -> Iterator[_Piece]:
             quoted = character != '"'
             into.append(character)
         elif character == "(":
+            opened = opened if depth else at
             depth += 1
         elif depth:
             depth -= character == ")"
         elif character == '"':
-            quoted = True
+            quoted, opened = True, at
             into.append(character)
         elif character == "<" and not angle:
+            if piece.inside is not None and "@" in piece.inside:
+                # A comma is missing.
+                yield piece
+                piece, begin = _Piece(is_unbalanced=True), at
             end()
+            if piece.inside is not None:
+                piece.outside, piece.is_unbalanced = f"{piece.outside}<{piece.inside}>", True
             angle = True
         elif character == ">" and angle:
             end()
             angle = False
+        elif character == ">" and piece.inside is not None:
+            piece.is_unbalanced = True
         elif character in ",;" and not angle:
             yield end()
-            piece = _Piece()
+            piece, begin = _Piece(), at + 1
         elif character == ":" and not angle and piece.inside is None and not has_at:
             # The name of a group. Its members follow.
             into.clear()
-            piece = _Piece()
+            piece, begin = _Piece(), at + 1
         else:
             into.append(character)
+    if is_lenient and (quoted or depth):
+        for one in _pieces(text[begin:opened] + text[opened + 1 :].translate(_UNCLOSED), is_lenient=False):
+            one.is_unbalanced = True
+            yield one
+        return
+    piece.is_unbalanced = piece.is_unbalanced or angle
     yield end()
 
 
@@ -115,8 +143,27 @@ def _address(text: str) -> Address:
     if text.startswith("@") and ":" in text:
         text = text.partition(":")[2]
     if '"' not in text:
-        text = _BLANKS.sub("", text)
+        text = _AROUND_SIGNS.sub(r"\1", _BLANKS.sub(" ", text).strip())
     return parse_foreign(text)
+
+
+def _read(piece: _Piece) -> Mailbox:
+    """Read a mailbox of a received field, also one that is not written as it should be.
+
+    @raise AddressSyntaxError: it has no address that can be used.
+    """
+    name = _one_line(decode_words(_name(piece.outside))) if piece.inside is not None else ""
+    text = piece.outside if piece.inside is None else piece.inside
+    try:
+        return Mailbox(name, _address(text))
+    except AddressSyntaxError:
+        # "mailto:" belongs to a link, and a name can stand in front of an address without brackets.
+        words = text.split() or [""]
+        last = words[-1].lstrip(_AROUND_ADDRESS.replace(".", "")).rstrip(_AROUND_ADDRESS)
+        last = last[7:] if last.lower().startswith("mailto:") else last
+        if not any("@" in word for word in words[:-1]):
+            return Mailbox(name or _one_line(decode_words(_name(" ".join(words[:-1])))), parse_foreign(last))
+        raise
 
 
 def list_name(mailbox: Mailbox) -> str:
@@ -136,12 +183,15 @@ def list_name(mailbox: Mailbox) -> str:
 def parse_mailboxes(text: str) -> list[Mailbox]:
     """Parse mailboxes that a person typed: separated by commas, also in groups.
 
-    @raise AddressSyntaxError: one of them is malformed. The message quotes it.
+    @raise AddressSyntaxError: one of them is malformed. The message quotes it. Or they are too many for one list.
     """
+    if len(text) > MAX_STRUCTURED:
+        # The rest would get nothing, and the last address would be cut into that of somebody else.
+        raise AddressSyntaxError(f"more than {MAX_STRUCTURED:,} characters in a list of addresses")
     if _CONTROL.search(text):
         raise AddressSyntaxError("control characters in an address")
     found = []
-    for piece in _pieces(text):
+    for piece in _pieces(text, is_lenient=False):
         if piece.inside is None and not piece.outside.strip():
             continue
         try:
@@ -173,19 +223,20 @@ def _one_line(text: str) -> str:
     return _BLANKS.sub(" ", _CONTROL.sub(" ", text)).strip()
 
 
-def read_mailboxes(text: str) -> list[Mailbox]:
+def read_mailboxes(text: str, longest: int = MAX_STRUCTURED) -> list[Mailbox]:
     """Parse the mailboxes of a received field. Names are decoded, malformed mailboxes are left out.
 
     @param text: the field unfolded, but not decoded.
+    @param longest: characters of the field that are read.
     """
     found = []
-    for piece in _pieces(text):
+    for piece in _pieces(text, longest=longest):
+        if "@" not in piece.outside and (piece.inside is None or "@" not in piece.inside):
+            continue
         try:
-            address = _address(piece.outside if piece.inside is None else piece.inside)
+            found.append(_read(piece))
         except AddressSyntaxError:
             continue
-        name = decode_words(_name(piece.outside)) if piece.inside is not None else ""
-        found.append(Mailbox(_one_line(name), address))
     return found
 
 
@@ -194,12 +245,38 @@ def unusable_addresses(text: str) -> list[str]:
 
     @param text: the field unfolded, but not decoded.
     """
-    found = []
+    return [written for written, mailbox in _flawed(text) if mailbox is None]
+
+
+def guessed_addresses(text: str) -> list[tuple[str, Address]]:
+    """Return what a received field has in place of well-formed mailboxes, and the address that each is read as.
+
+    @param text: the field unfolded, but not decoded.
+    """
+    return [(written, mailbox.address) for written, mailbox in _flawed(text) if mailbox is not None]
+
+
+def _flawed(text: str) -> Iterator[tuple[str, Mailbox | None]]:
+    """Yield each malformed mailbox as it is written, and as it is read; None if it has no usable address."""
     for piece in _pieces(text):
         written = (piece.outside if piece.inside is None else piece.inside).strip()
+        shown = _one_line(f"{_name(piece.outside)} <{written}>" if piece.inside is not None else written)
         try:
-            _address(written)
+            mailbox = _read(piece)
         except AddressSyntaxError:
             if written or piece.inside is not None:
-                found.append(_one_line(f"{_name(piece.outside)} <{written}>" if piece.inside is not None else written))
-    return found
+                yield shown, None
+            continue
+        if piece.is_unbalanced or not _is_well_formed(written):
+            yield shown, mailbox
+
+
+def _is_well_formed(written: str) -> bool:
+    try:
+        _address(written)
+        if written.startswith("@"):
+            return True
+        parse(written if '"' in written else _AROUND_SIGNS.sub(r"\1", _BLANKS.sub(" ", written)))
+    except AddressSyntaxError:
+        return False
+    return True

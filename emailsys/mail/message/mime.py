@@ -151,6 +151,11 @@ class _Parser:
             self._octets_left -= (at if at >= 0 else len(self._octets)) - start
             if at >= 0:
                 return None
+            if len(stated) <= _MAX_BOUNDARY:
+                other_case = re.compile(rb"^--(" + re.escape(stated) + rb")", re.M | re.I)
+                # That of another multipart stays its own.
+                if (same := other_case.search(self._octets, start)) is not None and same[1] not in self._levels:
+                    return same[1]
         self._guesses_left -= 1
         found = _LIKE_DELIMITER.search(self._octets, start)
         if found is None or self._level_of(found[1])[0] is not None:

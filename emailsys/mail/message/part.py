@@ -16,7 +16,7 @@ from emailsys.mail.message.fields import (
     lacks_semicolon,
     parse_value,
 )
-from emailsys.mail.message.transfer_encoding import decode_transfer, split_base64
+from emailsys.mail.message.transfer_encoding import decode_transfer, meant_encoding, split_base64
 
 # RFC 2046 §5.2.1. RFC 6532 §3.7: message/global allows UTF-8 in the header, and any transfer encoding.
 _MESSAGES: Final = frozenset({"message/rfc822", "message/global"})
@@ -127,6 +127,8 @@ class Part:
         charset = self.charset
         if self.content_type == "text/html" and not charset:
             charset = html_charset(octets)
+            if charset and not octets.isascii():
+                defects.append(f"Content-Type names no charset: read as {charset[:40]}, which the HTML names")
         text, more = decode_charset(octets, charset)
         text = text.removeprefix("\ufeff")
         if self.encoding == "base64" and (added := split_base64(self.raw)[1]):
@@ -167,5 +169,8 @@ def describe(part: Part, default: str) -> None:
             part.defects.append(f"malformed Content-Type: {value[:40]!r}")
     if stated := seen.get("content-transfer-encoding"):
         part.encoding = parse_value(stated.text)[0][:100] or "7bit"
+        if (meant := meant_encoding(part.encoding)) != part.encoding:
+            part.defects.append(f"unknown transfer encoding {part.encoding[:40]!r}: read as {meant}")
+            part.encoding = meant
     if stated := seen.get("content-disposition"):
         part.disposition, part.disposition_parameters = parse_value(stated.text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
+from emailsys.mail.message.defects import message_defects, notes_on
 from emailsys.mail.message.mime import Part
 
 # RFC 2392: HTML shows an inline part by cid: and its Content-ID. A link to a part does not show it.
@@ -24,6 +25,7 @@ class Row:
     @ivar overhead: the size that the transfer encoding adds, in percent of the decoded octets; None for containers and
         empty parts.
     @ivar links: the numbers of the parts that the HTML of this part shows by Content-ID.
+    @ivar notes: what is well-formed but not shown: text around the parts of a multipart.
     """
 
     number: str
@@ -38,6 +40,7 @@ class Row:
     content_id: str
     links: tuple[str, ...]
     defects: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def cid_links(html: str) -> list[str]:
@@ -47,14 +50,13 @@ def cid_links(html: str) -> list[str]:
 
 def structure(root: Part) -> list[Row]:
     """Return a row for each part, in the order of the message."""
-    parts = list(root.walk())
+    listed = list(message_defects(root))
     by_content_id: dict[str, Part] = {}
-    for part in parts:
+    for part, _ in listed:
         if part.content_id:
             by_content_id.setdefault(part.content_id, part)
     rows = []
-    for part in parts:
-        defects = list(part.defects)
+    for part, defects in listed:
         decoded_octets: int | None = None
         overhead: float | None = None
         links: list[str] = []
@@ -87,6 +89,7 @@ def structure(root: Part) -> list[Row]:
                 part.content_id,
                 tuple(links),
                 tuple(defects),
+                tuple(notes_on(part)),
             )
         )
     return rows

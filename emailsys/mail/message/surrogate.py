@@ -32,7 +32,7 @@ _WORD_OCTETS: Final = 42
 _BOUNDARY_LINE: Final = 256
 # Octets of the header section of a part. What follows is taken as text.
 _PART_HEAD: Final = 256 * 1024
-# Boundaries in a message, addresses in a field, and lines that may be boundaries. A part costs as much as ten lines.
+# Boundaries in a message, addresses in it, and lines that may be boundaries. A part costs as much as ten lines.
 # Addresses over the limit are left out, and parts over it are taken as text, so that no message takes long.
 _BOUNDARIES: Final = 100
 _ADDRESSES: Final = 1000
@@ -72,14 +72,21 @@ def _surrogate_mailbox(name: str, written: str) -> str:
     return str(Mailbox(name, address)) if name.isascii() else f"{_words(name)}\r\n <{address}>"
 
 
-def _surrogate_field(name: str, value: bytes) -> bytes:
-    """Return a field that has octets above 127 as a client may see it, b"" if it must not see any of it (§2.4)."""
+def _surrogate_field(name: str, value: bytes, most: int) -> tuple[bytes, int]:
+    """Return a field that has octets above 127 as a client may see it, b"" if it must not see any of it (§2.4).
+
+    @param most: the most addresses.
+    @return: also the number of its addresses.
+    """
+    count = 0
     kind = name.lower()
     text = field_text(value)
     if kind in _TEXT_FIELDS:
         body = _words(decode_words(text))
     elif kind in _ADDRESS_FIELDS:
-        body = ",\r\n ".join(_surrogate_mailbox(*pair) for pair in split_mailboxes(text)[:_ADDRESSES])
+        pairs = split_mailboxes(text)[:most] if most else []
+        count = len(pairs)
+        body = ",\r\n ".join(_surrogate_mailbox(*pair) for pair in pairs)
     elif kind in _PARAMETER_FIELDS:
         # RFC 6858 §2.2: a parameter that cannot be presented is removed.
         text = text[:MAX_STRUCTURED]
@@ -87,22 +94,27 @@ def _surrogate_field(name: str, value: bytes) -> bytes:
         body = ";\r\n ".join([text.partition(";")[0].strip(), *(segment[1:].strip() for segment in kept)])
     else:
         body = ""
-    return f"{name}: {body}\r\n".encode("ascii") if body and body.isascii() else b""
+    return f"{name}: {body}\r\n".encode("ascii") if body and body.isascii() else b"", count
 
 
-def _surrogate_head(head: bytes) -> tuple[bytes, str, str, bool]:
-    """Return the header section in ASCII, the media type, its boundary, and whether the body has no encoding."""
+def _surrogate_head(head: bytes, most: int) -> tuple[bytes, str, str, bool, int]:
+    """Return the header section in ASCII, the media type, its boundary, and whether the body has no encoding.
+
+    @param most: the most addresses in fields that change.
+    @return: at last, how many more there may be.
+    """
     fields = [(found[1].decode("ascii"), found[2], found[0]) for found in _FIELD.finditer(head)]
     first = {name.lower(): value for name, value, _ in reversed(fields)}
     kind, parameters = parse_value(field_text(first.get("content-type", b"")))
     is_plain = field_text(first.get("content-transfer-encoding", b"")).lower() in _UNENCODED
     out = []
     for name, value, octets in fields:
-        field = octets if octets.isascii() else _surrogate_field(name, value)
+        field, count = (octets, 0) if octets.isascii() else _surrogate_field(name, value, most)
+        most -= count
         if is_plain and name.lower() == "content-type":
             field = _GLOBAL.sub(b"message/rfc822", field, count=1)
         out.append(field)
-    return b"".join(out), kind, parameters.get("boundary", ""), is_plain
+    return b"".join(out), kind, parameters.get("boundary", ""), is_plain, most
 
 
 def _dashes(octets: bytes, start: int) -> int:
@@ -122,6 +134,7 @@ class Surrogate:
         self._begins_line = True
         self._boundaries: set[bytes] = set()
         self._lines_left = _LINES
+        self._addresses_left = _ADDRESSES
 
     def take(self, piece: bytes, is_last: bool = False) -> bytes:
         """Return the octets that are certain after the next piece.
@@ -143,7 +156,7 @@ class Surrogate:
         is_whole = end < len(held) and held.find(b"\r\n", end) >= 0
         if not (is_whole or is_last or (self._is_part and len(held) - start > _PART_HEAD)):
             return start, False
-        fields, kind, boundary, is_plain = _surrogate_head(held[start:end])
+        fields, kind, boundary, is_plain, self._addresses_left = _surrogate_head(held[start:end], self._addresses_left)
         out.append(fields)
         if boundary and kind.startswith("multipart/") and len(self._boundaries) < _BOUNDARIES:
             self._boundaries.add(boundary.encode("utf-8", "surrogateescape"))

@@ -20,6 +20,15 @@ _LAST_LINE: Final = re.compile(rb"\n([A-Za-z0-9+/]++={0,2})[ \t]*+\r?(?=\n|\Z)")
 _IS_WORDS: Final = re.compile(rb"[^A-Za-z0-9+/= \t\r\n]|[A-Za-z0-9][ \t]+[A-Za-z0-9]")
 
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
+# What strangers call an encoding, without its signs.
+_MEANT: Final = {
+    "quotedprintable": "quoted-printable",
+    "base64": "base64",
+    **dict.fromkeys(("7bit", "7bits"), "7bit"),
+    **dict.fromkeys(("8bit", "8bits"), "8bit"),
+    "binary": "binary",
+}
+_SIGNS: Final = re.compile(r"[^a-z0-9]")
 _UUENCODE: Final = frozenset({"x-uuencode", "uuencode", "x-uue"})
 
 
@@ -97,6 +106,11 @@ def _from_uuencode(raw: bytes) -> tuple[bytes, list[str]]:
         except binascii.Error:
             return b"".join(decoded), ["uuencoded part with a malformed line"]
     return b"".join(decoded), ["uuencoded part without its end line"]
+
+
+def meant_encoding(encoding: str) -> str:
+    """Return the encoding that a nearly right name means, such as "8-bit" or "quoted_printable"; else the name."""
+    return _MEANT.get(_SIGNS.sub("", encoding), encoding)
 
 
 def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:

@@ -16,6 +16,9 @@ MAX_BAD_COMMANDS: Final = 10
 # Commands allowed before login. Programs need ten. Without a limit a client could stay for ever, because each command
 # ends the silence that the login timeout measures.
 MAX_COMMANDS_BEFORE_LOGIN: Final = 100
+# Commands after login since the last one that concerned a message. A program that keeps its session open may send NOOP
+# each minute for six days. QUIT is never refused, because it deletes messages.
+MAX_IDLE_COMMANDS: Final = 9_000
 
 
 class State(enum.Enum):
@@ -61,12 +64,15 @@ class POP3Session:
     `end_exchange`, `log_in` and `begin_tls` when these things happen.
     """
 
-    __slots__ = ("_bad_commands", "_before_login", "_lines", "secure", "state", "user", "utf8")
+    __slots__ = ("_bad_commands", "_before_login", "_lines", "idle_commands", "secure", "state", "user", "utf8")
 
-    def __init__(self) -> None:
-        self._lines = LineReader()
+    def __init__(self, lines: LineReader | None = None) -> None:
+        """@param lines: cuts the input into lines; None makes a reader."""
+        self._lines = LineReader() if lines is None else lines
         self._bad_commands = 0
         self._before_login = 0
+        #: The number of commands since the last one that concerned a message, which sets it to 0.
+        self.idle_commands = 0
         self.state = State.AUTHORIZATION
         #: Whether TLS is active: STLS is then out of order (RFC 2595 §4).
         self.secure = False
@@ -74,6 +80,11 @@ class POP3Session:
         self.user: bytes | None = None
         #: Whether the client has sent UTF8 (RFC 6856 §2.1).
         self.utf8 = False
+
+    @property
+    def in_exchange(self) -> bool:
+        """Whether the next line is a response of an AUTH exchange."""
+        return self.state is _EXCHANGE
 
     @property
     def waiting(self) -> int:
@@ -132,6 +143,9 @@ class POP3Session:
         if state is _TRANSACTION:
             if not verb.after_login:
                 return self._refuse(f"{verb.name} is not allowed after login")
+            self.idle_commands += 1
+            if self.idle_commands > MAX_IDLE_COMMANDS and verb.name != "QUIT":
+                return Refusal("too many commands without a message", last=True)
         elif not verb.before_login:
             return self._refuse(f"{verb.name} is not allowed before login")
         elif verb.name == "STLS" and self.secure:

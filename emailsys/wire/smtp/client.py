@@ -31,9 +31,13 @@ class SMTPClientSession(Opening):
     PIPELINING, because otherwise each chunk would wait for its own reply.
     """
 
-    def __init__(self, hostname: str, remote: str) -> None:
-        """@param hostname: our name in EHLO. @param remote: the name of the remote host in outcomes."""
-        super().__init__(hostname)
+    def __init__(self, hostname: str, remote: str, lmtp: bool = False) -> None:
+        """
+        @param hostname: our name in EHLO.
+        @param remote: the name of the remote host in outcomes.
+        @param lmtp: whether the server speaks LMTP: the end of a message has a reply for each recipient (RFC 2033).
+        """
+        super().__init__(hostname, lmtp)
         self._remote = remote
         self._open: deque[Transaction] = deque()
         # The transaction whose commands or body are being sent.
@@ -132,7 +136,9 @@ class SMTPClientSession(Opening):
         self._filling = None
         if not self._chunking:
             transaction.body_ended = True
-            self._say(self._stuffer.end(), Step.FINAL, transaction)
+            self._say(self._stuffer.end(), Step.FINAL, transaction, transaction.accepted[0])
+            if self._lmtp:
+                self._expected += [(Step.FINAL, transaction, index) for index in transaction.accepted[1:]]
         elif not transaction.body_ended:
             transaction.body_ended = True
             self._say(b"BDAT 0 LAST\r\n", Step.FINAL, transaction)
@@ -228,6 +234,8 @@ class SMTPClientSession(Opening):
         elif step is Step.CHUNK:
             if reply.is_refusal:
                 transaction.failure = transaction.failure or reply
+        elif self._lmtp:
+            self._recipient_replied(transaction, index, reply)
         else:
             self._message_replied(transaction, reply)
 
@@ -265,9 +273,13 @@ class SMTPClientSession(Opening):
                 self._ask_for_body(transaction)
                 return
             # RFC 2920 §3.1: the server accepted DATA without recipients. It gets a single dot.
+            # LMTP then has no reply to the dot (RFC 2033 §4.2).
             self._settle_unaccepted(transaction)
             self._needs_reset = False
-            self._say(b".\r\n", Step.FINAL, transaction)
+            if self._lmtp:
+                self._give_up(confused(step=Step.DATA, said="a code that accepts a message for nobody"), False)
+            else:
+                self._say(b".\r\n", Step.FINAL, transaction)
             return
         if transaction.accepted:
             transaction.failure = transaction.failure or reply
@@ -282,6 +294,12 @@ class SMTPClientSession(Opening):
         self._needs_reset = self._chunking and reply.is_refusal
         transaction.end(transaction.failure or reply)
         self._settle(transaction)
+
+    def _recipient_replied(self, transaction: Transaction, index: int, reply: Reply) -> None:
+        """Handle a final reply of LMTP, which concerns one recipient (RFC 2033 §4.2)."""
+        transaction.end_of(index, reply)
+        if index == transaction.accepted[-1]:
+            self._settle(transaction)
 
     def _settle(self, transaction: Transaction, untouched: bool = False) -> None:
         transaction.settled = True

@@ -25,14 +25,16 @@ def confused(step: Step, said: str) -> Reply:
 class Opening:
     """The part of a session that concerns the connection. The subclass adds transactions."""
 
-    def __init__(self, hostname: str) -> None:
-        """@param hostname: our name in EHLO."""
+    def __init__(self, hostname: str, lmtp: bool = False) -> None:
+        """@param hostname: our name in EHLO. @param lmtp: whether the server speaks LMTP (RFC 2033)."""
         self._hostname = hostname
+        self._lmtp = lmtp
         self._reader = ReplyReader()
         self._events: deque[Event] = deque()
         self._out: list[bytes] = []
         self._expected: deque[_Expected] = deque([(Step.GREETING, None, 0)])
-        self._hello = b"EHLO"
+        # RFC 2033 §4.1: LHLO has the semantics of EHLO, and there is no HELO.
+        self._hello = b"LHLO" if lmtp else b"EHLO"
         self._login: list[bytes] = []
         self._chunking = False
         self._pipelining = False
@@ -66,7 +68,7 @@ class Opening:
         self.tls = tls
         self.extensions = Extensions()
         if not self._expected:
-            self._say_hello(b"EHLO")
+            self._say_hello(self._hello)
 
     def login(self, username: str, password: str, *, token: bool = False, in_clear: bool = False) -> None:
         """Log in by PLAIN or LOGIN. Ends in LoggedIn or Unusable.
@@ -102,7 +104,7 @@ class Opening:
         ok = 200 <= reply.code < 300
         if step is Step.GREETING:
             if reply.code == 220:
-                self._say_hello(b"EHLO")
+                self._say_hello(self._hello)
             elif reply.is_refusal:
                 # RFC 7504 §4: 521 means that the host never accepts mail. Other 5xx greetings report problems.
                 self._give_up(reply, True, permanent=reply.code == 521)
@@ -131,9 +133,10 @@ class Opening:
 
     def _hello_replied(self, reply: Reply) -> None:
         if reply.code == 250:
-            self.extensions = extensions_of(reply) if self._hello == b"EHLO" else Extensions()
+            self.extensions = Extensions() if self._hello == b"HELO" else extensions_of(reply)
             self._pipelining = "PIPELINING" in self.extensions
-            self._chunking = self._pipelining and "CHUNKING" in self.extensions
+            # With LMTP the number of final replies is known only after those to RCPT, and BDAT would not wait for them.
+            self._chunking = self._pipelining and not self._lmtp and "CHUNKING" in self.extensions
             self._ready = True
             self._events.append(Ready(self.extensions))
         elif 500 <= reply.code < 600 and self._hello == b"EHLO" and not self.tls:

@@ -119,6 +119,10 @@ class Transaction:
         """Apply a reply to all recipients that have no outcome yet."""
         self._finish(self._make(kind_of(reply), reply, True, False, False))
 
+    def end_of(self, index: int, reply: Reply) -> None:
+        """Apply a final reply of LMTP to the recipient that it concerns."""
+        self.outcomes[index] = self._make(kind_of(reply), reply, True, False, False)
+
     def lose(self, reply: Reply, from_remote: bool) -> None:
         """Delay all recipients that have no outcome yet, because the session was lost.
 

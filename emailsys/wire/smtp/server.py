@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from emailsys.mail import reply as replies
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT
@@ -32,25 +32,18 @@ from emailsys.wire.smtp.grammar import (
     parse_rcpt,
     split_command,
 )
+from emailsys.wire.smtp.line_limits import LONGER_LINES, MAX_COMMAND_LINE
 from emailsys.wire.smtp.order import IDLE_COMMANDS, NO_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_ORDER, PIPELINED, Stage
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 from emailsys.wire.smtp.transaction import Transaction
 
-# RFC 5321 §4.5.3.1.4, in octets, CRLF included.
-MAX_COMMAND_LINE: Final = 512
-# Octets that extensions add. MAIL: SIZE 26 (RFC 1870 §3), BODY 17 (RFC 6152 §2), SMTPUTF8 10 (RFC 6531 §3.1), AUTH 500
-# (RFC 4954 §3), and by the lengths of their values RET 9 and ENVID 107; RCPT: NOTIFY 29 and ORCPT 507 (RFC 3461 §4).
-_LONGER_LINES: Final[Mapping[str, int]] = {
-    "MAIL": MAX_COMMAND_LINE + 26 + 17 + 10 + 500 + 9 + 107,
-    "RCPT": MAX_COMMAND_LINE + 29 + 507,
-    "AUTH": MAX_AUTH_LINE,
-    "XPASSWORD": MAX_AUTH_LINE,
-}
 # Invalid or out-of-order commands that are answered between two transactions.
 MAX_BAD_COMMANDS: Final = 20
 # Commands without effect that are answered until a message is accepted. A client that keeps a connection open for its
 # next message sends one of them from time to time.
 MAX_IDLE_COMMANDS: Final = 100
+# The longest line of most commands, without its CRLF.
+_USUAL_LINE: Final = MAX_COMMAND_LINE - 2
 # Recipients beyond the limit of a message that are answered, and ten times the limit: a client may pipeline the
 # recipients of several messages.
 _MAX_SURPLUS: Final = 1000
@@ -69,25 +62,18 @@ class Session:
         max_recipients: int,
         max_refusals: int = 100,
         mechanisms: Mechanisms = MECHANISMS,
+        lines: LineReader | None = None,
     ) -> None:
         """
         @param max_message_size: in octets, dots unstuffed.
         @param max_refusals: 5xx replies allowed until a message is accepted; one more ends the session.
+        @param lines: cuts the input into lines; None makes a reader.
         """
-        self._lines = LineReader()
+        self._lines = LineReader() if lines is None else lines
         self._max_message_size = max_message_size
         self._max_recipients = max_recipients
         self._max_refusals = max_refusals
         self._mechanisms = mechanisms
-        self._parse: Mapping[str, Callable[[bytes], Event]] = {
-            "EHLO": self._hello("EHLO"),
-            "HELO": self._hello("HELO"),
-            "MAIL": self._mail,
-            "RCPT": self._rcpt,
-            "VRFY": self._vrfy,
-            "AUTH": self._auth,
-            "XPASSWORD": self._password_change,
-        }
         #: The commands that are refused at the moment whatever their arguments, with the reply.
         self.closed: dict[str, Reply] = {}
         #: The current transaction, or the empty one that the next MAIL replaces.
@@ -122,6 +108,11 @@ class Session:
     def waiting(self) -> int:
         """How many octets were fed and not read yet."""
         return self._lines.waiting
+
+    @property
+    def in_exchange(self) -> bool:
+        """Whether the next line is a response of an AUTH exchange."""
+        return self.next_event == self._next_response
 
     @property
     def in_body(self) -> bool:
@@ -188,7 +179,7 @@ class Session:
         if isinstance(command, Reply):
             return self._reject_line(line, command)
         verb, argument = command
-        if len(line) > MAX_COMMAND_LINE - 2 and len(line) > _LONGER_LINES.get(verb, MAX_COMMAND_LINE) - 2:
+        if len(line) > _USUAL_LINE and len(line) > LONGER_LINES.get(verb, MAX_COMMAND_LINE) - 2:
             return self._reject_line(line, replies.bad_line(Flaw.TOO_LONG.value))
         out_of_order = OUT_OF_ORDER.get(verb)
         if out_of_order is None:
@@ -201,22 +192,15 @@ class Session:
             if verb not in PIPELINED:
                 return self._reject(refusal)
             refused = self._refuse_pipelined(refusal)
-            return self._bdat(argument, refused) if verb == "BDAT" else refused
-        if verb == "BDAT":
-            return self._bdat(argument, None)
+            return self._bdat(verb, argument, refused) if verb == "BDAT" else refused
         refusal = self.closed.get(verb)
         if refusal is not None:
             return self._refuse(refusal)
-        if argument and verb in NO_ARGUMENT:
-            return self._refuse(replies.NO_PARAMETERS)
-        parse = self._parse.get(verb)
-        event = Command(verb, argument) if parse is None else parse(argument)
+        event = self._parsers[verb](self, verb, argument)
         if type(event) is Answer:
             return self._refuse(event.reply)
         if verb in IDLE_COMMANDS and type(event) is Command and self._has_too_many_idle_commands():
             return Drop(replies.TOO_MANY_IDLE_COMMANDS)
-        if verb == "RSET":
-            self.end_transaction()
         return event
 
     def _has_too_many_idle_commands(self) -> bool:
@@ -249,20 +233,24 @@ class Session:
     def _count_refusal_of(self, event: Event) -> Event:
         return self._refuse(event.reply) if type(event) is Answer else event
 
-    def _hello(self, verb: str) -> Callable[[bytes], Event]:
-        def hello(argument: bytes) -> Event:
-            name = parse_hello(argument)
-            if isinstance(name, Reply):
-                return Answer(name)
-            # RFC 5321 §4.1.4: EHLO within a transaction also acts as RSET.
-            self._greeted = True
+    def _hello(self, verb: str, argument: bytes) -> Event:
+        name = parse_hello(argument)
+        if isinstance(name, Reply):
+            return Answer(name)
+        # RFC 5321 §4.1.4: EHLO within a transaction also acts as RSET.
+        self._greeted = True
+        self.end_transaction()
+        self.extended = verb == "EHLO"
+        return Command(verb, name)
+
+    def _unparsed(self, verb: str, argument: bytes) -> Event:
+        if argument and verb in NO_ARGUMENT:
+            return Answer(replies.NO_PARAMETERS)
+        if verb == "RSET":
             self.end_transaction()
-            self.extended = verb == "EHLO"
-            return Command(verb, name)
+        return Command(verb, argument)
 
-        return hello
-
-    def _mail(self, argument: bytes) -> Event:
+    def _mail(self, verb: str, argument: bytes) -> Event:
         arguments = parse_mail(argument)
         if isinstance(arguments, Reply):
             return Answer(arguments)
@@ -272,9 +260,9 @@ class Session:
         parameters = arguments.parameters
         if parameters is not NO_PARAMETERS and not self.not_offered.isdisjoint(parameters.extensions):
             return Answer(replies.UNKNOWN_PARAMETER)
-        return Command("MAIL", arguments)
+        return Command(verb, arguments)
 
-    def _rcpt(self, argument: bytes) -> Event:
+    def _rcpt(self, verb: str, argument: bytes) -> Event:
         arguments = parse_rcpt(argument)
         if isinstance(arguments, Reply):
             return Answer(arguments)
@@ -289,14 +277,14 @@ class Session:
             if self._surplus > 10 * self._max_recipients + _MAX_SURPLUS:
                 return Drop(replies.TOO_MANY_REFUSALS)
             return Answer(replies.TOO_MANY_RECIPIENTS)
-        return Command("RCPT", arguments)
+        return Command(verb, arguments)
 
-    def _vrfy(self, argument: bytes) -> Event:
-        return Command("VRFY", argument) if argument else Answer(replies.VRFY_SYNTAX)
+    def _vrfy(self, verb: str, argument: bytes) -> Event:
+        return Command(verb, argument) if argument else Answer(replies.VRFY_SYNTAX)
 
     # Logins
 
-    def _auth(self, argument: bytes) -> Event:
+    def _auth(self, verb: str, argument: bytes) -> Event:
         if not self.extended:
             return Answer(replies.AUTH_NEEDS_EHLO)
         mechanism, _, initial = argument.partition(b" ")
@@ -334,9 +322,9 @@ class Session:
         self.next_event = self._next_response
         return Answer(replies.challenge(step))
 
-    def _password_change(self, argument: bytes) -> Event:
+    def _password_change(self, verb: str, argument: bytes) -> Event:
         change = parse_password_change(argument)
-        return Answer(change) if isinstance(change, Reply) else Command("XPASSWORD", change)
+        return Answer(change) if isinstance(change, Reply) else Command(verb, change)
 
     # The message
 
@@ -353,7 +341,7 @@ class Session:
                 return Body(piece, End.NOTHING, message.refusal)
         return None
 
-    def _bdat(self, argument: bytes, refusal: Answer | Drop | None) -> Event | None:
+    def _bdat(self, verb: str, argument: bytes, refusal: Answer | Drop | None = None) -> Event | None:
         chunk = parse_bdat(argument)
         if chunk is None:
             # Where the next command begins cannot be known.
@@ -373,7 +361,7 @@ class Session:
         message.begin_chunk(chunk.octets, chunk.last)
         self._chunk_last = chunk.last
         self.next_event = self._next_chunked
-        return Command("BDAT", chunk)
+        return Command(verb, chunk)
 
     def _next_skipped(self) -> Event | None:
         skipped = len(self._lines.take(self._octets_to_skip))
@@ -396,3 +384,16 @@ class Session:
             if piece or message.refusal is not None:
                 return Body(piece, End.NOTHING, message.refusal)
         return None
+
+    # What parses the arguments of each command that is in order. Called with the session, the verb and the argument.
+    _parsers: ClassVar[Mapping[str, Callable[[Session, str, bytes], Event | None]]] = {
+        **dict.fromkeys((*NO_ARGUMENT, "NOOP", "HELP"), _unparsed),
+        "EHLO": _hello,
+        "HELO": _hello,
+        "MAIL": _mail,
+        "RCPT": _rcpt,
+        "BDAT": _bdat,
+        "VRFY": _vrfy,
+        "AUTH": _auth,
+        "XPASSWORD": _password_change,
+    }
