@@ -34,6 +34,10 @@ _MAX_BCRYPT_ROUNDS: Final = 14
 _BCRYPT_OCTETS: Final = 72
 _MAX_ARGON2_KIB: Final = 256 * 1024
 _MAX_ARGON2_PASSES: Final = 20
+# Passes times KiB. 1 GiB takes about a second of one core, at each login, wrong ones included.
+_MAX_ARGON2_WORK: Final = 1024 * 1024
+# Lanes of argon2, each of which is a thread.
+_MAX_ARGON2_LANES: Final = 16
 
 # Guesses that a new password must resist, as zxcvbn estimates them: its limit for a score of 3 of 4. At the cost of the
 # hash, 10^8 guesses take 20 days of one core.
@@ -161,6 +165,12 @@ def import_hash(text: str) -> list[tuple[str, str]]:
             raise PasswordError("the argon2 hash is malformed") from None
         if cost.memory_cost > _MAX_ARGON2_KIB or cost.time_cost > _MAX_ARGON2_PASSES:
             raise PasswordError(f"the argon2 hash costs more than {_MAX_ARGON2_PASSES} passes over 256 MiB")
+        if cost.memory_cost * cost.time_cost > _MAX_ARGON2_WORK:
+            raise PasswordError("the argon2 hash costs more than 1 GiB of memory over all its passes")
+        if cost.parallelism > _MAX_ARGON2_LANES:
+            raise PasswordError(
+                f"the argon2 hash has {cost.parallelism} lanes; at most {_MAX_ARGON2_LANES} are allowed"
+            )
         return [(ARGON2ID, stored)]
     try:
         handler = _imported().identify(stored, resolve=True)

@@ -14,6 +14,7 @@ from emailsys.interfaces.accounts import (
     PasswordId,
     ProvenName,
 )
+from emailsys.interfaces.checks import IChecks, IHeldMessage, ISessionChecks, Ruling
 from emailsys.interfaces.errors import (
     LoginBusy,
     MaildropInUse,
@@ -29,13 +30,16 @@ from emailsys.interfaces.errors import (
 from emailsys.interfaces.intake import IIncoming, IIntake, Notice
 from emailsys.interfaces.known_networks import IKnownNetworks, KnownNetwork
 from emailsys.interfaces.maildrop import IMaildrop, IMaildrops
+from emailsys.interfaces.maildrop_reading import BEFORE_ALL, IMaildropReading, Listed
 from emailsys.interfaces.outbound import IConnectionPool, IRelay, IResolver
 from emailsys.interfaces.queue import NO_DELAYS, DelayRule, DomainPair, Fate, IQueue, QueueRow, Settlement
 from emailsys.interfaces.routing import IDelivery, IRouter
 from emailsys.interfaces.sending import ISentCounts, SentCount
+from emailsys.interfaces.sent_keys import ISentKeys, SentKey
 
 __all__ = [
     "ANY_SENDER",
+    "BEFORE_ALL",
     "NO_DELAYS",
     "Account",
     "ClientPassword",
@@ -43,13 +47,16 @@ __all__ = [
     "DomainPair",
     "Fate",
     "IAliases",
+    "IChecks",
     "IConnectionPool",
     "IDelivery",
     "IDirectory",
+    "IHeldMessage",
     "IIncoming",
     "IIntake",
     "IKnownNetworks",
     "IMaildrop",
+    "IMaildropReading",
     "IMaildrops",
     "IProvenName",
     "IQueue",
@@ -58,7 +65,10 @@ __all__ = [
     "IRouter",
     "ISecrets",
     "ISentCounts",
+    "ISentKeys",
+    "ISessionChecks",
     "KnownNetwork",
+    "Listed",
     "Login",
     "LoginBusy",
     "MaildropInUse",
@@ -68,7 +78,9 @@ __all__ = [
     "PasswordId",
     "ProvenName",
     "QueueRow",
+    "Ruling",
     "SentCount",
+    "SentKey",
     "Settlement",
     "StoreDamaged",
     "StoreError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,13 @@ class KnownNetwork:
 class IKnownNetworks(Interface):
     """The networks in the store. They end with their account, and when its password is replaced."""
 
-    async def load(most: int) -> Sequence[KnownNetwork]:
-        """Return the most recently used networks, at most `most`, the least recently used one first."""
+    is_shared: bool = Attribute("Whether other nodes may add networks too.")
+
+    async def load(most: int, since: int = 0) -> Sequence[KnownNetwork]:
+        """Return the most recently used networks, at most `most`, the least recently used one first.
+
+        @param since: only those that were used on this day or later.
+        """
 
     async def note(logins: Sequence[KnownNetwork]) -> None:
         """Add networks, or move their day forward.

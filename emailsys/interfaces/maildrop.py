@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from twisted.mail import pop3
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 
 class IMaildrop(pop3.IMailbox):
@@ -15,6 +15,12 @@ class IMaildrop(pop3.IMailbox):
     without dot-stuffing (RFC 1939 §11), that of a deleted message is 0. `getMessage` returns a Deferred of a file.
     `sync` returns a Deferred that fires when the deletes are on disk.
     """
+
+    listings = Attribute(
+        """A mapping in which the server keeps whole replies that list the messages, by command. Sessions that find the
+        same messages share it. None if this session has deleted messages, so that its lists differ, or if the store
+        does not keep the list of the messages."""
+    )
 
     def needs_utf8(index: int) -> bool:
         """Return whether a message is an SMTPUTF8 message (RFC 6856 §2)."""

@@ -15,36 +15,37 @@ from emailsys.mail import reply, trace_fields
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
 from emailsys.mail.message.identity import Identity
+from emailsys.mail.networks import Networks
 from emailsys.mail.reply import Reply
 from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.routing import Router
-from emailsys.policy.trusted_networks import TrustedNetworks
 from emailsys.policy.unknown_recipients import UnknownRecipients
 
-NOBODY_IS_TRUSTED = TrustedNetworks()
+NOBODY_IS_TRUSTED = Networks()
 # Local parts whose mail is accepted even if their reader's maildrop is full.
 _ALWAYS_TAKEN: Final = frozenset(("postmaster", "abuse"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Access:
-    """The access rules that all sessions share.
+    """The access rules that all sessions share. A reload of the configuration changes them.
 
     `hostname` is the name of this host in Received fields, and its authserv-id. Hosts in `trusted` may relay without a
-    login, and use any sender. `full` is the reply to a recipient that `quotas` has no room for. `quotas` is None if
-    there are no quotas, `unknown` if guesses at recipients have no limit. `forged_sender` and `forged_from` are the
-    settings for clients without a login.
+    login, and use any sender. Any host may send to `relay_domains`, domains of other systems, by their keys. `full` is
+    the reply to a recipient that `quotas` has no room for. `quotas` is None if there are no quotas, `unknown` if
+    guesses at recipients have no limit. `forged_sender` and `forged_from` are the settings for clients without a login.
     """
 
     router: Router
     hostname: str
-    trusted: TrustedNetworks = NOBODY_IS_TRUSTED
+    trusted: Networks = NOBODY_IS_TRUSTED
     quotas: IQuotas | None = None
     full: Reply = reply.MAILBOX_FULL_NOW
     unknown: UnknownRecipients | None = None
     passwords: PasswordChanges | None = None
     forged_sender: ForgedSender = ForgedSender.REFUSE
     forged_from: ForgedFrom = ForgedFrom.MARK
+    relay_domains: frozenset[str] = frozenset()
 
 
 @implementer(IDelivery)
@@ -72,7 +73,7 @@ class Delivery:
             except StoreMissing:
                 # RCPT reports the problem.
                 return None
-            if origin is None or origin.key[1] not in self._local_domains:
+            if origin is None or not self._is_local(origin.key[1], helo):
                 return None
             return await self._forgery(helo, origin)
         if not await self._router.is_open(self.account):
@@ -95,7 +96,7 @@ class Delivery:
 
         @param domains: those of its authors.
         """
-        if self._local_domains.isdisjoint(domains) or self.account is not None:
+        if self.account is not None or not any(self._is_local(domain, client) for domain in domains):
             return b""
         setting = self._access.forged_from
         if setting is ForgedFrom.ACCEPT or client.ip in self._access.trusted:
@@ -103,6 +104,9 @@ class Delivery:
         return (
             reply.FORGED_FROM if setting is ForgedFrom.REFUSE else trace_fields.unauthenticated(self._access.hostname)
         )
+
+    def _is_local(self, domain: str, client: Client) -> bool:
+        return domain in self._local_domains or self._router.is_own_literal(domain, client.local_ip)
 
     async def _may_use(self, account: Account, address: Address, client: Client) -> bool:
         """Return whether an account receives mail for an address, or may send from it by a delegation."""
@@ -168,12 +172,17 @@ class Delivery:
         may_be_srs = user.orig is not None and local.startswith("srs")
         if may_be_srs and await self._router.takes_bounces_only(user.dest, user.helo.local_ip):
             return reply.BOUNCES_ONLY
-        if self.account is None and _leads_elsewhere(user.dest, routes) and user.helo.ip not in self._access.trusted:
+        if self.account is None and _leads_elsewhere(user.dest, routes) and not self._may_relay(user):
             return reply.RELAY_DENIED
         # RFC 5321 §4.5.1: mail to the postmaster is accepted, and RFC 2142 §4 requires the same of abuse.
         if self._access.quotas is None or local in _ALWAYS_TAKEN:
             return routes
         return await self._with_room(self._access.quotas, routes)
+
+    def _may_relay(self, user: Addressee) -> bool:
+        """Return whether a client without a login may send to an address of another system."""
+        access = self._access
+        return user.dest.key[1] in access.relay_domains or user.helo.ip in access.trusted
 
     async def _routes(self, user: Addressee) -> Sequence[Route]:
         return await self._router.resolve(user.dest, user.helo.local_ip, user.orig)

@@ -35,11 +35,15 @@ class DecayingCounters(Generic[KeyT]):
         @param half_life: in seconds.
         """
         self._clock = clock
-        self._limit = limit
-        self._half_life = half_life
+        self.set_limit(limit, half_life)
         self._most = most
         # For each key its count, and when it had that count. The longest unchanged is first.
         self._counts: OrderedDict[KeyT, tuple[float, float]] = OrderedDict()
+
+    def set_limit(self, limit: float, half_life: float) -> None:
+        """Set the limit and the half-life, as the constructor does. The counts stay."""
+        self._limit = limit
+        self._half_life = half_life
 
     def __len__(self) -> int:
         return len(self._counts)

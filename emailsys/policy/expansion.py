@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 
 from typing_extensions import override
@@ -18,6 +19,12 @@ from emailsys.policy.routing import Router
 MAX_DEPTH: Final = 20
 MAX_TARGETS: Final = 1000
 _TAG_SEPARATOR: Final = "+"
+
+
+@lru_cache(maxsize=4096)
+def _only_here(account_id: int) -> tuple[Route, ...]:
+    return (LocalRoute(account_id),)
+
 
 # The addresses that led to the current one, by `Address.key`.
 _Keys: TypeAlias = tuple[tuple[str, str], ...]
@@ -101,7 +108,7 @@ class AliasRouter(Router):
         if not local.startswith("srs") and domain in await self._directory.local_domains():
             account = await self._directory.find_address(local, domain)
             if account is not None and account.forward is None:
-                return (LocalRoute(account.account_id),)
+                return _only_here(account.account_id)
         came_back = sender is not None and self._srs is not None and self._srs.restore(sender) is not None
         return (await self._walk(path, local_ip, follows_forwards=not came_back)).routes
 

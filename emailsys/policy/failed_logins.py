@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Final, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -41,7 +41,7 @@ class FailedLogins:
 
     At the limit a login is refused without verification, even with the correct password. Otherwise the refusal would
     tell a right guess from a wrong one. The counters are in memory and begin again with the daemon. The known pairs are
-    restored from the store.
+    restored from the store, those of other nodes within two minutes.
     """
 
     def __init__(
@@ -73,15 +73,26 @@ class FailedLogins:
         self._wrong_again: DecayingCounters[Wrong] = DecayingCounters(clock, max(1.0, most / 2), half_life)
         self._queue = FairQueue(login.hashing_threads, login.max_waiting)
 
-    def restore(self, pairs: Iterable[Pair]) -> None:
-        """Restore the known pairs of an earlier process, the least recently used first.
+    def set_limits(self, limits: LimitSettings) -> None:
+        """Use other limits from now on. The counts stay."""
+        most, half_life = limits.max_failed_logins or math.inf, limits.half_life
+        self._networks.set_limit(most, half_life)
+        self._neighbourhoods.set_limit(_NETWORKS_OF_A_SITE * most, half_life)
+        self._pairs.set_limit(most, half_life)
+        for repeats in (self._repeats, self._wrong_again):
+            repeats.set_limit(max(1.0, most / 2), half_life)
 
-        Those of this process were used later.
+    def restore(self, pairs: Sequence[Pair]) -> None:
+        """Add the known pairs of an earlier process or of other nodes, the least recently used first.
+
+        Those of this process count as used later.
         """
-        known = self._known
-        self._known = OrderedDict((pair, ()) for pair in pairs if pair not in known)
-        for pair, wrong in known.items():
-            self._keep(pair, wrong)
+        for pair in reversed(pairs):
+            if len(self._known) >= MAX_KEYS:
+                break
+            if pair not in self._known:
+                self._known[pair] = ()
+                self._known.move_to_end(pair, last=False)
 
     async def verify(
         self, password: PasswordId | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]

@@ -20,6 +20,8 @@ KEPT_DAYS: Final = 90
 _WRITE_AFTER: Final = 60.0
 # Seconds until the networks are read or pruned again if the store failed.
 _RETRY_AFTER: Final = 60.0
+# Seconds until the networks that other nodes have written are read, if several nodes may share the store.
+_READ_AGAIN_AFTER: Final = 60.0
 _DAY: Final = 86_400
 
 # A password of an account, and a network from which the account has logged in with it.
@@ -40,8 +42,12 @@ class LoginRecord:
         self._clock = clock
         self._now = now
         self._telemetry = telemetry
-        # Takes the networks of the store. None after it was called.
-        self._restore: Callable[[Sequence[Pair]], None] | None = None
+        # Takes the networks of the store.
+        self._restore: Callable[[Sequence[Pair]], None] = lambda pairs: None
+        # The day from which on networks are read again; 0 before the first time.
+        self._read_since = 0
+        self._is_read = False
+        self._prune_at = 0.0
         # The pairs of this day that are written, or wait for it.
         self._day = 0
         self._noted: set[Pair] = set()
@@ -54,7 +60,9 @@ class LoginRecord:
     def start(self, restore: Callable[[Sequence[Pair]], None]) -> None:
         """Read the networks of the store, then prune the store now and once a day. Retry while the store fails.
 
-        @param restore: called once with the networks, the least recently used one first.
+        If several nodes may share the store, read each minute what they have added.
+
+        @param restore: called with the networks, the least recently used one first.
         """
         self._restore = restore
         self._maintain()
@@ -92,17 +100,22 @@ class LoginRecord:
     async def _load_and_prune(self) -> float:
         """Returns the seconds until the next call."""
         try:
-            if self._restore is not None:
-                pairs = [
-                    ((known.account_id, known.password_number), known.network)
-                    for known in await self._networks.load(MAX_KEYS)
-                ]
-                self._restore(pairs)
-                self._restore = None
-            await self._networks.prune(self._today(), KEPT_DAYS, MAX_KEYS)
+            if self._networks.is_shared or not self._is_read:
+                await self._read()
+            if self._clock.seconds() >= self._prune_at:
+                await self._networks.prune(self._today(), KEPT_DAYS, MAX_KEYS)
+                self._prune_at = self._clock.seconds() + _DAY
         except StoreError:
             return _RETRY_AFTER
-        return _DAY
+        return _READ_AGAIN_AFTER if self._networks.is_shared else _DAY
+
+    async def _read(self) -> None:
+        """Read the networks: all of them at first, then those of this day and the day before."""
+        today = self._today()
+        loaded = await self._networks.load(MAX_KEYS, self._read_since)
+        self._restore([((known.account_id, known.password_number), known.network) for known in loaded])
+        self._is_read = True
+        self._read_since = today - 1
 
     def _maintain_later(self, seconds: float | None) -> None:
         if not self._stopped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from twisted.cred.checkers import ANONYMOUS, AllowAnonymousAccess, ICredentialsChecker
@@ -27,12 +27,12 @@ from emailsys.interfaces import (
     ISecrets,
     Login,
     MaildropInUse,
+    PasswordId,
     StoreError,
 )
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.passwords import ARGON2ID, IMPORTED
 from emailsys.policy.access import Access, Delivery
-from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.password_renewal import Renewal
 
 # Maximum number of digests, of 32 octets each: 2 MB when full.
@@ -69,6 +69,15 @@ class Hashing(Protocol):
         """Return a Deferred of whether the password matches. It fails with LoginBusy if the queue is full."""
 
 
+class GuessLimits(Protocol):
+    """Limits for guessing passwords, such as `emailsys.policy.failed_logins`."""
+
+    async def verify(
+        self, password: PasswordId | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        """Verify a login within the limits."""
+
+
 class VerifiedLogins:
     """Cache of verified passwords, so that a client that polls every minute causes no hashing.
 
@@ -76,21 +85,30 @@ class VerifiedLogins:
     together, so a changed password no longer matches. The least recently used digests are dropped first.
     """
 
-    def __init__(self, most: int = _MAX_REMEMBERED) -> None:
-        self._key = secrets.token_bytes(32)
+    def __init__(self, most: int = _MAX_REMEMBERED, key: bytes | None = None) -> None:
+        """@param key: that of another process, so that both make the same digests. By default a new one."""
+        self.key = secrets.token_bytes(32) if key is None else key
+        #: Called with each digest that is remembered, for other processes with the same key.
+        self.tell: Callable[[bytes], None] | None = None
         self._most = most
         self._digests: OrderedDict[bytes, None] = OrderedDict()
 
     def digest(self, account: Account, stored: str, password: bytes) -> bytes:
         """Return the digest of account, stored hash and password."""
-        return hmac.digest(self._key, b"%d\0%b\0%b" % (account.account_id, stored.encode(), password), "sha256")
+        return hmac.digest(self.key, b"%d\0%b\0%b" % (account.account_id, stored.encode(), password), "sha256")
 
     def digest_of_missing(self, name: bytes, password: bytes) -> bytes:
         """Return the digest of a name without an enabled account, and a password. No account has the same digest."""
-        return hmac.digest(self._key, b"missing\0%b\0%b" % (name, password), "sha256")
+        return hmac.digest(self.key, b"missing\0%b\0%b" % (name, password), "sha256")
 
     def remember(self, digest: bytes) -> None:
         """Add the digest of a verified password."""
+        self.learn(digest)
+        if self.tell is not None:
+            self.tell(digest)
+
+    def learn(self, digest: bytes) -> None:
+        """Add a digest that another process has remembered."""
         self._digests[digest] = None
         if len(self._digests) > self._most:
             self._digests.popitem(last=False)
@@ -120,7 +138,7 @@ class PasswordChecker:
         hashing: Hashing,
         verified: VerifiedLogins,
         renewal: Renewal | None = None,
-        failed_logins: FailedLogins | None = None,
+        failed_logins: GuessLimits | None = None,
     ) -> None:
         """
         @param renewal: None if stored hashes are never renewed.
@@ -172,7 +190,7 @@ class StoredSecrets:
 
     credentialInterfaces = (IProvenName,)
 
-    def __init__(self, directory: IDirectory, failed_logins: FailedLogins | None = None) -> None:
+    def __init__(self, directory: IDirectory, failed_logins: GuessLimits | None = None) -> None:
         """@param failed_logins: None if guesses have no limit."""
         self._directory = directory
         self._failed_logins = failed_logins
@@ -208,14 +226,15 @@ class StoredSecrets:
 class MailRealm:
     """Realm from an Account, or an anonymous client, to an IDelivery or an opened IMaildrop."""
 
-    def __init__(self, access: Access, maildrops: IMaildrops) -> None:
+    def __init__(self, access: Access | None, maildrops: IMaildrops) -> None:
+        """@param access: None if there is no SMTP."""
         self._access, self._maildrops = access, maildrops
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
         """Return the avatar for the first supported interface, and its logout function."""
         account = None if avatarId is ANONYMOUS else avatarId
         for interface in interfaces:
-            if interface in (IDelivery, smtp.IMessageDelivery):
+            if interface in (IDelivery, smtp.IMessageDelivery) and self._access is not None:
                 return interface, Delivery(self._access, account), _no_logout
             if interface in (IMaildrop, pop3.IMailbox) and account is not None:
                 return self._open(interface, account)
@@ -256,17 +275,22 @@ def build_portal(
     directory: IDirectory,
     maildrops: IMaildrops,
     hashing: Hashing,
-    access: Access,
+    access: Access | None,
     renewal: Renewal | None = None,
-    failed_logins: FailedLogins | None = None,
+    failed_logins: GuessLimits | None = None,
+    verified: VerifiedLogins | None = None,
 ) -> Portal:
     """Return the portal of all services.
 
     It accepts Anonymous, UsernamePassword and ProvenName credentials, and returns IDelivery and IMaildrop avatars.
 
+    @param access: None if there is no SMTP.
     @param renewal: None if stored hashes are never renewed.
     @param failed_logins: None if guesses have no limit.
+    @param verified: the cache of verified passwords. By default a new one.
     """
     realm = MailRealm(access, maildrops)
-    passwords = PasswordChecker(directory, hashing, VerifiedLogins(), renewal, failed_logins)
+    passwords = PasswordChecker(
+        directory, hashing, VerifiedLogins() if verified is None else verified, renewal, failed_logins
+    )
     return Portal(realm, [AllowAnonymousAccess(), passwords, StoredSecrets(directory, failed_logins)])

@@ -15,7 +15,9 @@ from emailsys.interfaces.operators import IRouteAdministration
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.envelope import RemoteRoute, Route
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
+from emailsys.mail.pipe import TIME_LIMIT, Pipe, is_pipe
 from emailsys.mail.srs import SRS
+from emailsys.mail.webhook import Webhook, is_webhook
 from emailsys.policy.expansion import AliasRouter, Expansion
 
 _SECONDS_A_DAY: Final = 86400
@@ -41,8 +43,11 @@ class RouteTable:
         routes: Sequence[RouteSettings] = (),
         default_tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC,
         stored: Sequence[HostRoute] = (),
+        relay_domains: Sequence[str] = (),
     ) -> None:
+        """@param relay_domains: domains to which any client may send. Their faults are the operator's, as a route's."""
         self._default_tls = default_tls
+        self._relay_domains = frozenset(map(domain_key, relay_domains))
         self._hops: dict[tuple[str, str], NextHop] = {}
         for route in (*map(host_route, routes), *stored):
             key = (domain_key(route.recipient_domain), domain_key(route.sender_domain))
@@ -58,7 +63,8 @@ class RouteTable:
                 return Choice(hop, _why(*key))
         if to.startswith("["):
             return Choice(NextHop(to, by_mx=False, tls=self._default_tls), "the address literal names the host")
-        return Choice(NextHop(to, tls=self._default_tls), f"no route matches; the MX hosts of {to}")
+        by_mx = NextHop(to, tls=self._default_tls, by_route=to in self._relay_domains)
+        return Choice(by_mx, f"no route matches; the MX hosts of {to}")
 
 
 def _why(recipient_domain: str, sender_domain: str) -> str:
@@ -70,28 +76,44 @@ def _why(recipient_domain: str, sender_domain: str) -> str:
 
 def host_route(route: RouteSettings) -> HostRoute:
     """Return the host route for a route of the configuration."""
+    if is_webhook(route.host):
+        webhook = Webhook(route.host, route.secret)
+        tls = TLSPolicy.VERIFIED if route.host.startswith("https:") else TLSPolicy.NONE
+        hop = NextHop(webhook.host, route.port, by_mx=False, tls=tls, webhook=webhook)
+        return HostRoute(hop, route.recipient_domain, route.sender_domain)
+    if is_pipe(route.host):
+        limit = TIME_LIMIT if route.time_limit is None else route.time_limit
+        pipe = Pipe(route.host.removeprefix("pipe:"), route.user, limit)
+        hop = NextHop(str(pipe), by_mx=False, tls=TLSPolicy.NONE, pipe=pipe)
+        return HostRoute(hop, route.recipient_domain, route.sender_domain)
     hop = NextHop(
         name=route.host,
         port=route.port,
-        by_mx=False,
         tls=route.tls,
         implicit_tls=route.implicit_tls,
         login=HostLogin(route.username, route.password) if route.username else None,
         certificate_name=route.certificate_name,
         certificate_fingerprint=route.certificate_fingerprint,
-    )
+    ).at_destination()
     return HostRoute(hop, route.recipient_domain, route.sender_domain)
 
 
 class Routes:
-    """The current routes: those of the configuration, which do not change, and those of the store."""
+    """The current routes: those of the configuration, and those of the store."""
 
     def __init__(self, settings: RoutingSettings, default_tls: TLSPolicy, stored: IRouteAdministration | None) -> None:
-        self._configured = settings.routes
-        self._default_tls = default_tls
         self._stored = stored
         self._known: Sequence[HostRoute] = ()
-        self._table = RouteTable(self._configured, default_tls)
+        self.configure(settings, default_tls)
+
+    def configure(self, settings: RoutingSettings, default_tls: TLSPolicy) -> None:
+        """Use the routes of a configuration from now on."""
+        self._settings = settings
+        self._default_tls = default_tls
+        self._table = self._made()
+
+    def _made(self) -> RouteTable:
+        return RouteTable(self._settings.routes, self._default_tls, self._known, self._settings.relay_domains)
 
     async def table(self) -> RouteTable:
         """Return the current table.
@@ -102,7 +124,7 @@ class Routes:
             found = await self._stored.routes()
             if found != self._known:
                 self._known = found
-                self._table = RouteTable(self._configured, self._default_tls, found)
+                self._table = self._made()
         return self._table
 
 

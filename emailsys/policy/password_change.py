@@ -32,7 +32,8 @@ class PasswordChanges:
     def __init__(self, accounts: IAccounts, hashing: Hashing, telemetry: Telemetry, min_length: int) -> None:
         """@param min_length: LoginSettings.min_password_length."""
         self._accounts, self._hashing, self._telemetry = accounts, hashing, telemetry
-        self._min_length = min_length
+        #: May be replaced at any time.
+        self.min_length = min_length
         # The accounts whose password is being changed.
         self._changing: set[int] = set()
         self._turn = DeferredLock()
@@ -55,7 +56,7 @@ class PasswordChanges:
         try:
             text = new.decode("utf-8")
             async with self._turn:
-                made = await self._hashing.make_new(text, [str(account.address)], self._min_length)
+                made = await self._hashing.make_new(text, [str(account.address)], self.min_length)
             await self._accounts.set_credentials(account.address, made)
         except UnicodeDecodeError:
             return reply.password_refused("the password is not UTF-8")

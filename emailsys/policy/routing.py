@@ -67,6 +67,13 @@ class Router:
         """Return whether a path is a rewritten sender (SRS). This router knows none."""
         return False
 
+    def is_own_literal(self, domain_key: str, local_ip: str) -> bool:
+        """Return whether a domain is an address literal with one of the IP addresses of this host."""
+        if not domain_key.startswith("["):
+            return False
+        ip = _ip_of(domain_key)
+        return ip is not None and (ip in self._own_ips or ip == _ip_of(local_ip))
+
     async def _own_domain(self, local_key: str, domain_key: str, local_ip: str) -> str | None:
         """Return the local domain in which to look up a local part, or None if the address is not local."""
         if not domain_key:
@@ -74,11 +81,9 @@ class Router:
             return await self._directory.default_domain() if local_key == _POSTMASTER else None
         if domain_key.startswith("["):
             # RFC 5321 §4.1.3: mail to one of the IP addresses of this host is local.
-            ip = _ip_of(domain_key)
-            is_ours = ip is not None and (ip in self._own_ips or ip == _ip_of(local_ip))
             # Always looked up: while there is no domain, it raises, and no literal is refused permanently.
             default = await self._directory.default_domain()
-            return default if is_ours else None
+            return default if self.is_own_literal(domain_key, local_ip) else None
         return domain_key if await self._directory.is_local_domain(domain_key) else None
 
     async def _account(self, local_key: str, domain: str) -> Account | None:

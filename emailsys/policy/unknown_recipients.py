@@ -43,6 +43,11 @@ class UnknownRecipients:
         # Networks from which a message was accepted. The longest unused is first.
         self._known: OrderedDict[str, None] = OrderedDict()
 
+    def set_limits(self, limits: LimitSettings) -> None:
+        """Use other limits from now on. The counts stay."""
+        self._networks.set_limit(limits.max_unknown_recipients or math.inf, limits.half_life)
+        self._neighbourhoods.set_limit(math.inf, limits.half_life)
+
     def has_guessed(self, ip: str) -> bool:
         """Return whether the network of an address has reached the limit."""
         return bool(self._networks) and self._networks.is_full(client_network(ip))

@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, make_url, select
 from sqlalchemy.exc import ArgumentError
 
-from emailsys.config.settings import POP3Settings, StoreSettings
+from emailsys.config.settings import DATABASE_NAME, POP3Settings, StoreSettings
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.platforms.files import sync_directory
 from emailsys.store.commit.database import IDLE_AFTER, Database, Reactor
@@ -21,18 +21,22 @@ from emailsys.store.directory.accounts import Accounts
 from emailsys.store.directory.aliases import Aliases
 from emailsys.store.directory.cache import Directory
 from emailsys.store.directory.changes import Changes
+from emailsys.store.directory.declaration import Declaration
 from emailsys.store.directory.delegated_senders import DelegatedSenders
 from emailsys.store.directory.known_networks import KnownNetworks
 from emailsys.store.directory.quota_warnings import QuotaWarnings
 from emailsys.store.directory.quotas import Quotas
 from emailsys.store.directory.routes import Routes
+from emailsys.store.directory.tokens import Tokens
 from emailsys.store.engine.base import Engine
 from emailsys.store.engine.file_locks import make_directory
 from emailsys.store.engine.sqlite import SQLite
+from emailsys.store.ledger.sent_keys import SentKeys
 from emailsys.store.ledger.trace import Trace
 from emailsys.store.ledger.verify import Verification
 from emailsys.store.maildrop.locks import AdvisoryLocks, KernelLocks
 from emailsys.store.maildrop.maildrop import Maildrops
+from emailsys.store.maildrop.reading import MaildropReading
 from emailsys.store.maintenance.retention import Retention
 from emailsys.store.maintenance.sweeper import RESERVE_OCTETS, Sweeper
 from emailsys.store.message.intake import Intake
@@ -42,11 +46,8 @@ from emailsys.store.queue.sent_counts import SentCounts
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.identity import KeptIdentity, read_identity
-from emailsys.store.schema.migrate import prepare_schema
+from emailsys.store.schema.migrate import prepare_schema, raise_if_old
 from emailsys.telemetry import Telemetry
-
-# Name of the SQLite file in the state folder.
-DATABASE_NAME: Final = "mail.sqlite"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Opening:
     @ivar reserve_octets: of free pages that stay in a SQLite file.
     @ivar backed_up: whether an operator confirmed a backup, which the upgrade of a PostgreSQL store requires.
     @ivar create: whether an operator asked to create the store if it is missing (decision 0023).
+    @ivar upgrade: whether a store of an earlier release is upgraded. Not while another daemon uses it.
     @ivar adopt: whether an operator asked to use the store although it is another one than before (decision 0023).
     """
 
@@ -71,16 +73,19 @@ class Opening:
     backed_up: bool = False
     create: bool = False
     adopt: bool = False
+    upgrade: bool = True
 
 
 DEFAULT_OPENING: Final = Opening()
 
 
 class Store:
-    """An open store: `intake`, `maildrops`, `accounts`, `directory` and `queue`, as `interfaces` describes them.
+    """An open store: `intake`, `maildrops`, `reading`, `accounts`, `directory`, `queue` and `sent_keys`.
 
-    For operators `aliases`, `delegated_senders`, `routes`, `quotas`, `queue_operations`, `trace` and `verification`, as
-    in `operations`.
+    These are as in `interfaces`.
+
+    For operators `aliases`, `delegated_senders`, `routes`, `declaration`, `tokens`, `quotas`, `queue_operations`,
+    `trace` and `verification`, as in `interfaces.operators`.
     """
 
     def __init__(
@@ -96,7 +101,10 @@ class Store:
         self.database = database
         self.sweeper = Sweeper(database, reactor, telemetry, opening.reserve_octets)
         self.retention = Retention(database, reactor, telemetry, self.sweeper.wake, settings, now)
-        self.maildrops = Maildrops(database, locks, self.sweeper, reactor, opening.takeover_after, now)
+        self.maildrops = Maildrops(
+            database, locks, self.sweeper, reactor, opening.takeover_after, now, settings.maildrop_cache
+        )
+        self.reading = MaildropReading(database, self.maildrops)
         self.directory = Directory(database, reactor)
         changes = Changes(database, self.directory)
         self.known_networks = KnownNetworks(database)
@@ -104,16 +112,23 @@ class Store:
         self.aliases = Aliases(changes)
         self.delegated_senders = DelegatedSenders(changes)
         self.routes = Routes(changes, self.directory)
+        self.tokens = Tokens(changes, now)
         warnings = QuotaWarnings(database, now, settings.quota_warning, settings.refuse_over_quota)
         self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota, warnings)
+        self.declaration = Declaration(changes, self.directory, self.quotas, self.sweeper.wake, now)
         self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.count_delivered)
         self.queue = Queue(database, self.sweeper, now)
         self.sent_counts = SentCounts(database)
         self.queue_operations = QueueOperations(database, self.sweeper, now)
         self.trace = Trace(database)
         self.verification = Verification(database)
+        self.sent_keys = SentKeys(database)
         self._locks = locks
         self._closing = False
+
+    def configure(self, settings: StoreSettings) -> None:
+        """Use the default quota of these settings from now on. Other settings need a new opening."""
+        self.quotas.default = self.accounts.default_quota = settings.default_quota
 
     async def close(self) -> None:
         """Commit all waiting jobs, then close. Later calls of other methods fail with StoreError."""
@@ -253,6 +268,8 @@ def _prepare(
     """
     connection = engine.connect_writer()
     try:
+        if not opening.upgrade:
+            raise_if_old(engine, connection)
         prepare_schema(engine, connection, telemetry, create=opening.create, backed_up=opening.backed_up, kept=kept)
         with engine.commit_lock(), connection.begin():
             identity = read_identity(connection)

@@ -1,8 +1,9 @@
-"""Interfaces for operators: accounts, queue, trace of messages, aliases, routes, quotas and verification."""
+"""Interfaces for operators: accounts, tokens, queue, trace of messages, aliases, routes, quotas and verification."""
 
 from __future__ import annotations
 
 from emailsys.interfaces.operators.accounts import WARN_AT, AdminError, DomainRow, IAccounts, IQuotas, Usage, UserRow
+from emailsys.interfaces.operators.actor import Actor
 from emailsys.interfaces.operators.history import (
     Checked,
     EventKind,
@@ -27,9 +28,12 @@ from emailsys.interfaces.operators.routing import (
     IDelegatedSenders,
     IRouteAdministration,
 )
+from emailsys.interfaces.operators.tokens import MAX_TOKENS, ITokens, Scope, TokenRequest, TokenRow, scope_problem
 
 __all__ = [
+    "MAX_TOKENS",
     "WARN_AT",
+    "Actor",
     "AdminError",
     "AliasRow",
     "Checked",
@@ -44,6 +48,7 @@ __all__ = [
     "IQueueOperations",
     "IQuotas",
     "IRouteAdministration",
+    "ITokens",
     "ITrace",
     "IVerification",
     "Life",
@@ -51,7 +56,11 @@ __all__ = [
     "QueueEntry",
     "QueueFilter",
     "RowState",
+    "Scope",
+    "TokenRequest",
+    "TokenRow",
     "Traced",
     "Usage",
     "UserRow",
+    "scope_problem",
 ]

@@ -52,6 +52,8 @@ class Happening:
     in_doubt: bool = False
     # The queue id of the notice; for EXPANDED, the targets.
     detail: str = ""
+    # For FETCHED and DELETED: the unique-id that POP3 gave the message in that maildrop.
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

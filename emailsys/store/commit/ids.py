@@ -10,6 +10,8 @@ from typing import Final
 _EPOCH_MS: Final = 1_735_689_600_000
 _NODE_BITS: Final = 10
 _SEQUENCE_BITS: Final = 12
+_MOMENT_BITS: Final = _NODE_BITS + _SEQUENCE_BITS
+_MAX_SEQUENCE: Final = (1 << _SEQUENCE_BITS) - 1
 _TEXT_LENGTH: Final = 14
 NODES: Final = 1 << _NODE_BITS
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -68,20 +70,17 @@ class IdSource:
         self._now = now
         self._lock = threading.Lock()
         # Ids start in the millisecond after that of `last_id`, so that no sequence number is used twice.
-        self._millisecond = (last_id >> (_NODE_BITS + _SEQUENCE_BITS)) + 1 if last_id else 0
-        self._sequence = -1
+        self._last = (last_id >> _MOMENT_BITS << _NODE_BITS | node) << _SEQUENCE_BITS | _MAX_SEQUENCE if last_id else -1
 
     def make(self) -> int:
         """Return the next id."""
         with self._lock:
-            millisecond = int(self._now() * 1000) - _EPOCH_MS
-            if millisecond > self._millisecond:
-                self._millisecond = millisecond
-                self._sequence = 0
-            else:
+            last = self._last
+            number = ((int(self._now() * 1000) - _EPOCH_MS) << _NODE_BITS | self.node) << _SEQUENCE_BITS
+            if number <= last:
                 # Same millisecond, or the clock went back: keep counting, into later milliseconds if necessary.
-                self._sequence += 1
-                if self._sequence >> _SEQUENCE_BITS:
-                    self._millisecond += 1
-                    self._sequence = 0
-            return (self._millisecond << _NODE_BITS | self.node) << _SEQUENCE_BITS | self._sequence
+                number = last + 1
+                if last & _MAX_SEQUENCE == _MAX_SEQUENCE:
+                    number = ((last >> _MOMENT_BITS) + 1 << _NODE_BITS | self.node) << _SEQUENCE_BITS
+            self._last = number
+            return number

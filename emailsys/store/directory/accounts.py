@@ -16,14 +16,14 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Fate
 from emailsys.interfaces.operators import AdminError, DomainRow, IAccounts, UserRow
-from emailsys.mail.address import Address, domain_key
+from emailsys.mail.address import ROLES, Address, domain_key
 from emailsys.mail.quantities import counted
 from emailsys.store.directory.additions import insert_domain, insert_user, put_credentials, refusal_of
 from emailsys.store.directory.aliases import check_target
-from emailsys.store.directory.cache import ROLES
 from emailsys.store.directory.changes import Changes, find_account, find_domain
 from emailsys.store.directory.forwards import check_forward, put_forward, read_forward
 from emailsys.store.directory.known_networks import delete_networks
+from emailsys.store.directory.tokens import delete_tokens
 from emailsys.store.ledger.endings import end_oldest, end_where
 from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.tables import (
@@ -59,7 +59,8 @@ class Accounts:
         """
         self._changes = changes
         self._purged = purged
-        self._default_quota = default_quota
+        #: May be replaced at any time.
+        self.default_quota = default_quota
         self._now = now
 
     async def add_domain(self, name: str, postmaster: Address) -> None:
@@ -81,7 +82,7 @@ class Accounts:
 
     async def list_domains(self) -> Sequence[DomainRow]:
         """List domains in the order in which they were added."""
-        return await self._changes.database.read("list-domains", _list_domains)
+        return await self._changes.database.read("list-domains", list_domains)
 
     async def remove_domain(self, name: str) -> None:
         """Remove a domain. Refused while it has users, or while an alias of another domain refers to it."""
@@ -127,7 +128,7 @@ class Accounts:
     async def list_users(self, domain: str | None) -> Sequence[UserRow]:
         """List accounts by domain, then local part."""
         return await self._changes.database.read(
-            "list-users", lambda connection: _list_users(connection, domain, self._default_quota)
+            "list-users", lambda connection: _list_users(connection, domain, self.default_quota)
         )
 
     async def remove_user(self, address: Address, purge: bool) -> None:
@@ -154,6 +155,7 @@ class Accounts:
             connection.execute(delete(delegated_senders).where(delegated))
             connection.execute(delete(forwards).where(forwards.c.account_id == account.account_id))
             delete_networks(connection, account.account_id)
+            delete_tokens(connection, account.account_id)
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
             connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
             leading = addresses.c.account_id == account.account_id
@@ -258,7 +260,8 @@ def _removable(connection: Connection, address: Address) -> Any:
     return account
 
 
-def _list_domains(connection: Connection) -> Sequence[DomainRow]:
+def list_domains(connection: Connection) -> Sequence[DomainRow]:
+    """List domains in the order in which they were added, within a transaction."""
     users = select(func.count()).where(accounts.c.domain_id == domains.c.domain_id).scalar_subquery()
     octets = (
         select(func.sum(maildrop.c.octets))

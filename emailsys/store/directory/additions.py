@@ -8,8 +8,7 @@ from typing import Concatenate, ParamSpec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from emailsys.interfaces.operators import AdminError
-from emailsys.mail.address import Address, domain_key
-from emailsys.store.directory.cache import ROLES
+from emailsys.mail.address import ROLES, Address, domain_key
 from emailsys.store.directory.changes import find_account, find_domain
 from emailsys.store.schema.tables import accounts, addresses, credentials, domains
 

@@ -9,8 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 from zope.interface import implementer
 
 from emailsys.interfaces.operators import AdminError, AliasRow, IAliasAdministration
-from emailsys.mail.address import Address, domain_key
-from emailsys.store.directory.cache import ROLES
+from emailsys.mail.address import ROLES, Address, domain_key
 from emailsys.store.directory.changes import Changes, find_domain
 from emailsys.store.schema.tables import accounts, addresses, domains
 
@@ -109,7 +108,7 @@ class Aliases:
 
     async def list_aliases(self, domain: str | None) -> Sequence[AliasRow]:
         """List aliases by domain, then local part, the catch-all first."""
-        return await self._changes.database.read("list-aliases", lambda connection: _list(connection, domain))
+        return await self._changes.database.read("list-aliases", lambda connection: list_aliases(connection, domain))
 
 
 def shown(name: Address) -> str:
@@ -176,7 +175,8 @@ def _is_alias(connection: Connection, target: Address) -> bool:
     return connection.execute(asked).scalar() is not None
 
 
-def _list(connection: Connection, domain: str | None) -> Sequence[AliasRow]:
+def list_aliases(connection: Connection, domain: str | None) -> Sequence[AliasRow]:
+    """List the aliases of a domain, or of all domains, within a transaction."""
     asked = (
         select(domains.c.name, domains.c.domain_key, addresses)
         .join(domains, domains.c.domain_id == addresses.c.domain_id)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from zope.interface import implementer
 
 from emailsys.interfaces import Account, IAliases, IDirectory, Login, NoDomains, StoreError, StoreMissing
-from emailsys.mail.address import Address
+from emailsys.mail.address import ROLES, Address
 from emailsys.mail.forward import Forward
 from emailsys.mail.next_hop import HostRoute
 from emailsys.store.commit.database import Database, Reactor
@@ -23,9 +23,6 @@ T = TypeVar("T")
 NO_DOMAINS: Final = (
     "no domain has been added, so all mail is delayed with 451 4.3.5. Run emailsys domain add NAME --postmaster ADDRESS"
 )
-
-# Local parts that every domain needs (RFC 2142).
-ROLES: Final = ("postmaster", "abuse")
 
 # Seconds between two checks of the generation. Answers are less than one second old even if a check is slow.
 _LOOK_EVERY: Final = 0.5

@@ -24,6 +24,7 @@ class KnownNetworks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.is_shared = database.engine.over_network
         mark = database.engine.placeholder
         # Between a login and its write, another node may remove the account or replace its password.
         # Only placeholders are formatted in.
@@ -35,12 +36,19 @@ class KnownNetworks:
             " CASE WHEN excluded.day > known_networks.day THEN excluded.day ELSE known_networks.day END"
         )
 
-    async def load(self, most: int) -> Sequence[KnownNetwork]:
-        """Return the most recently used networks, at most `most`, the least recently used one first."""
+    async def load(self, most: int, since: int = 0) -> Sequence[KnownNetwork]:
+        """Return the most recently used networks, at most `most`, the least recently used one first.
+
+        @param since: only those that were used on this day or later.
+        """
         # A node may have written a login while another one replaced the password.
-        asked = select(known_networks).where(_IS_CURRENT).order_by(*_NEWEST_FIRST).limit(most)
-        rows = await self._database.read("known-networks", lambda connection: connection.execute(asked).all())
-        return [KnownNetwork(*row) for row in reversed(rows)]
+        current = select(known_networks).where(_IS_CURRENT, known_networks.c.day >= since)
+        asked = current.order_by(*_NEWEST_FIRST).limit(most)
+
+        def read(connection: Connection) -> list[KnownNetwork]:
+            return [KnownNetwork(*row) for row in reversed(connection.execute(asked).all())]
+
+        return await self._database.read("known-networks", read)
 
     async def note(self, logins: Sequence[KnownNetwork]) -> None:
         """Add networks, or move their day forward.

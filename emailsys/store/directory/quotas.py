@@ -76,7 +76,8 @@ class Quotas:
         self._changes = changes
         self._reactor = reactor
         self._telemetry = telemetry
-        self._default = default
+        #: May be replaced at any time.
+        self.default = default
         self._accounts: dict[int, _Counted] = {}
         self._domains: dict[int, _Counted] = {}
 
@@ -187,26 +188,35 @@ class Quotas:
 
     def limit_of(self, own: int | None) -> int:
         """Return the limit of an account: its own, or the default."""
-        return self._default if own is None else int(own)
+        return self.default if own is None else int(own)
 
     async def set_quota(self, address: Address | str, octets: int | None) -> None:
         """Set the limit of an account or of a domain. None: the default for an account, no limit for a domain."""
 
-        def put(connection: Connection) -> None:
-            if isinstance(address, str):
-                domain_id = find_domain(connection, domain_key(address))
-                if domain_id is None:
-                    raise AdminError(f"there is no domain {address}")
-                connection.execute(update(domains).where(domains.c.domain_id == domain_id).values(quota=octets))
-                return
-            local_key, key = address.key
-            here = (accounts.c.domain_id == find_domain(connection, key)) & (accounts.c.local_key == local_key)
-            if not connection.execute(update(accounts).where(here).values(quota=octets)).rowcount:
-                raise AdminError(f"there is no user {address}")
+        await self._changes.run("set-quota", lambda connection: put_quota(connection, address, octets))
+        self.forget()
 
-        await self._changes.run("set-quota", put)
+    def forget(self) -> None:
+        """Count everything again, because quotas have changed."""
         self._accounts.clear()
         self._domains.clear()
+
+
+def put_quota(connection: Connection, address: Address | str, octets: int | None) -> None:
+    """Set the limit of an account or of a domain, within a transaction.
+
+    @raise AdminError: there is no such account or domain.
+    """
+    if isinstance(address, str):
+        domain_id = find_domain(connection, domain_key(address))
+        if domain_id is None:
+            raise AdminError(f"there is no domain {address}")
+        connection.execute(update(domains).where(domains.c.domain_id == domain_id).values(quota=octets))
+        return
+    local_key, key = address.key
+    here = (accounts.c.domain_id == find_domain(connection, key)) & (accounts.c.local_key == local_key)
+    if not connection.execute(update(accounts).where(here).values(quota=octets)).rowcount:
+        raise AdminError(f"there is no user {address}")
 
 
 def _octets(connection: Connection, which: Any) -> int:

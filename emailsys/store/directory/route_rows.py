@@ -18,13 +18,12 @@ def read_routes(connection: Connection) -> Sequence[HostRoute]:
             NextHop(
                 name=row.host,
                 port=row.port,
-                by_mx=False,
                 tls=TLSPolicy(row.tls),
                 implicit_tls=bool(row.implicit_tls),
                 login=HostLogin(row.username, row.password) if row.username else None,
                 certificate_name=row.certificate_name,
                 certificate_fingerprint=row.certificate_fingerprint,
-            ),
+            ).at_destination(),
             row.recipient_domain,
             row.sender_domain,
         )

@@ -30,7 +30,7 @@ class Routes:
         values = {
             "recipient_domain": domain_key(route.recipient_domain),
             "sender_domain": domain_key(route.sender_domain),
-            "host": hop.name,
+            "host": hop.destination,
             "port": hop.port,
             "tls": hop.tls.value,
             "implicit_tls": hop.implicit_tls,

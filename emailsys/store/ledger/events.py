@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Final
 
 from emailsys.interfaces.operators import EventKind
 from emailsys.mail.envelope import Client
 from emailsys.store.schema.rows import EventRow
 
+#: The name of the key of a message that was sent by HTTP, in the JSON of its client.
+SENT_KEY: Final = "sent_key"
+
 
 @lru_cache(maxsize=1024)
 def client_text(client: Client) -> str:
     """Format the client that sent a message as JSON for the ledger. Cached, because a session has one client."""
+    key = {SENT_KEY: client.sent_key} if client.sent_key else {}
     return json.dumps(
         {
             "session": client.session,
@@ -22,10 +27,18 @@ def client_text(client: Client) -> str:
             "protocol": client.protocol,
             "tls": client.tls,
             "account": None if client.account is None else str(client.account),
+            **key,
         },
         ensure_ascii=False,
         separators=(",", ":"),
     )
+
+
+def shown_client(text: str) -> dict[str, Any]:
+    """Return the client of a message for an operator, without its key."""
+    client: dict[str, Any] = json.loads(text)
+    client.pop(SENT_KEY, None)
+    return client
 
 
 @dataclass(frozen=True, slots=True)

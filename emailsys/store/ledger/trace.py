@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from emailsys.interfaces.operators import EventKind, Happening, ITrace, Life, Tr
 from emailsys.mail.address import Address
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import first_id_at, id_number, id_text
+from emailsys.store.ledger.events import shown_client
 from emailsys.store.schema.columns import microseconds, moment, reverse_path
 from emailsys.store.schema.tables import accounts, events, maildrop, messages, queue, settled
 
@@ -160,6 +160,7 @@ def _read_life(message_id: int) -> Callable[[Connection], Life]:
                 row.reply or "",
                 row.remote or "",
                 bool(row.in_doubt),
+                uid=id_text(row.row_id) if row.kind == EventKind.FETCHED.value and row.row_id is not None else "",
             )
             for row in here[events]
         ]
@@ -171,6 +172,7 @@ def _read_life(message_id: int) -> Callable[[Connection], Life]:
                 row.reply or "",
                 row.remote or "",
                 bool(row.in_doubt),
+                uid=id_text(row.row_id) if row.fate == Fate.DELETED.name else "",
             )
             for row in here[settled]
         ]
@@ -190,7 +192,7 @@ def _read_life(message_id: int) -> Callable[[Connection], Life]:
             reverse_path=None if reverse is None else str(reverse),
             header_id=message.header_id or "",
             octets=message.octets,
-            client=None if message.client is None else json.loads(message.client),
+            client=None if message.client is None else shown_client(message.client),
             cause="" if message.cause is None else id_text(message.cause),
             recipients=tuple(path for _, path, _ in recipients),
             happenings=(*beginning, *sorted(happenings, key=lambda one: one.at)),

@@ -41,6 +41,9 @@ class MaildropLocks(Protocol):
     def release(self, account_id: int) -> None:
         """Release the lock of a maildrop, possibly later."""
 
+    async def settle(self) -> None:
+        """Wait until the locks are released for which `release` was called."""
+
     def is_node_alive(self, node: int) -> bool:
         """Whether any process, including this one, uses the node number."""
 
@@ -64,6 +67,9 @@ class KernelLocks:
     def release(self, account_id: int) -> None:
         """Release the lock at once."""
         self._bytes.unlock(account_id)
+
+    async def settle(self) -> None:
+        """Return at once."""
 
     def is_node_alive(self, node: int) -> bool:
         """Check the byte of the node."""
@@ -234,6 +240,12 @@ class AdvisoryLocks:
 
         self._thread.submit(release)
 
+    async def settle(self) -> None:
+        """Wait for the thread, which works in order."""
+        done: Deferred[None] = Deferred()
+        self._thread.submit(_nothing).add_done_callback(lambda future: self._answer(future, done))
+        await done
+
     def is_node_alive(self, node: int) -> bool:
         """Try to lock the node number. Called only while the store is opened."""
         if node == self.node:
@@ -266,6 +278,10 @@ class AdvisoryLocks:
             # The connection is lost, and its locks with it.
             self._connection = None
         self._drop()
+
+
+def _nothing() -> None:
+    """Only tell that the thread has done what came before."""
 
 
 def _ping(connection: Connection) -> None:

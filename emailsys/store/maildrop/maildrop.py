@@ -1,10 +1,10 @@
-"""Maildrops for POP3: a locked snapshot, pieces read ahead, deletes in one commit."""
+"""Maildrops for POP3: a locked snapshot, messages read by piece, deletes in one commit."""
 
 from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from typing import IO, Any, Final
 
 from sqlalchemy import Connection, select
@@ -16,11 +16,11 @@ from emailsys.interfaces.operators import EventKind
 from emailsys.store.body.pieces import UNREADABLE, LaterPieces
 from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import id_text
-from emailsys.store.engine.base import pad_to_power_of_two
 from emailsys.store.ledger.endings import end_by_ids
 from emailsys.store.ledger.events import Event
-from emailsys.store.maildrop.first_piece import FirstPiece, read_digests, select_messages
+from emailsys.store.maildrop.first_piece import FirstPiece
 from emailsys.store.maildrop.locks import MaildropLocks
+from emailsys.store.maildrop.read_ahead import ReadAhead
 from emailsys.store.maildrop.snapshot import Snapshot, Snapshots
 from emailsys.store.maintenance.sweeper import Sweeper
 from emailsys.store.schema import tables
@@ -31,9 +31,6 @@ _UTF8: Final = 1
 _DELETED: Final = 2
 _PURGED: Final = 4
 
-# If messages are fetched in order, one read also returns the next ones, up to these limits.
-_AHEAD_MESSAGES: Final = 32
-_AHEAD_OCTETS: Final = 96 * 1024
 # Reasons in the ledger for messages that their owner deleted.
 _FETCHED: Final = "after it was fetched"
 _NOT_FETCHED: Final = "not fetched in that session"
@@ -53,10 +50,12 @@ class Maildrops:
         reactor: Reactor,
         takeover_after: float,
         now: Callable[[], float],
+        max_kept_octets: int,
     ) -> None:
         """
         @param takeover_after: seconds of silence after which a new login in this process takes over a maildrop.
         @param now: seconds since 1970.
+        @param max_kept_octets: memory for snapshots that are kept for the next session.
         """
         self._now = now
         self._events = database.engine.inserts(tables.events)
@@ -65,9 +64,11 @@ class Maildrops:
         self._reactor = reactor
         self._sweeper = sweeper
         self._takeover_after = takeover_after
-        self._snapshots = Snapshots(database)
+        self._snapshots = Snapshots(database, max_kept_octets)
         # The open maildrops of this process by account. None while a maildrop is being opened.
         self._holders: dict[int, Maildrop | None] = {}
+        #: Asks other processes of the same daemon to give up a maildrop; returns whether one of them did.
+        self.ask_others: Callable[[int], Awaitable[bool]] | None = None
 
     async def open(self, account_id: int) -> Maildrop:
         """Lock the maildrop and read its snapshot.
@@ -79,32 +80,67 @@ class Maildrops:
             if holder is None or not holder.can_be_taken_over(self._reactor.seconds() - self._takeover_after):
                 raise MaildropInUse()
             holder.lose()
-        self._holders[account_id] = None
-        try:
-            fence = await self._locks.acquire(account_id)
-        except BaseException:
-            self._holders.pop(account_id, None)
-            raise
-        if fence is None:
-            self._holders.pop(account_id, None)
-            raise MaildropInUse()
+        fence = await self._acquire(account_id, self.ask_others)
         try:
             snapshot = await self._snapshots.read(account_id)
         except BaseException:
-            self._release(account_id)
+            self.unlock(account_id)
             raise
         maildrop = Maildrop(self, self._database, self._reactor, account_id, fence, snapshot)
         self._holders[account_id] = maildrop
         return maildrop
 
-    def _release(self, account_id: int) -> None:
+    async def give_up(self, account_id: int) -> bool:
+        """Release a maildrop for a login in another process, if its session may be taken over. Returns whether."""
+        holder = self._holders.get(account_id)
+        if holder is None or not holder.can_be_taken_over(self._reactor.seconds() - self._takeover_after):
+            return False
+        holder.lose()
+        self.unlock(account_id)
+        await self._locks.settle()
+        return True
+
+    async def _acquire(self, account_id: int, ask_others: Callable[[int], Awaitable[bool]] | None = None) -> int:
+        self._holders[account_id] = None
+        try:
+            fence = await self._locks.acquire(account_id)
+            if fence is None and ask_others is not None and await ask_others(account_id):
+                fence = await self._locks.acquire(account_id)
+            if fence is None:
+                raise MaildropInUse()
+        except BaseException:
+            self._holders.pop(account_id, None)
+            raise
+        return fence
+
+    async def lock(self, account_id: int) -> int:
+        """Lock a maildrop for one commit, which the caller ends with `unlock`. Takes over no session.
+
+        @return: the fencing number, for `check_fence`.
+        @raise MaildropInUse: a session or another process has locked it.
+        """
+        if account_id in self._holders:
+            raise MaildropInUse()
+        return await self._acquire(account_id)
+
+    def unlock(self, account_id: int) -> None:
+        """Release the lock."""
         self._holders.pop(account_id, None)
         self._locks.release(account_id)
+
+    def check_fence(self, connection: Connection, account_id: int, fence: int) -> None:
+        """Raise MaildropLost, inside a commit, if another node has taken over the lock."""
+        if not fence:
+            return
+        account = tables.accounts
+        latest = select(account.c.fence).where(account.c.account_id == account_id).with_for_update()
+        if connection.execute(latest).scalar() != fence:
+            raise MaildropLost()
 
     def released(self, account_id: int, maildrop: Maildrop) -> None:
         """Release the lock of a maildrop, unless another session has taken it over."""
         if self._holders.get(account_id) is maildrop:
-            self._release(account_id)
+            self.unlock(account_id)
 
     def microseconds(self) -> int:
         """Return the time in microseconds since 1970."""
@@ -148,7 +184,9 @@ class Maildrop:
         self._reactor = reactor
         self._account_id = account_id
         self._fence = fence
-        self._ids, self._octets, self._flags = snapshot
+        self._snapshot = snapshot
+        self._ids, self._octets = snapshot.ids, snapshot.octets
+        self._flags = bytearray(snapshot.flags)
         self._last_command_at = reactor.seconds()
         self._lost = False
         self._released = False
@@ -157,11 +195,8 @@ class Maildrop:
         self._has_deletions = False
         # Message ids by row id of the messages that were read completely. `sync` records them in the ledger.
         self._fetched: dict[int, int] = {}
-        # Messages that were read ahead, by index. Empty when the maildrop is lost or released.
-        self._ahead: dict[int, FirstPiece] = {}
-        # Whether to read ahead. Turned off when a read meets an unreadable page.
-        self._reads_ahead = True
-        self._next = 0
+        # Empty when the maildrop is lost or released.
+        self._ahead = ReadAhead(database, account_id, self._ids, self._octets, self._flags, _DELETED)
 
     def _valid_index(self, index: int) -> int:
         """Check an index, which comes from a client: -1 must not select the last message of a Python list.
@@ -179,7 +214,7 @@ class Maildrop:
     def lose(self) -> None:
         """End the session's access, because another login takes over the maildrop."""
         self._lost = True
-        self._ahead.clear()
+        self._ahead.ready.clear()
 
     def _raise_if_lost(self) -> None:
         if self._lost or self._released:
@@ -192,6 +227,11 @@ class Maildrop:
                 return self._octets.tolist()
             return [0 if flag & _DELETED else size for size, flag in zip(self._octets, self._flags, strict=True)]
         return 0 if self._flags[self._valid_index(i)] & _DELETED else self._octets[i]
+
+    @property
+    def listings(self) -> MutableMapping[str, bytes] | None:
+        """What was made of the messages by a session that has deleted none."""
+        return None if self._has_deletions else self._snapshot.listings
 
     def getMessage(self, index: int) -> Deferred[IO[bytes]]:
         """Return a file with the message. It is on disk if it is larger than 1 MiB."""
@@ -225,11 +265,11 @@ class Maildrop:
 
     def whole_message(self, index: int) -> tuple[bytes, bool] | None:
         """Return a message of one piece that was read ahead and is intact. Returns None otherwise."""
-        ready = self._ahead.get(index)
+        ready = self._ahead.ready.get(index)
         if ready is None or not ready.is_whole or ready.body_id in self._known_damage:
             return None
-        del self._ahead[index]
-        self._next = index + 1
+        del self._ahead.ready[index]
+        self._ahead.next = index + 1
         self._fetched[self._ids[index]] = ready.body_id
         return ready.first[0]
 
@@ -239,12 +279,13 @@ class Maildrop:
         @raise MaildropLost: another session took over the maildrop.
         @raise StoreDamaged: the next piece is not the one that was accepted.
         """
-        ready = self._ahead.pop(index, None)
+        ready = self._ahead.ready.pop(index, None)
         if ready is None:
             self._valid_index(index)
             self._raise_if_lost()
             ready = await self._read(index)
-        self._next = index + 1
+            self._raise_if_lost()
+        self._ahead.next = index + 1
         if ready.wrong:
             raise self._database.damage.report(ready.body_id, ready.wrong.format(0))
         if not ready.is_whole or ready.body_id in self._known_damage:
@@ -263,53 +304,17 @@ class Maildrop:
         # Reached only if the caller took all pieces.
         self._fetched[self._ids[index]] = ready.body_id
 
-    def _indices_to_read(self, index: int) -> list[int]:
-        """Choose the messages for one read: this one and, if messages are fetched in order, the next ones."""
-        wanted = [index]
-        if index == self._next and self._reads_ahead:
-            octets = self._octets[index]
-            for after in range(index + 1, min(index + _AHEAD_MESSAGES, len(self._ids))):
-                octets += self._octets[after]
-                if octets > _AHEAD_OCTETS:
-                    break
-                if not self._flags[after] & _DELETED:
-                    wanted.append(after)
-        return wanted
-
     async def _read(self, index: int) -> FirstPiece:
-        wanted = self._indices_to_read(index)
-        by_id = {self._ids[number]: number for number in wanted}
-        row_ids = pad_to_power_of_two(list(by_id))
-        statement = select_messages(self._database.engine.placeholder, len(row_ids))
-        values = (self._account_id, *row_ids)
-
-        def fetch(connection: Connection) -> tuple[Sequence[Any], Mapping[int, bytes | None]]:
-            found = connection.exec_driver_sql(statement, values)
-            cursor = found.cursor
-            assert cursor is not None
-            rows: Sequence[Any] = cursor.fetchall()
-            found.close()
-            old = [row[1] for row in rows if row[-1] is None]
-            return rows, read_digests(connection, old) if old else {}
-
         try:
-            read, digests = await self._database.read("messages", fetch)
-        except StoreDamaged as error:
+            return await self._ahead.read(index)
+        except StoreError as error:
             self._raise_if_lost()
-            if len(wanted) > 1:
-                self._reads_ahead = False
-                return await self._read(index)
-            raise await self._unreadable(index, error) from error
-        self._raise_if_lost()
-        self._ahead.clear()
-        # Checksums are compared in the reactor thread: 96 KiB take about 5 µs. Python code in a reader thread would
-        # cost both threads more time waiting for the interpreter lock.
-        for row in read:
-            number = by_id[row[0]]
-            self._ahead[number] = FirstPiece(self._octets[number], digests, row)
-        if index not in self._ahead:
-            raise StoreError("the message was removed by an administrator")
-        return self._ahead.pop(index)
+            if isinstance(error, StoreDamaged):
+                raise await self._unreadable(index, error) from error
+            raise
+        finally:
+            if self._lost or self._released:
+                self._ahead.ready.clear()
 
     async def _unreadable(self, index: int, error: StoreDamaged) -> StoreDamaged:
         """Return the exception for a message on an unreadable page. Logs the damage if the message id can be read."""
@@ -353,13 +358,7 @@ class Maildrop:
             self._maildrops.wake_sweeper()
 
     def _write(self, connection: Connection, row_ids: Sequence[int], kept: Sequence[tuple[int, int]], now: int) -> None:
-        if self._fence:
-            account = tables.accounts
-            fence = connection.execute(
-                select(account.c.fence).where(account.c.account_id == self._account_id).with_for_update()
-            ).scalar()
-            if fence != self._fence:
-                raise MaildropLost()
+        self._maildrops.check_fence(connection, self._account_id, self._fence)
         placeholder, account_id = self._database.engine.placeholder, self._account_id
         for fetched, words in ((True, _FETCHED), (False, _NOT_FETCHED)):
             ended = [row_id for row_id in row_ids if (row_id in self._fetched) is fetched]
@@ -376,7 +375,7 @@ class Maildrop:
         if self._released:
             return
         self._released = True
-        self._ahead.clear()
+        self._ahead.ready.clear()
         # The next session must not see messages that a commit in progress deletes.
         if not self._syncing:
             self._maildrops.released(self._account_id, self)

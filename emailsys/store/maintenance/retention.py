@@ -77,7 +77,13 @@ class Retention(MaintenanceTask):
 
     async def _expire(self, now: int) -> bool:
         """Delete expired mail of one account."""
-        before = first_id_at(self._time.ago(now, self._maildrop))
+        return await self.expire_before(first_id_at(self._time.ago(now, self._maildrop)), now)
+
+    async def expire_before(self, before: int, now: int) -> bool:
+        """Delete mail of one account whose rows have lower ids. Returns whether there may be more.
+
+        @param now: microseconds since 1970.
+        """
         old = exists().where(maildrop.c.account_id == accounts.c.account_id, maildrop.c.row_id < before)
         asked = select(accounts.c.account_id).where(old).limit(1)
         account_id = await self._database.read("expire-look", lambda connection: connection.execute(asked).scalar())

@@ -69,6 +69,17 @@ def prepare_schema(
         upgrade(engine, connection, telemetry, found, backed_up=backed_up)
 
 
+def raise_if_old(engine: Engine, connection: Connection) -> None:
+    """@raise StoreError: the store must be upgraded for this release."""
+    with engine.commit_lock(), connection.begin():
+        found = _revision(engine, connection)
+    if found not in (None, schema.REVISION):
+        raise StoreError(
+            f"this release needs schema {schema.REVISION} of the store, which has {found}, and the running daemon "
+            "uses it. Stop the daemon and start it again"
+        )
+
+
 def _lock_schema(engine: Engine, connection: Connection) -> None:
     """Lock the schema until the end of the transaction."""
     if engine.locks_rows:

@@ -16,28 +16,20 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     false,
+    text,
 )
+
+from emailsys.store.schema.metadata import metadata as metadata
+from emailsys.store.schema.token_table import tokens as tokens
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0014"
-
-metadata: Final = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
+REVISION: Final = "0016"
 
 # SQLite uses a key as the row id only if its declared type is INTEGER (64 bits in SQLite).
 Key: Final = BigInteger().with_variant(Integer(), "sqlite")
@@ -254,6 +246,10 @@ Index(
     sqlite_where=messages.c.cause.is_not(None),
     postgresql_where=messages.c.cause.is_not(None),
 )
+#: Whether a message has a key of the HTTP API (`store.ledger.sent_keys`). PostgreSQL uses the index only for this text.
+HAS_SENT_KEY: Final = text("client LIKE '%\"sent_key\":%'")
+# Only for stores that several nodes share: each node looks for the keys of the others with each keyed message.
+Index("ix_messages_sent_key", messages.c.message_id, postgresql_where=HAS_SENT_KEY).ddl_if(dialect="postgresql")
 
 # One row for each account that received the message. Clustered by account, so that a snapshot is one range scan.
 maildrop: Final = Table(

@@ -1,0 +1,74 @@
+"""Plugins by name: those that emailsys brings, entry points of the group `emailsys`, and `twisted.plugin`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from twisted.plugin import getPlugins
+
+from emailsys.extension import CheckContext, ICheckPlugin, IPolicyCheck
+from emailsys.extension.checks import POINTS
+
+GROUP: Final = "emailsys"
+_OWN: Final = "plugin"
+
+Make = Callable[[CheckContext], Any]
+
+
+class PluginError(Exception):
+    """A plugin cannot be loaded. The message names it, and the reason."""
+
+
+def load_checks(
+    specifications: Sequence[str], hostname: str, reactor: Any, shipped: Mapping[str, Make]
+) -> list[tuple[str, Any]]:
+    """Make the checks that the configuration names, with their names.
+
+    @param specifications: "plugin:NAME", "plugin:NAME:ARGUMENT", or with a name of `shipped` "NAME:ARGUMENT".
+    @param shipped: what emailsys brings.
+    @raise PluginError: one of them cannot be loaded.
+    """
+    return [_load(specification, hostname, reactor, shipped) for specification in specifications]
+
+
+def _load(specification: str, hostname: str, reactor: Any, shipped: Mapping[str, Make]) -> tuple[str, Any]:
+    kind, _, rest = specification.partition(":")
+    name, argument = (kind, rest)
+    try:
+        if kind == _OWN:
+            name, _, argument = rest.partition(":")
+            make = _found(name)
+        elif kind in shipped:
+            make = shipped[kind]
+        else:
+            raise LookupError(f"there is no such kind; use {', '.join((*shipped, f'{_OWN}:NAME'))}")
+        check = make(CheckContext(name, argument, hostname, reactor))
+        if not IPolicyCheck.providedBy(check):
+            raise TypeError(f"it made a {type(check).__name__}, which is no IPolicyCheck")
+        if missing := [method for method in (*POINTS, "stop") if not callable(getattr(check, method, None))]:
+            raise TypeError(f"{type(check).__name__} has no method {', '.join(missing)}")
+    except (Exception, SystemExit) as error:
+        why = " ".join(str(error).split()) or "without a message"
+        raise PluginError(f"the check {specification!r} cannot be loaded: {type(error).__name__}: {why}") from error
+    return name, check
+
+
+def _found(name: str) -> Make:
+    """Return what makes the checks of a name.
+
+    @raise LookupError: there is none, or there are several.
+    """
+    points = entry_points(group=GROUP, name=name)
+    if len({point.value for point in points}) > 1:
+        packages = ", ".join(sorted({point.dist.name if point.dist else "?" for point in points}))
+        raise LookupError(f"several packages have an entry point of this name: {packages}")
+    for point in points:
+        make: Make = point.load()
+        return make
+    for plugin in getPlugins(ICheckPlugin):
+        if plugin.name == name:
+            made: Make = plugin.make
+            return made
+    raise LookupError(f"no package has an entry point {name!r} in the group {GROUP!r}, and twisted.plugin has no such")
