@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 #: Runs the functions registered with `atexit`. The standard library runs them only while the interpreter shuts down,
@@ -19,6 +21,10 @@ run_exit_functions: Final[Callable[[], object]] = atexit._run_exitfuncs
 
 #: Ends the process at once with an exit status. The name is documented; its underscore is a warning: no cleanup runs.
 end_process: Final[Callable[[int], NoReturn]] = os._exit
+
+#: Returns what each thread does at this moment, by its id. The name is documented; its underscore is a warning:
+#: the frames go on changing. Nothing else shows where another thread is stuck.
+current_frames: Final[Callable[[], Mapping[int, FrameType]]] = sys._current_frames
 
 
 def write_at_once(transport: Any, octets: bytes) -> None:
@@ -37,6 +43,15 @@ def write_at_once(transport: Any, octets: bytes) -> None:
             octets = octets[written:]
     if octets:
         transport.write(octets)
+
+
+def gather_by(tls: Any, clock: Any) -> None:
+    """Let a TLS layer gather small writes by a clock, in place of the process's reactor.
+
+    `transport.startTLS` makes the layer and offers no way to name another reactor. Seen in Twisted 26.10
+    (`twisted.protocols.tls`).
+    """
+    tls._aggregator._clock = clock
 
 
 def unsent(transport: Any) -> int:

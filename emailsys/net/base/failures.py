@@ -22,6 +22,9 @@ def why(reason: Failure) -> str:
     if isinstance(error, ConnectTimeout):
         return "no answer"
     if isinstance(error, ConnectError):
+        if isinstance(error.args[-1] if error.args else None, Failure):
+            # A connection that ended before it began, such as to a Unix socket whose backlog is full.
+            return "the host takes no connection now"
         # Twisted writes "Connection was refused by other side: 111: Connection refused."
         return str(error).rpartition(": ")[2].rstrip(".") or "no connection"
     return in_words(error)

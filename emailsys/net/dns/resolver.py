@@ -102,12 +102,11 @@ class Resolver:
 
     async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
         found = await self._hosts(next_hop)
-        if isinstance(found, Reply):
-            return self._of_route(next_hop, found) if next_hop.by_route else found
-        if next_hop.by_route or self._allow_private:
-            return found
-        public = [host for host in found if is_public(host.address)]
-        return public or self._not_public(next_hop.name, found)
+        is_named = next_hop.by_route and not next_hop.by_mx
+        if not isinstance(found, Reply) and not is_named and not self._allow_private:
+            public = [host for host in found if is_public(host.address)]
+            found = public or self._not_public(next_hop.name, found)
+        return self._of_route(next_hop, found) if isinstance(found, Reply) and next_hop.by_route else found
 
     def _not_public(self, name: str, hosts: Sequence[Host]) -> Reply:
         """Return the reply for a domain or literal of which no address is public.
@@ -123,6 +122,8 @@ class Resolver:
     async def _hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
         until = self._clock.seconds() + self._timeout
         name, port = next_hop.name, next_hop.port
+        if next_hop.is_socket:
+            return [Host("", name)]
         if name.startswith("[") or (next_hop.by_route and _literal(name) is not None):
             address = _literal(name)
             if address is None:
@@ -139,17 +140,18 @@ class Resolver:
         return await self._by_mx(name, port, until)
 
     def _of_route(self, next_hop: NextHop, reply: Reply) -> Reply:
-        """Return the reply for a host that a route names. The operator must correct its fault, so the mail waits.
+        """Return the reply for a host that the operator names. The operator must correct its fault, so the mail waits.
 
         4.4.3: the name could not be resolved. 4.3.5: the route leads nowhere else.
         """
         if reply.code < 500:
             return reply
-        said = f"{reply.text}; a route of this system names it"
+        named_by = "routing.relay_domains, but no route," if next_hop.by_mx else "a route of this system"
+        said = f"{reply.text}; {named_by} names it"
         if reply.enhanced != "5.4.4":
             return Reply(451, "4.3.5", said)
         addresses = addresses_in(self._hosts_file, domain_key(next_hop.name))
-        if addresses:
+        if addresses and not next_hop.by_mx:
             said += f". {self._hosts_file} has it, but mail uses DNS only: give the route the address {addresses[0]}"
         return Reply(451, "4.4.3", said)
 

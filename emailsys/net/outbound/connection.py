@@ -42,6 +42,7 @@ class SMTPClient(StreamProtocol):
     # A transport of TCP or TLS: twisted.internet.interfaces has no type for all attributes used here.
     # None before TCP is connected, and again after the connection is lost.
     _transport: Any = None
+    _session_type: Callable[[str, str, bool], SMTPClientSession] = SMTPClientSession
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class SMTPClient(StreamProtocol):
         self._host = host
         self._tls_for = tls_for
         self._remote = str(host)
-        self._session = SMTPClientSession(hostname, self._remote)
+        self._session = self._session_type(hostname, self._remote, next_hop.lmtp)
         self._deadline = ClientDeadline(clock, settings, self._too_late)
         self._flow = BodyFlow(self._session, self._piece_said, self._deadline.read_on)
         self._transmissions = PendingTransmissions(settings.messages_per_connection, self._pump)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectError
@@ -13,8 +16,9 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.config.settings import OutboundSettings
+from emailsys.interfaces.wiretap import ITap, IWiretap
 from emailsys.mail import reply as replies
-from emailsys.mail.next_hop import ExpectedTLS, Host, NextHop, TLSPolicy
+from emailsys.mail.next_hop import ExpectedTLS, Host, NextHop, TLSPolicy, is_socket
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.base.failures import why
@@ -30,6 +34,7 @@ class ConnectionOptions:
     @ivar reactor: provides IReactorTCP and IReactorTime.
     @ivar hostname: our name in EHLO, a domain name or an address literal.
     @ivar tls_for: such as `lambda expected: client_tls(expected, ca_file)` of `net.tls.client`.
+    @ivar wiretap: records connections while it is on; None records none.
     """
 
     reactor: Any
@@ -37,6 +42,7 @@ class ConnectionOptions:
     hostname: str
     tls_for: TLSFor
     telemetry: Telemetry
+    wiretap: IWiretap | None = None
 
 
 class Pool(Protocol):
@@ -74,7 +80,9 @@ class _Attempt(ClientFactory):
         self._tls_for = options.tls_for
         #: Whether the ClientHello offers X25519 only; None if no handshake has begun.
         self.x25519_only: bool | None = None
-        self.client = SMTPClient(
+        wiretap = options.wiretap
+        self._tap = wiretap.begin("smtp", True) if wiretap is not None and wiretap.is_on else None
+        self.client = client_of(self._tap)(
             host_pool,
             options.reactor,
             options.settings,
@@ -96,7 +104,23 @@ class _Attempt(ClientFactory):
 
     @override
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self.failed(reason)
+
+    def failed(self, reason: Failure) -> None:
+        """There is no connection."""
+        if self._tap is not None:
+            self._tap.closed(f"no connection to {self._host_pool.host}: {why(reason)}")
         self._host_pool.not_connected(self.client, reason)
+
+
+def client_of(tap: ITap | None) -> Callable[..., SMTPClient]:
+    """Returns what makes a client, one that tells its record if it has one."""
+    if tap is None:
+        return SMTPClient
+    # Imported here: a daemon that records nothing does without it.
+    from emailsys.net.outbound.tapped import TappedSMTPClient
+
+    return partial(TappedSMTPClient, tap)
 
 
 class HostPool:
@@ -183,11 +207,16 @@ class HostPool:
         self._attempts[client] = attempt
         source = settings.source_ipv6 if ":" in host.address else settings.source_ipv4
         try:
-            connector = options.reactor.connectTCP(
-                host.address, host.port, attempt, settings.timeouts.connect, (source, 0) if source else None
-            )
+            if is_socket(host.address):
+                if not hasattr(socket, "AF_UNIX"):
+                    raise OSError("this system has no Unix sockets")
+                connector = options.reactor.connectUNIX(host.address, attempt, settings.timeouts.connect)
+            else:
+                connector = options.reactor.connectTCP(
+                    host.address, host.port, attempt, settings.timeouts.connect, (source, 0) if source else None
+                )
         except OSError as error:
-            self.not_connected(client, Failure(ConnectError(string=str(error))))
+            attempt.failed(Failure(ConnectError(string=str(error))))
             return
         if client in self._opening:
             self._opening[client] = connector

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,19 +10,11 @@ from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreDamaged
 from emailsys.mail.reply import MESSAGE_DAMAGED, Reply
-from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
+from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission, close_pieces
 from emailsys.net.base.coroutines import begin
 
 # The outcome for a message whose stored body is damaged.
 _HELD: Final = Outcome(OutcomeKind.DELAYED, MESSAGE_DAMAGED, hold=True)
-
-
-async def _close(pieces: AsyncIterator[bytes]) -> None:
-    close = getattr(pieces, "aclose", None)
-    if close is not None:
-        # RuntimeError: the body is being read, and its reader closes it.
-        with suppress(RuntimeError):
-            await close()
 
 
 class PendingTransmission:
@@ -84,7 +75,7 @@ class PendingTransmission:
             failure = Failure()
         if self._pieces is not pieces:
             # The transmission was given back while the store was slow, and may already be loading again.
-            await _close(pieces)
+            await close_pieces(pieces)
             return
         self.first, self.second, self.failure, self.loaded = first, second, failure, True
         then(self)
@@ -100,14 +91,14 @@ class PendingTransmission:
             async for piece in rest:
                 yield piece
         finally:
-            await _close(rest)
+            await close_pieces(rest)
 
     def close(self) -> None:
         """Stop reading the body. It can be loaded again."""
         pieces, is_open = self._pieces, self.loaded and self.second is not None
         self._forget()
         if pieces is not None and is_open:
-            rest = begin(_close(pieces))
+            rest = begin(close_pieces(pieces))
             if rest is not None:
                 _ = rest.addErrback(lambda _: None)
 

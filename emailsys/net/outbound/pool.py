@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
 from emailsys.interfaces import IConnectionPool
+from emailsys.interfaces.wiretap import IWiretap
 from emailsys.mail import reply as replies
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
@@ -37,16 +38,18 @@ class ConnectionPool:
         hostname: str,
         tls_for: TLSFor,
         telemetry: Telemetry,
+        wiretap: IWiretap | None = None,
     ) -> None:
         """
         @param reactor: IReactorTCP and IReactorTime.
         @param hostname: our name in EHLO.
         @param tls_for: makes TLS for a host.
+        @param wiretap: records connections while it is on; None records none.
         """
         self._reactor = reactor
         self._settings = settings
         self.telemetry = telemetry
-        self._options = ConnectionOptions(reactor, settings, hostname, tls_for, telemetry)
+        self._options = ConnectionOptions(reactor, settings, hostname, tls_for, telemetry, wiretap)
         self._closing = False
         self._host_pools: dict[tuple[NextHop, Host], HostPool] = {}
         # Until when handshakes with a host offer X25519 only.

@@ -10,7 +10,6 @@ from twisted.mail import pop3
 
 from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse, TooManyGuesses
 from emailsys.mail.envelope import Client
-from emailsys.mail.ip import is_loopback
 from emailsys.net.pop3.service import POP3Service
 from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.session_login import SessionLogin
@@ -87,10 +86,8 @@ class AuthorizationState:
 
     @property
     def may_log_in(self) -> bool:
-        """Whether USER and AUTH are allowed: passwords are accepted only under TLS, or on loopback if allowed."""
-        connection = self.connection
-        on_loopback = self.service.settings.plaintext_auth_on_loopback and is_loopback(connection.peer_host)
-        return connection.secure or on_loopback
+        """Whether USER and AUTH are allowed: only under TLS, or from where passwords in the clear are allowed."""
+        return self.connection.secure or self.service.allows_plaintext_auth(self.connection.peer_host)
 
     @property
     def may_begin_tls(self) -> bool:

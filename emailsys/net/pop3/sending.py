@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -11,11 +11,13 @@ from twisted.internet.error import ConnectionLost
 from emailsys.interfaces import IMaildrop, StoreDamaged
 from emailsys.mail.message.surrogate import Surrogate
 from emailsys.net.serving.connection import Connection
+from emailsys.net.serving.replies import MAX_WAITING_OCTETS
 from emailsys.wire.pop3.top import TopCutter
 from emailsys.wire.stuffing import Stuffer
 
 # Lines of a listing that are joined in one step, and in one turn of the reactor: half a millisecond of work.
 _LINES_AT_ONCE: Final = 512
+_END: Final = b".\r\n"
 
 
 class TruncatedMessage(Exception):
@@ -99,20 +101,48 @@ async def _close(pieces: Any) -> None:
         await close()
 
 
-async def send_listing(connection: Connection[Any], status: bytes, lines: Iterator[bytes]) -> None:
+async def send_listing(
+    connection: Connection[Any],
+    status: bytes,
+    lines: Iterator[bytes],
+    keep: Callable[[bytes], None] | None = None,
+) -> None:
     """Send a status line, the lines of a listing, and the final dot.
 
     A client that reads fast never blocks the connection. Therefore long listings go on in the reactor's next turn.
 
     @param lines: the lines of the listing, each with its CRLF.
+    @param keep: called with the whole reply when it was sent.
     """
     connection.send(status)
+    sent = [status]
     chunk = b"".join(islice(lines, _LINES_AT_ONCE))
     while chunk:
         connection.send(chunk)
+        if keep is not None:
+            sent.append(chunk)
         chunk = b"".join(islice(lines, _LINES_AT_ONCE))
         if connection.is_blocked:
             await connection.writable()
         elif chunk:
             await connection.next_turn()
-    connection.send(b".\r\n")
+    connection.send(_END)
+    if keep is not None:
+        keep(b"".join((*sent, _END)))
+
+
+def send_kept(connection: Connection[Any], reply: bytes) -> Coroutine[Any, Any, None] | None:
+    """Send a long reply that is in memory."""
+    if len(reply) > MAX_WAITING_OCTETS:
+        return _send_kept(connection, reply)
+    connection.send(reply)
+    return None
+
+
+async def _send_kept(connection: Connection[Any], reply: bytes) -> None:
+    for start in range(0, len(reply), MAX_WAITING_OCTETS):
+        connection.send(reply[start : start + MAX_WAITING_OCTETS])
+        if connection.is_blocked:
+            await connection.writable()
+        else:
+            await connection.next_turn()

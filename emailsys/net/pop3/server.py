@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress
@@ -12,6 +13,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.interfaces import MaildropLost, StoreDamaged, StoreError, StoreMissing
+from emailsys.interfaces.wiretap import IWiretap
 from emailsys.net.base.failures import why_lost
 from emailsys.net.pop3.authorization_state import AuthorizationState
 from emailsys.net.pop3.sending import TruncatedMessage
@@ -23,6 +25,7 @@ from emailsys.net.serving.eviction import Eviction
 from emailsys.net.serving.session_ids import session_ids
 from emailsys.net.serving.shell import ConnectionShell
 from emailsys.upstream import never_reached
+from emailsys.wire.lines import LineReader
 from emailsys.wire.pop3.server import Command, Event, POP3Session, Refusal, Response
 
 # RFC 3206 §4, RFC 2449 §8: clients act on these response codes.
@@ -47,11 +50,21 @@ class POP3Server(ConnectionShell, pop3.POP3):
     #: As registered with IANA.
     application_protocols = frozenset({b"pop3"})
 
-    def __init__(self, service: POP3Service, session_id: str, sessions: set[POP3Server]) -> None:
-        """@param sessions: contains this session while it is connected."""
+    def __init__(
+        self,
+        service: POP3Service,
+        session_id: str,
+        sessions: set[POP3Server],
+        connect: Callable[..., Connection[Event]] = Connection,
+        lines: LineReader | None = None,
+    ) -> None:
+        """
+        @param sessions: contains this session while it is connected.
+        @param connect: makes the connection. @param lines: cuts the input into lines. Both may record it.
+        """
         self.service = service
-        self.wire = POP3Session()
-        self.connection = Connection(
+        self.wire = POP3Session(lines)
+        self.connection = connect(
             self.wire,
             self,
             service.environment.clock,
@@ -95,9 +108,10 @@ class POP3Server(ConnectionShell, pop3.POP3):
         self.service.admission.enter(peer_host(self.transport))
         super().connectionMade()
 
-    def greet(self) -> None:
+    def greet(self) -> Coroutine[Any, Any, None] | None:
         """Send the greeting."""
         self.authorization.greet()
+        return None
 
     def perform(self, event: Event) -> Coroutine[Any, Any, None] | None:
         """Act on an event of the wire session."""
@@ -288,9 +302,30 @@ class POP3ServerFactory(ServerFactory):
             return RefusedConnection(
                 service.admission, refusal, service.environment.clock, service.settings.close_timeout
             )
-        server = POP3Server(self.service, self._new_session(), self.sessions)
+        session_id = self._new_session()
+        wiretap = service.environment.wiretap
+        if wiretap is not None and wiretap.is_on:
+            server = self._recorded(wiretap, session_id)
+        else:
+            server = POP3Server(service, session_id, self.sessions)
         server.factory = self  # type: ignore[assignment]  # upstream calls it None
         return server
+
+    def _recorded(self, wiretap: IWiretap, session_id: str) -> POP3Server:
+        """Returns a session whose parts tell the record of the connection."""
+        # Imported here: a daemon that records nothing does without it.
+        from emailsys.net.pop3.tapped import TappedTransaction
+        from emailsys.net.serving.tapped import tapped_parts
+
+        parts = tapped_parts(self.service.environment, wiretap, "pop3", session_id)
+        service = replace(self.service, environment=parts.environment)
+        server = POP3Server(service, session_id, self.sessions, parts.connect, parts.lines)
+        server.transaction = TappedTransaction(parts.tap, server.authorization)
+        return server
+
+    def relieve(self, is_full: bool) -> None:
+        """End silent sessions in favour of others, as `Eviction.relieve` does."""
+        self._eviction.relieve(is_full)
 
     def drain(self) -> int:
         """End the idle sessions, without the UPDATE state. The daemon calls this until no session is left.

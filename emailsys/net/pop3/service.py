@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from emailsys.config.settings import POP3Settings
 from emailsys.net.serving.admission import Admission
 from emailsys.net.serving.environment import ServiceEnvironment
+from emailsys.net.serving.plaintext_auth import plaintext_auth_rule
 from emailsys.net.serving.turn_end import TurnEnd
 from emailsys.wire.sasl import MECHANISMS, Mechanisms
 
@@ -31,3 +33,8 @@ class POP3Service:
     def turn(self) -> TurnEnd:
         """The end of the reactor's turn, when the sessions write their replies."""
         return TurnEnd(self.environment.clock, self.environment.telemetry)
+
+    @cached_property
+    def allows_plaintext_auth(self) -> Callable[[str], bool]:
+        """Tells whether the client with an IP address may log in without TLS."""
+        return plaintext_auth_rule(self.settings.plaintext_auth_on_loopback, self.settings.plaintext_auth_networks)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, Final
 
 from twisted.python.failure import Failure
@@ -11,7 +12,7 @@ from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
 from emailsys.mail.message.surrogate import Surrogate
 from emailsys.mail.quantities import counted
 from emailsys.net.pop3.authorization_state import AuthorizationState
-from emailsys.net.pop3.sending import send_listing, send_message, send_whole
+from emailsys.net.pop3.sending import send_kept, send_listing, send_message, send_whole
 
 # RFC 3206 §4, RFC 2449 §8: clients act on these response codes.
 TAKEN_OVER: Final = "[SYS/TEMP] another login took the maildrop over; nothing was removed"
@@ -58,6 +59,8 @@ class Transaction:
             return 0
         if not octets:
             self._authorization.refuse(b"message %d is deleted" % number)
+            return 0
+        self._authorization.wire.idle_commands = 0
         return octets
 
     def stat(self) -> Coroutine[Any, Any, None] | None:
@@ -73,20 +76,34 @@ class Transaction:
             if octets:
                 self._authorization.reply(b"%d %d" % (number, octets))
             return None
-        lines = (b"%d %d\r\n" % entry for entry in enumerate(self._maildrop.listMessages(), 1) if entry[1])
-        return send_listing(self._connection, b"+OK sizes follow\r\n", lines)
+        return self._list("LIST", b"+OK sizes follow\r\n", self._size_lines)
+
+    def _size_lines(self) -> Iterator[bytes]:
+        return (b"%d %d\r\n" % entry for entry in enumerate(self._maildrop.listMessages(), 1) if entry[1])
+
+    def _list(
+        self, command: str, status: bytes, lines: Callable[[], Iterator[bytes]]
+    ) -> Coroutine[Any, Any, None] | None:
+        """Send a list of all messages. It is made once for all sessions that find the same messages."""
+        kept = self._maildrop.listings
+        if kept is None:
+            return send_listing(self._connection, status, lines())
+        reply = kept.get(command)
+        if reply is not None:
+            return send_kept(self._connection, reply)
+        return send_listing(self._connection, status, lines(), partial(kept.__setitem__, command))
 
     def list_uids(self, number: int | None) -> Coroutine[Any, Any, None] | None:
         """Act on UIDL."""
-        maildrop = self._maildrop
-        uidl = maildrop.getUidl
         if number is not None:
             if self._find(number):
-                self._authorization.reply(b"%d %b" % (number, uidl(number - 1)))
+                self._authorization.reply(b"%d %b" % (number, self._maildrop.getUidl(number - 1)))
             return None
-        sizes = maildrop.listMessages()
-        lines = (b"%d %b\r\n" % (index + 1, uidl(index)) for index, size in enumerate(sizes) if size)
-        return send_listing(self._connection, b"+OK unique ids follow\r\n", lines)
+        return self._list("UIDL", b"+OK unique ids follow\r\n", self._uid_lines)
+
+    def _uid_lines(self) -> Iterator[bytes]:
+        uidl, sizes = self._maildrop.getUidl, self._maildrop.listMessages()
+        return (b"%d %b\r\n" % (index + 1, uidl(index)) for index, size in enumerate(sizes) if size)
 
     def _is_raw(self, index: int) -> bool:
         """Return whether the client gets a message as it is stored.

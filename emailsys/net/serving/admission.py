@@ -41,13 +41,17 @@ class Admission:
         @param most_from_address: connections from one address, or one IPv6 network of 64 bits; 0 for no limit.
         @param is_exempt: whether an address is exempt from that limit. Called only if it would be refused.
         """
-        self._most = most
-        self._most_unreserved = most - most // 10
-        self._most_from_address = most_from_address
+        self.limit(most, most_from_address)
         self.is_exempt = is_exempt
         self._from: dict[str, int] = {}
         self._connected = 0
         self._refusals = 0
+
+    def limit(self, most: int, most_from_address: int) -> None:
+        """Set the limits for further connections, as the constructor does."""
+        self._most = most
+        self._most_unreserved = most - most // 10
+        self._most_from_address = most_from_address
 
     @property
     def is_under_pressure(self) -> bool:

@@ -16,7 +16,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
@@ -25,6 +24,7 @@ from emailsys.net.base.coroutines import begin_and_tell
 from emailsys.net.serving.closing import GracefulClose
 from emailsys.net.serving.dialogue import Dialogue, ProtocolMachine
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS, ReplyBuffer
+from emailsys.net.serving.silence import SilenceLimit
 from emailsys.net.serving.turn_end import TurnEnd
 
 # Commands run in one turn of the reactor, and in each following turn if there are more: peers that pipeline thousands
@@ -41,7 +41,7 @@ def peer_host(transport: Any) -> str:
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
-class Connection(Protocol, TimeoutMixin, Generic[EventT]):
+class Connection(Protocol, SilenceLimit, Generic[EventT]):
     """The server end of one connection.
 
     Octets go to `wire`, its events to `dialogue`, one at a time. Replies passed to `send` are written together when the
@@ -62,7 +62,6 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     _graceful_close: GracefulClose | None = None
     _handshake_call: IDelayedCall | None = None
     _next_turn: IDelayedCall | None = None
-    _silence_call: IDelayedCall | None = None
     # A TCP, TLS or test transport, as in ReplyBuffer.
     _transport: Any
 
@@ -114,14 +113,6 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         return self.replies.is_blocked
 
     @property
-    def silent_for(self) -> float:
-        """How many seconds the peer has been silent; 0 while its silence is not timed."""
-        call = self._silence_call
-        if call is None or not call.active() or self.timeOut is None:
-            return 0.0
-        return self.timeOut - (call.getTime() - self.clock.seconds())
-
-    @property
     def is_negotiating(self) -> bool:
         """Whether a TLS handshake is in progress."""
         return self._negotiating
@@ -135,10 +126,6 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     def local_host(self) -> str:
         """Our address as text, "" if there is none (a Unix socket)."""
         return str(getattr(self._transport.getHost(), "host", ""))
-
-    def allow_silence(self, seconds: float) -> None:
-        """Set how many seconds the peer may be silent after the command in progress."""
-        self.timeOut = seconds  # type: ignore[assignment]  # it takes any number
 
     async def next_turn(self) -> None:
         """Wait for the reactor's next turn: a command that takes milliseconds lets other connections go on.
@@ -287,12 +274,13 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         self._pumping = True
         used_up = False
         left = most
+        wire, replies = self.wire, self.replies
         try:
-            while not (self._busy or self.replies.paused or self.closing or self._negotiating):
+            while not (self._busy or replies.paused or self.closing or self._negotiating):
                 if not left:
-                    self._continue_next_turn()
+                    self._next_turn = self.clock.callLater(0, self._next_turn_came)
                     break
-                event = self.wire.next_event()
+                event = wire.next_event()
                 if event is None:
                     used_up = True
                     if self._input_over:
@@ -303,11 +291,12 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         finally:
             self._pumping = False
         if ended or left < most:
-            self.resetTimeout()
-        self.replies.flush_soon()
+            self._heard_at = self.clock.seconds()
+        replies.flush_soon()
         if used_up:
             # The octets left over are the beginning of a command.
-            self._resume_reading()
+            if self._reading_paused:
+                self._resume_reading()
         else:
             self._limit_input()
 
@@ -332,9 +321,6 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
             # The silence of the peer begins after its reply.
             self._pump(ended=True)
 
-    def _continue_next_turn(self) -> None:
-        self._next_turn = self.clock.callLater(0, self._next_turn_came)
-
     def _next_turn_came(self) -> None:
         self._next_turn = None
         self._pump(_COMMANDS_A_FOLLOWING_TURN)
@@ -354,12 +340,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
                 self._transport.resumeProducing()
 
     @override
-    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
-        self._silence_call = call = self.clock.callLater(period, func)
-        return call
-
-    @override
-    def timeoutConnection(self) -> None:
+    def silence_ended(self) -> None:
         if self._negotiating:
             return
         if self._busy and not self.is_blocked:

@@ -8,6 +8,7 @@ from twisted.cred.portal import Portal
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
 
 from emailsys.interfaces import ISecrets
+from emailsys.interfaces.wiretap import IWiretap
 from emailsys.telemetry import Telemetry
 
 
@@ -20,6 +21,7 @@ class ServiceEnvironment:
     - `context_factory` is used by STARTTLS and STLS; None disables both.
     - `handshake_timeout` is the time for a TLS handshake, in seconds.
     - `secrets` serves the SASL mechanisms that need a stored secret; None provides none.
+    - `wiretap` records connections while it is on; None records none.
     """
 
     portal: Portal
@@ -29,3 +31,4 @@ class ServiceEnvironment:
     context_factory: IOpenSSLServerConnectionCreator | None = None
     handshake_timeout: float = 30.0
     secrets: ISecrets | None = None
+    wiretap: IWiretap | None = None

@@ -13,7 +13,7 @@ from emailsys.net.serving.connection import Connection
 # Seconds that a client may be silent under pressure. RFC 5321 §4.5.3.2.7 gives it five minutes otherwise.
 PATIENCE: Final = 10.0
 # Seconds between two looks for silent clients. A look at 5,000 sessions takes some milliseconds.
-_LOOK_EVERY: Final = 1.0
+LOOK_EVERY: Final = 1.0
 # The part of the sessions that one look at a full pool ends at most, so that not every new connection needs a look.
 _ENDED_AT_ONCE: Final = 50
 
@@ -47,13 +47,20 @@ class Eviction:
     def refusal(self, admission: Admission, ip: str) -> ConnectionLimit | None:
         """Returns why another connection from an address is refused, None if it is admitted; makes room for it."""
         if admission.is_under_pressure and self._clock.seconds() >= self._next_look:
-            self._next_look = self._clock.seconds() + _LOOK_EVERY
-            self._end_silent(PATIENCE, len(self._sessions))
+            self._next_look = self._clock.seconds() + LOOK_EVERY
+            self.relieve(is_full=False)
         refusal = admission.refusal(ip)
         if refusal is ConnectionLimit.TOTAL:
-            self._end_silent(self._least_silence, 1 + len(self._sessions) // _ENDED_AT_ONCE)
+            self.relieve(is_full=True)
             refusal = admission.refusal(ip)
         return refusal
+
+    def relieve(self, is_full: bool) -> None:
+        """End silent sessions: under pressure all that have been silent for long, in a full pool the most silent."""
+        if is_full:
+            self._end_silent(self._least_silence, 1 + len(self._sessions) // _ENDED_AT_ONCE)
+        else:
+            self._end_silent(PATIENCE, len(self._sessions))
 
     def _end_silent(self, seconds: float, most: int) -> None:
         """End the sessions that have been silent the longest, and at least that long."""

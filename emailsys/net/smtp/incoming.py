@@ -78,6 +78,12 @@ class IncomingMessage:
         #: Whom a submitted message names as author and sender. Valid at the same time.
         self.identity: Identity | None = None
 
+    @property
+    def queue_id(self) -> str:
+        """The id of the message. Valid until `commit` or `abandon`."""
+        assert self._incoming is not None
+        return self._incoming.queue_id
+
     def write(self, octets: bytes) -> Deferred[None] | Reply | None:
         """Append the next octets.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress
@@ -10,6 +11,7 @@ from twisted.mail import smtp
 from twisted.python.failure import Failure
 from typing_extensions import override
 
+from emailsys.interfaces.wiretap import IWiretap
 from emailsys.mail import reply as replies
 from emailsys.net.base.failures import why_lost
 from emailsys.net.serving.admission import RefusedConnection
@@ -21,15 +23,19 @@ from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.smtp.session import SMTPSession
 from emailsys.net.smtp.transaction import Reception
 from emailsys.upstream import NoStockDelivery, never_reached
+from emailsys.wire.lines import LineReader
 from emailsys.wire.sasl import Credentials, NeedsSecret
 from emailsys.wire.smtp.grammar import Chunk, MailArguments, PasswordChange, RcptArguments
-from emailsys.wire.smtp.order import Stage
+from emailsys.wire.smtp.order import OUT_OF_ORDER, Stage
 from emailsys.wire.smtp.server import Session
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, Event
 
 # Seconds that a client was silent at least if a full pool ends its session in favour of another. Other servers may look
 # something up between two commands; mail programs send theirs at once.
 _LEAST_SILENCE: Final = {Kind.RECEIVE: 1.0, Kind.SUBMISSION: 0.0}
+# The methods that carry out the commands, with the names of twisted.mail.
+_EXTENSIONS: Final = frozenset({"STARTTLS", "AUTH", "XPASSWORD", "BDAT"})
+_METHODS: Final = {verb: f"ext_{verb}" if verb in _EXTENSIONS else f"do_{verb}" for verb in OUT_OF_ORDER}
 
 
 class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
@@ -43,13 +49,25 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
     #: IANA had registered no name for SMTP in 2024; these are in use.
     application_protocols = frozenset({b"smtp", b"esmtp"})
 
-    def __init__(self, service: SMTPService, session_id: str, sessions: set[ESMTPServer]) -> None:
-        """@param sessions: contains this session while it is connected."""
+    def __init__(
+        self,
+        service: SMTPService,
+        session_id: str,
+        sessions: set[ESMTPServer],
+        connect: Callable[..., Connection[Event]] = Connection,
+        lines: LineReader | None = None,
+    ) -> None:
+        """
+        @param sessions: contains this session while it is connected.
+        @param connect: makes the connection. @param lines: cuts the input into lines. Both may record it.
+        """
         limits = service.settings
         self.host = service.environment.hostname
         self.service = service
-        self.wire = Session(limits.max_message_size, limits.max_recipients, limits.max_refusals, service.mechanisms)
-        self.connection = Connection(
+        self.wire = Session(
+            limits.max_message_size, limits.max_recipients, limits.max_refusals, service.mechanisms, lines
+        )
+        self.connection = connect(
             self.wire,
             self,
             service.environment.clock,
@@ -116,8 +134,8 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
     @override
     def lookupMethod(self, command: str) -> Callable[[Any], Coroutine[Any, Any, None] | None]:
         """Returns the handler of an SMTP command. The wire session has already rejected unknown commands."""
-        found: Callable[[Any], Coroutine[Any, Any, None] | None] | None = getattr(self, f"do_{command}", None)
-        return found if found is not None else getattr(self, f"ext_{command}")
+        found: Callable[[Any], Coroutine[Any, Any, None] | None] = getattr(self, _METHODS[command])
+        return found
 
     def failed(self, failure: Failure) -> None:
         """Reply to a failure. Within a message the reply is sent at the message's end."""
@@ -182,14 +200,14 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         return b"\n".join(b" ".join((name, *(words or ()))) for name, words in self.extensions().items())
 
     @override
-    def do_EHLO(self, name: str) -> None:
+    def do_EHLO(self, name: str) -> Coroutine[Any, Any, None] | None:
         self.reception.abandon()
-        self.session.hello(name, extended=True)
+        return self.session.hello(name, extended=True)
 
     @override
-    def do_HELO(self, name: str) -> None:
+    def do_HELO(self, name: str) -> Coroutine[Any, Any, None] | None:
         self.reception.abandon()
-        self.session.hello(name, extended=False)
+        return self.session.hello(name, extended=False)
 
     @override
     def ext_STARTTLS(self, rest: bytes) -> None:
@@ -294,10 +312,26 @@ class ESMTPServerFactory(smtp.SMTPFactory):
             return RefusedConnection(
                 service.admission, refusal, service.environment.clock, service.settings.close_timeout
             )
-        server = ESMTPServer(self.service, self._new_session(), self.sessions)
+        session_id = self._new_session()
+        wiretap = service.environment.wiretap
+        if wiretap is not None and wiretap.is_on:
+            server = self._recorded(wiretap, session_id)
+        else:
+            server = ESMTPServer(service, session_id, self.sessions)
         server.factory = self
         server.portal = self.portal
         return server
+
+    def _recorded(self, wiretap: IWiretap, session_id: str) -> ESMTPServer:
+        """Returns a session whose parts tell the record of the connection."""
+        # Imported here: a daemon that records nothing does without it.
+        from emailsys.net.serving.tapped import tapped_parts
+        from emailsys.net.smtp.tapped import TappedIntake
+
+        service = self.service
+        parts = tapped_parts(service.environment, wiretap, service.kind.value, session_id)
+        service = replace(service, environment=parts.environment, intake=TappedIntake(service.intake, parts.tap))
+        return ESMTPServer(service, session_id, self.sessions, parts.connect, parts.lines)
 
     def drain(self) -> int:
         """End the idle sessions. The daemon calls this until no session is left.

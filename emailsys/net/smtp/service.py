@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from emailsys.config.settings import SMTPSettings
-from emailsys.interfaces import IIntake
+from emailsys.interfaces import IChecks, IIntake
 from emailsys.net.serving.admission import Admission
 from emailsys.net.serving.environment import ServiceEnvironment
+from emailsys.net.serving.plaintext_auth import plaintext_auth_rule
 from emailsys.net.serving.turn_end import TurnEnd
 from emailsys.net.smtp.incoming import HeaderRules
 from emailsys.wire.sasl import MECHANISMS, Mechanisms
@@ -42,6 +43,7 @@ class SMTPService:
       that provide IDelivery.
     - `is_trusted` tells of an IP address whether its host may relay without a login.
     - `admission` may be shared by several services.
+    - `checks` are asked about each client and message; None if there are none.
     """
 
     environment: ServiceEnvironment
@@ -52,11 +54,17 @@ class SMTPService:
     admission: Admission = field(default_factory=Admission)
     now: Callable[[], datetime] = _utc_now
     mechanisms: Mechanisms = field(default_factory=lambda: MECHANISMS)
+    checks: IChecks | None = None
 
     @cached_property
     def turn(self) -> TurnEnd:
         """The end of the reactor's turn, when the sessions write their replies."""
         return TurnEnd(self.environment.clock, self.environment.telemetry)
+
+    @cached_property
+    def allows_plaintext_auth(self) -> Callable[[str], bool]:
+        """Tells whether the client with an IP address may log in without TLS."""
+        return plaintext_auth_rule(self.settings.plaintext_auth_on_loopback, self.settings.plaintext_auth_networks)
 
     @cached_property
     def header_rules(self) -> HeaderRules:

@@ -10,10 +10,9 @@ from twisted.cred.credentials import Anonymous, ICredentials
 from twisted.cred.error import LoginFailed
 
 from emailsys.config.settings import EarlyTalker
-from emailsys.interfaces import IDelivery, LoginBusy, StoreError, TooManyGuesses
+from emailsys.interfaces import IDelivery, ISessionChecks, LoginBusy, StoreError, TooManyGuesses
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Client
-from emailsys.mail.ip import is_loopback
 from emailsys.mail.reply import Reply
 from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.session_login import SessionLogin
@@ -41,6 +40,8 @@ class SMTPSession:
         self.delivery: Any = None
         self.is_authenticated = False
         self.greeting_wait = GreetingWait(service.environment.clock)
+        #: None if no plugin checks the mail of this service.
+        self.checks: ISessionChecks | None = None
         self._login = SessionLogin(service.environment.portal, IDelivery, service.environment.secrets)
 
     def reply(self, reply: Reply) -> None:
@@ -69,7 +70,7 @@ class SMTPSession:
             local_ip=connection.local_host,
             tls=describe(connection.transport) if connection.secure else None,
         )
-        self._update_closed_commands()
+        self.update_closed_commands()
         settings = self.service.settings
         is_known = self.service.kind is Kind.SUBMISSION or self.service.is_trusted(connection.peer_host)
         # A notice to a forged sender is an attack on its owner: only clients that are held to account may request one.
@@ -77,13 +78,33 @@ class SMTPSession:
         self.wire.body_rules = BodyRules(
             settings.max_message_size, is_known or settings.accept_nul, is_known or settings.accept_long_lines
         )
+        if self.service.checks is not None:
+            is_trusted = self.service.is_trusted(connection.peer_host)
+            self.checks = self.service.checks.begin(self.service.kind.value, is_trusted)
+            return self._greet_if_allowed(self.checks)
+        return self._greet_after_wait()
+
+    async def _greet_if_allowed(self, checks: ISessionChecks) -> None:
+        refusal = await checks.connected(self.client)
+        if self.connection.closing:
+            return
+        if refusal is not None:
+            self.event("refused", ip=self.client.ip, reply=f"{refusal.code} {refusal.enhanced}")
+            self.reply(refusal)
+            self.connection.close()
+        elif (waiting := self._greet_after_wait()) is not None:
+            await waiting
+
+    def _greet_after_wait(self) -> Coroutine[Any, Any, None] | None:
+        settings, connection = self.service.settings, self.connection
         if self.service.kind is Kind.RECEIVE and not self.service.admission.is_exempt(connection.peer_host):
             if settings.greeting_wait:
                 # What the client says meanwhile waits in the wire session.
                 return self.greeting_wait.then(
                     settings.greeting_wait, lambda: self._greet(talked=self.wire.waiting > 0)
                 )
-            self._greet(talked=has_input(connection.transport))
+            # What the client says while a check is asked has been read already.
+            self._greet(talked=self.wire.waiting > 0 or has_input(connection.transport))
         else:
             self._greet(talked=False)
         return None
@@ -103,12 +124,10 @@ class SMTPSession:
 
     @property
     def may_log_in(self) -> bool:
-        """Whether a submission client may log in: passwords are accepted only under TLS, or on loopback if allowed."""
-        return self.connection.secure or (
-            self.service.settings.plaintext_auth_on_loopback and is_loopback(self.client.ip)
-        )
+        """Whether a submission client may log in: only under TLS, or from where passwords in the clear are allowed."""
+        return self.connection.secure or self.service.allows_plaintext_auth(self.client.ip)
 
-    def _update_closed_commands(self) -> None:
+    def update_closed_commands(self) -> None:
         """Tell the wire session which commands to refuse at the moment."""
         closed = self.wire.closed
         closed.clear()
@@ -151,13 +170,30 @@ class SMTPSession:
             offered[b"AUTH"] = [name.encode() for name in self.service.mechanisms]
         return offered
 
-    def hello(self, name: str, extended: bool) -> None:
-        """Answer EHLO or HELO.
+    def hello(self, name: str, extended: bool) -> Coroutine[Any, Any, None] | None:
+        """Answer EHLO or HELO, at once or in the coroutine returned.
 
         @param name: what the client calls itself.
         @param extended: whether it was EHLO.
         """
         self.client = replace(self.client, helo=name, protocol=self._protocol(extended))
+        if self.checks is not None:
+            return self._hello_if_allowed(self.checks, extended)
+        self._answer_hello(extended)
+        return None
+
+    async def _hello_if_allowed(self, checks: ISessionChecks, extended: bool) -> None:
+        refusal = await checks.greeted(self.client)
+        # A refusal of EHLO before has closed some.
+        self.update_closed_commands()
+        if refusal is None:
+            self._answer_hello(extended)
+            return
+        self.wire.closed["MAIL"] = self.wire.closed["AUTH"] = refusal
+        self.event("refused", ip=self.client.ip, reply=f"{refusal.code} {refusal.enhanced}")
+        self.reply(refusal)
+
+    def _answer_hello(self, extended: bool) -> None:
         offered = self.extensions().items() if extended else ()
         lines = tuple(b" ".join((keyword, *(arguments or ()))).decode("ascii") for keyword, arguments in offered)
         self.reply(replies.hello(self.service.environment.hostname, lines))
@@ -184,7 +220,7 @@ class SMTPSession:
     def tls_began(self) -> None:
         """Note the TLS parameters, and open the commands that need TLS."""
         self.client = replace(self.client, tls=describe(self.connection.transport))
-        self._update_closed_commands()
+        self.update_closed_commands()
 
     # Logins
 
@@ -232,7 +268,7 @@ class SMTPSession:
                 account=None if account is None else account.address,
                 protocol=self._protocol(extended=True),
             )
-            self._update_closed_commands()
+            self.update_closed_commands()
             self.event("smtp-login", ip=self.client.ip, account=self.client.account, tls=self.client.tls)
             self.reply(replies.LOGGED_IN)
 

@@ -10,11 +10,12 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from emailsys.interfaces import NoDomains, StoreError, StoreFull, StoreMissing, TooMuchHeld
+from emailsys.interfaces import ISessionChecks, NoDomains, Ruling, StoreError, StoreFull, StoreMissing, TooMuchHeld
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient, RemoteRoute
 from emailsys.mail.reply import Reply
+from emailsys.net.smtp.held_message import HeldMessage
 from emailsys.net.smtp.incoming import IncomingMessage
 from emailsys.net.smtp.session import SMTPSession
 from emailsys.wire.smtp.grammar import MailArguments, RcptArguments
@@ -44,6 +45,8 @@ class Reception:
         # The transaction whose message is received. The wire session replaces its own when the message ends.
         self._transaction = Transaction()
         self._message: IncomingMessage | None = None
+        # The same message, if a check reads it before it is stored.
+        self._held: HeldMessage | None = None
         #: The clock's time at the start of the message, None if no message is being received.
         self.began: float | None = None
         self._octets = 0
@@ -101,6 +104,11 @@ class Reception:
         if refusal is not None:
             self._refuse(refusal, sender=_shown(arguments.reverse_path))
             return
+        if session.checks is not None:
+            refusal = await session.checks.sender(session.client, arguments.reverse_path, arguments.size or 0)
+            if refusal is not None:
+                self._refuse(refusal, sender=_shown(arguments.reverse_path))
+                return
         self._wire.begin_transaction(arguments)
         session.reply(replies.SENDER_OK)
 
@@ -109,13 +117,13 @@ class Reception:
         session, transaction = self._session, self._wire.transaction
         forward_path, reverse_path = arguments.forward_path, transaction.arguments.reverse_path
         routes = await session.delivery.validateTo(Addressee(forward_path, session.client, reverse_path))
+        if session.checks is not None and not isinstance(routes, Reply):
+            routes = await session.checks.recipient(session.client, forward_path, routes)
         if isinstance(routes, Reply):
             self._refuse(routes, sender=_shown(reverse_path), recipient=forward_path)
             counts = routes.code >= 500 or routes == replies.TOO_MANY_UNKNOWN
-            if counts and not self._is_known and self._wire.count_refusal():
-                session.event("smtp-dropped", ip=session.client.ip, why=replies.TOO_MANY_REFUSALS.text)
-                session.reply(replies.TOO_MANY_REFUSALS)
-                self._connection.close()
+            if counts:
+                self._count_refusal()
             return
         if not transaction.take(
             Recipient(forward_path, tuple(routes), arguments.dsn), self._service.settings.max_routes
@@ -123,6 +131,14 @@ class Reception:
             self._refuse(replies.TOO_MANY_ROUTES, sender=_shown(reverse_path), recipient=forward_path)
             return
         session.reply(replies.RECIPIENT_OK)
+
+    def _count_refusal(self) -> None:
+        """Count a recipient or a message that was refused, and end the session after too many of them."""
+        if not self._is_known and self._wire.count_refusal():
+            session = self._session
+            session.event("smtp-dropped", ip=session.client.ip, why=replies.TOO_MANY_REFUSALS.text)
+            session.reply(replies.TOO_MANY_REFUSALS)
+            self._connection.close()
 
     @property
     def _is_known(self) -> bool:
@@ -142,6 +158,9 @@ class Reception:
         service, session = self._service, self._session
         transaction = self._transaction = self._wire.transaction
         incoming = service.intake.begin()
+        self._held = None
+        if session.checks is not None and session.checks.needs_message:
+            incoming = self._held = HeldMessage(incoming, service.environment.clock, session.checks.folder)
         arrived_at = service.now()
         mail = transaction.arguments
         arrival = Arrival(incoming.queue_id, mail.reverse_path, arrived_at)
@@ -251,6 +270,8 @@ class Reception:
         transaction = self._transaction
         self._refuse(refusal, sender=_shown(transaction.arguments.reverse_path), rcpts=len(transaction.recipients))
         self.abandon()
+        if refusal.code >= 500:
+            self._count_refusal()
 
     async def _end_message(self) -> None:
         session = self._session
@@ -278,9 +299,17 @@ class Reception:
             if refusal is not None:
                 self._message_refused(refusal)
                 return
+        envelope = self._envelope(message)
+        if session.checks is not None:
+            ruling = await self._ruling(session.checks, envelope, message)
+            if self._message is not message:
+                return
+            if isinstance(ruling, Reply):
+                self._message_refused(ruling)
+                return
+            envelope = ruling.envelope
         # From here on the commit is completed even if the client disconnects.
         self._message = None
-        envelope = self._envelope(message)
         try:
             queue_id, octets = await message.commit(envelope)
         except Exception:
@@ -303,7 +332,18 @@ class Reception:
         )
         self.abandon()
         # RFC 5321 §4.2.5: with this reply the responsibility for the message is ours.
-        session.reply(replies.queued(queue_id))
+        self._connection.send(replies.queued_line(queue_id))
+
+    async def _ruling(self, checks: ISessionChecks, envelope: Envelope, message: IncomingMessage) -> Ruling | Reply:
+        """Return what the checks say of a message. It is in the store then, unless they refuse it."""
+        held, self._held = self._held, None
+        try:
+            ruling = await checks.message(envelope, message.queue_id, held)
+            if held is not None and isinstance(ruling, Ruling) and self._message is message:
+                await held.release(ruling.fields)
+        except Exception:
+            return self.reply_to(Failure())
+        return ruling
 
     def _envelope(self, message: IncomingMessage) -> Envelope:
         mail = self._transaction.arguments

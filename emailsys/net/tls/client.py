@@ -21,6 +21,11 @@ class ClientTLS:
     def __init__(self, server: ExpectedServer) -> None:
         self._server = server
 
+    def with_key_log(self) -> ClientTLS:
+        """Return these options with a key log, for a connection that is recorded."""
+        self._server.log_keys()
+        return self
+
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Return a connection whose handshake has not begun."""
         return self._server.connection()

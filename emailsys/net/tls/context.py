@@ -64,3 +64,18 @@ def new_context() -> SSL.Context:
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(TLS12_CIPHERS)
     return context
+
+
+def log_keys(context: SSL.Context) -> None:
+    """Let a new context pass the key log of each connection to `hear_key_log` of that connection, if it has one.
+
+    OpenSSL takes the callback for a context, and pyOpenSSL only before its first connection. Connections that are not
+    recorded use contexts without it.
+    """
+    context.set_keylog_callback(_pass_on)
+
+
+def _pass_on(connection: SSL.Connection, line: bytes) -> None:
+    hear = vars(connection).get("hear_key_log")
+    if hear is not None:
+        hear(line)

@@ -174,7 +174,7 @@ def _kind(key: ServerKey, made: crypto.PKey) -> tuple[str, str]:
         uncommon = f"its curve, {key.curve.name}, is refused by most clients: use P-256"
         return "ECDSA", "" if key.curve.name in _COMMON_CURVES else uncommon
     if isinstance(key, ed25519.Ed25519PrivateKey):
-        return "Ed25519", ""
+        return "Ed25519", "its key is Ed25519, which many clients refuse: use P-256, or list a P-256 pair beside it"
     if made.type() == _RSA_PSS:
         return "RSA-PSS", "its key is for RSA-PSS only, which many clients refuse: use P-256 or plain RSA"
     return "RSA", ""

@@ -14,7 +14,7 @@ from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 
-from emailsys.net.tls.context import USUAL_HELLO, HelloOptions, TLSConfigError, new_client_context
+from emailsys.net.tls.context import USUAL_HELLO, HelloOptions, TLSConfigError, log_keys, new_client_context
 
 # Of openssl/x509_vfy.h.
 _NOT_YET_VALID: Final = 9
@@ -140,9 +140,13 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, dep
 
 
 @lru_cache(maxsize=16)
-def _context(ca_file: Path | None, verify: bool, changed_at: int, hello: HelloOptions) -> SSL.Context:
+def _context(
+    ca_file: Path | None, verify: bool, changed_at: int, hello: HelloOptions, has_key_log: bool = False
+) -> SSL.Context:
     """Return the context for a set of authorities. Cached, because reading those of the system takes 20 ms."""
     context = new_client_context(hello)
+    if has_key_log:
+        log_keys(context)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)
         return context
@@ -183,8 +187,13 @@ class ExpectedServer:
                 changed_at = ca_file.stat().st_mtime_ns
             except OSError as error:
                 raise TLSConfigError(f"{ca_file}: the authorities to trust cannot be read: {error.strerror}") from error
-        self._context = _context(ca_file, verify, changed_at, hello)
+        self._terms = ca_file, verify, changed_at, hello
+        self._context = _context(*self._terms)
         self._name = _ServerName(host, fingerprint)
+
+    def log_keys(self) -> None:
+        """Let connections pass their key log on, as `context.log_keys` says."""
+        self._context = _context(*self._terms, has_key_log=True)
 
     def connection(self, over: socket.socket | None = None) -> SSL.Connection:
         """Return a connection whose handshake has not begun. For another server, it raises PeerCertificateError.

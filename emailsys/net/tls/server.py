@@ -15,7 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from emailsys.net.tls.alpn import choose_protocol
-from emailsys.net.tls.context import TLSConfigError, new_context
+from emailsys.net.tls.context import TLSConfigError, log_keys, new_context
 from emailsys.net.tls.files import CertificatePair, read_pair
 from emailsys.net.tls.half_close import HalfClosingConnection
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["ServerTLS", "TLSConfigError", "describe"]
 
 
-def _server_context(pairs: Sequence[CertificatePair]) -> SSL.Context:
+def _server_context(pairs: Sequence[CertificatePair], has_key_log: bool = False) -> SSL.Context:
     context = new_context()
+    if has_key_log:
+        log_keys(context)
     # Sessions are resumed by tickets, which cost us no memory. Their keys live as long as the context: `reload` renews
     # them, so that a TLS 1.2 ticket cannot open old recordings for ever (RFC 9325 §4.3.1).
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
@@ -61,8 +63,9 @@ def _use_chain(context: SSL.Context, pair: CertificatePair) -> None:
 class _Contexts:
     """The immutable contexts of one set of certificates. A reload makes a new object."""
 
-    def __init__(self, pairs: Sequence[CertificatePair], now: datetime) -> None:
+    def __init__(self, pairs: Sequence[CertificatePair], now: datetime, has_key_log: bool = False) -> None:
         self.pairs = tuple(pairs)
+        self._has_key_log = has_key_log
         self._now = now
         self._made: dict[tuple[CertificatePair, ...], SSL.Context] = {}
         first = pairs[0]
@@ -86,7 +89,7 @@ class _Contexts:
             by_kind.setdefault(pair.kind, pair)
         chosen = tuple(by_kind.values())
         if chosen not in self._made:
-            self._made[chosen] = _server_context(chosen)
+            self._made[chosen] = _server_context(chosen, self._has_key_log)
         return self._made[chosen]
 
     def for_name(self, name: str) -> SSL.Context:
@@ -129,6 +132,8 @@ class ServerTLS:
         self.refused: tuple[str, ...] = ()
         self.certificates: tuple[CertificateFiles, ...] = ()
         self._contexts = self._build(certificates, {})
+        # Those with a key log, for connections that are recorded, and the contexts that they are like.
+        self._logged: tuple[_Contexts, _Contexts] | None = None
         self.certificates = tuple(certificates)
 
     def _build(
@@ -211,6 +216,26 @@ class ServerTLS:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Return a connection whose handshake has not begun."""
+        return HalfClosingConnection(self._contexts.default, tlsProtocol)
+
+    def with_key_log(self) -> _LoggedTLS:
+        """Return a creator like this one whose connections pass their key log on, as `context.log_keys` says.
+
+        Its contexts are built when they are first needed, and again after a reload.
+        """
+        if self._logged is None or self._logged[0] is not self._contexts:
+            self._logged = self._contexts, _Contexts(self._contexts.pairs, self._now(), has_key_log=True)
+        return _LoggedTLS(self._logged[1])
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _LoggedTLS:
+    """TLS options of the server for connections that are recorded."""
+
+    def __init__(self, contexts: _Contexts) -> None:
+        self._contexts = contexts
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return HalfClosingConnection(self._contexts.default, tlsProtocol)
 
 
