@@ -42,7 +42,8 @@ class Dispatcher:
         self._queue = queue
         self._relay = relay
         self._recorder = recorder
-        self._settings = settings
+        #: May be replaced at any time.
+        self.settings = settings
         self._clock = timing.clock
         self._now = timing.now
         self._telemetry = telemetry
@@ -81,8 +82,8 @@ class Dispatcher:
         if destination.is_paused(now) and destination.last is not None:
             self.record_only(parcel, destination.last)
             return []
-        share = self._settings.max_leased // (2 * max(1, self.destinations.busy))
-        if not destination.has_room(len(parcel.rows), self._settings, share, crowded):
+        share = self.settings.max_leased // (2 * max(1, self.destinations.busy))
+        if not destination.has_room(len(parcel.rows), self.settings, share, crowded):
             return _rescheduled(destination, parcel, self._now())
         self._add(parcel)
         destination.waiting.append(parcel)
@@ -103,7 +104,7 @@ class Dispatcher:
         postponed: list[Settlement] = []
         now, seconds = self._now(), self._clock.seconds()
         for destination in self.destinations:
-            most = destination.allowance(self._settings, 0)
+            most = destination.allowance(self.settings, 0)
             while not destination.lately and destination.waiting and destination.held > most:
                 parcel = destination.waiting.pop()
                 postponed += _rescheduled(destination, parcel, parcel.schedule_time(now, seconds))
@@ -151,7 +152,7 @@ class Dispatcher:
         if self._dispatching:
             return
         self._dispatching = True
-        while self._running and self._ready and self._under_way < self._settings.max_deliveries:
+        while self._running and self._ready and self._under_way < self.settings.max_deliveries:
             destination = self._ready.popleft()
             destination.ready = False
             if destination.waiting and destination.under_way < destination.window:
@@ -198,7 +199,7 @@ class Dispatcher:
     def _learn(self, destination: Destination, parcel: Parcel, outcomes: tuple[Outcome, ...]) -> bool:
         """Adjust window and pause of a next hop after an attempt. Returns whether the parcel waits again."""
         if not is_unreachable(outcomes):
-            destination.reached(self._settings)
+            destination.reached(self.settings)
             destination.finished += len(outcomes)
             return False
         if destination.under_way and not parcel.returned:
@@ -208,7 +209,7 @@ class Dispatcher:
             destination.waiting.appendleft(parcel)
             return True
         now = self._clock.seconds()
-        destination.unreachable(outcomes[0], now, self._settings)
+        destination.unreachable(outcomes[0], now, self.settings)
         self.destinations.note_domains(destination, parcel.rows[0], now)
         reason = operator_words(outcomes[0])
         self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=reason)
@@ -238,8 +239,8 @@ class Dispatcher:
         await self._release(waiting)
         for parcel in waiting:
             self._remove(parcel)
-        self._relay.shut_down(self._settings.stop_grace)
-        timer = self._clock.callLater(self._settings.stop_grace, self._cancel_deliveries)
+        self._relay.shut_down(self.settings.stop_grace)
+        timer = self._clock.callLater(self.settings.stop_grace, self._cancel_deliveries)
         if self._parcels:
             drained: Deferred[None] = Deferred()
             self._drained.append(drained)

@@ -28,7 +28,8 @@ class NoticeCap:
 
     def __init__(self, most: int, clock: IReactorTime, telemetry: Telemetry) -> None:
         """@param most: notices to one address in an hour, 0 for no cap."""
-        self._most = most
+        #: Notices to one address in an hour, 0 for no cap.
+        self.most = most
         self._clock = clock
         self._telemetry = telemetry
         self._counts: Counter[str] = Counter()
@@ -36,15 +37,15 @@ class NoticeCap:
 
     def take(self, address: Address, routes: Sequence[Route], queue_id: str) -> bool:
         """Count a notice to an address about a message. Returns False, and counts nothing, if the cap is reached."""
-        if not self._most or not any(isinstance(route, RemoteRoute) for route in routes):
+        if not self.most or not any(isinstance(route, RemoteRoute) for route in routes):
             return True
         now = self._clock.seconds()
         if now >= self._until:
             self._until = now + _HOUR
             self._counts.clear()
         local, domain = address.key
-        of_domain = self._most * _DOMAIN_FACTOR
-        counted = dict((self._counter(f"{local}@{domain}", self._most), self._counter(f"@{domain}", of_domain)))
+        of_domain = self.most * _DOMAIN_FACTOR
+        counted = dict((self._counter(f"{local}@{domain}", self.most), self._counter(f"@{domain}", of_domain)))
         if any(self._counts[name] >= most for name, most in counted.items()):
             self._telemetry.event("notice-suppressed", queue_id=queue_id, to=address)
             return False
@@ -55,4 +56,4 @@ class NoticeCap:
         """Return the counter to use for an address or a domain, and its cap."""
         if name in self._counts or len(self._counts) < _MAX_COUNTED:
             return name, most
-        return _OTHERS, self._most * _DOMAIN_FACTOR
+        return _OTHERS, self.most * _DOMAIN_FACTOR

@@ -35,7 +35,8 @@ class Bookkeeper:
         self._queue = queue
         self._writer = writer
         self._router = router
-        self._settings = settings
+        #: May be replaced at any time.
+        self.settings = settings
         self._hostname = hostname
 
     def delay(self, now: datetime, chance: float) -> Callable[[int, datetime, bool], datetime | None]:
@@ -46,7 +47,7 @@ class Bookkeeper:
         """
 
         def due_at(attempts: int, age_start: datetime, warned: bool) -> datetime | None:
-            step = after_attempt(self._settings, attempts, age_start, now, warned, chance)
+            step = after_attempt(self.settings, attempts, age_start, now, warned, chance)
             return None if step.warn else step.due_at
 
         return due_at
@@ -101,7 +102,7 @@ class Bookkeeper:
         if outcome.hold:
             return Settlement(row, now, last, hold=True), None
         if outcome.kind is OutcomeKind.DELAYED:
-            step = after_attempt(self._settings, row.attempts, row.age_start, schedule_time, row.warned, chance)
+            step = after_attempt(self.settings, row.attempts, row.age_start, schedule_time, row.warned, chance)
             due_at, expired = step.due_at, step.due_at is None
             if due_at is not None:
                 warn = step.warn and row.dsn.wants(Notify.DELAY) and bool(await sender.routes())
@@ -123,7 +124,7 @@ class Bookkeeper:
             orcpt=row.dsn.orcpt,
             expired=expired,
             attempted_at=now,
-            will_retry_until=gives_up_at(self._settings, row.age_start) if action is Action.DELAYED else None,
+            will_retry_until=gives_up_at(self.settings, row.age_start) if action is Action.DELAYED else None,
             in_doubt=outcome.in_doubt,
             route_at_fault=outcome.route_at_fault,
             no_public_address=outcome.no_public_address,
@@ -133,7 +134,7 @@ class Bookkeeper:
         self, row: QueueRow, reports: Sequence[RecipientReport], now: datetime, routes: Sequence[Route]
     ) -> tuple[Notice, ...]:
         assert row.reverse_path is not None
-        full = row.parameters.dsn.ret is Return.FULL and row.octets <= self._settings.max_returned
+        full = row.parameters.dsn.ret is Return.FULL and row.octets <= self.settings.max_returned
         original = await self._beginning(row, full and any(report.action is Action.FAILED for report in reports))
         about = reports_by_action(
             reports,
@@ -151,7 +152,7 @@ class Bookkeeper:
 
     async def _beginning(self, row: QueueRow, whole: bool) -> bytes:
         """Return the message or its header, at most `max_returned` octets."""
-        most = self._settings.max_returned
+        most = self.settings.max_returned
         octets = b""
         try:
             async for piece in self._queue.pieces(row):

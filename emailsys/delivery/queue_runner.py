@@ -55,7 +55,7 @@ class QueueRunner(Service):
     ) -> None:
         self._queue = queue
         self._router = router
-        self._settings = settings
+        self._books = books
         self._clock = timing.clock
         self._now = timing.now
         self._timing = timing
@@ -98,6 +98,15 @@ class QueueRunner(Service):
         self._woken = True
         if self._asleep is not None:
             self._waits.end(self._asleep)
+
+    @property
+    def _settings(self) -> QueueSettings:
+        return self._dispatcher.settings
+
+    def configure(self, settings: QueueSettings) -> None:
+        """Use these settings from now on. Rows keep the dates that they have."""
+        self._dispatcher.settings = self._books.settings = settings
+        self.wake()
 
     def lift_pauses(self) -> None:
         """End all pauses of next hops. Called for an operator who knows that they can be reached again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -76,6 +76,52 @@ class ClosedRelay:
 
     def shut_down(self, grace: float) -> None:
         """Do nothing, because nothing is under way."""
+
+
+@implementer(IRelay)
+class RelayByKind:
+    """Relay that passes each transmission to the one for its kind of next hop."""
+
+    def __init__(self, hosts: IRelay, make_webhooks: Callable[[], IRelay], make_pipes: Callable[[], IRelay]) -> None:
+        """@param make_webhooks: makes the relay to webhooks. Called once, when the first message for one is sent.
+        @param make_pipes: the same for commands.
+        """
+        self._hosts = hosts
+        self._make_webhooks = make_webhooks
+        self._make_pipes = make_pipes
+        self._webhooks: IRelay | None = None
+        self._pipes: IRelay | None = None
+        self._is_shut_down = False
+
+    def _for(self, next_hop: NextHop) -> IRelay:
+        if next_hop.webhook is not None:
+            if self._webhooks is None:
+                self._webhooks = self._made(self._make_webhooks)
+            return self._webhooks
+        if next_hop.pipe is not None:
+            if self._pipes is None:
+                self._pipes = self._made(self._make_pipes)
+            return self._pipes
+        return self._hosts
+
+    def _made(self, make: Callable[[], IRelay]) -> IRelay:
+        relay = make()
+        if self._is_shut_down:
+            relay.shut_down(0.0)
+        return relay
+
+    async def relay(self, next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
+        return await self._for(next_hop).relay(next_hop, transmission)
+
+    def idle(self, next_hop: NextHop) -> None:
+        self._for(next_hop).idle(next_hop)
+
+    def shut_down(self, grace: float) -> None:
+        self._is_shut_down = True
+        self._hosts.shut_down(grace)
+        for relay in (self._webhooks, self._pipes):
+            if relay is not None:
+                relay.shut_down(grace)
 
 
 class _Attempt:

@@ -128,6 +128,15 @@ class SendingLimits:
         self._network_of = network_of
         self._timing = timing
         self._telemetry = telemetry
+        self.set_limits(settings)
+        self._senders: dict[str, _Known] = {}
+        # What is not in the store yet.
+        self._unwritten: dict[tuple[str, int], _Hour] = {}
+        self._write_call: IDelayedCall | None = None
+        self._writing: Deferred[None] | None = None
+
+    def set_limits(self, settings: SendingSettings) -> None:
+        """Use these limits from now on. The counts stay."""
         self._unlimited = frozenset(settings.unlimited)
         limits = (
             _Limit(settings.messages_per_hour, 1, of_recipients=False),
@@ -136,11 +145,6 @@ class SendingLimits:
             _Limit(settings.recipients_per_day, _DAY_HOURS, of_recipients=True),
         )
         self._limits = tuple(limit for limit in limits if limit.most)
-        self._senders: dict[str, _Known] = {}
-        # What is not in the store yet.
-        self._unwritten: dict[tuple[str, int], _Hour] = {}
-        self._write_call: IDelayedCall | None = None
-        self._writing: Deferred[None] | None = None
 
     async def load(self) -> None:
         """Add the counts of the last day from the store."""
