@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import stat
+import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from emailsys.config.monitoring_settings import MonitoringSettings
 from emailsys.config.settings import (
     AddressOrder,
-    MonitoringSettings,
     OutboundSettings,
     OutboundTimeouts,
     QueueSettings,
@@ -20,12 +23,18 @@ from emailsys.config.settings import (
     Settings,
 )
 from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, described, shown_address, shown_duration
-from emailsys.mail.next_hop import TLSPolicy
+from emailsys.mail.next_hop import TLSPolicy, default_port, leads_to_socket
+from emailsys.mail.pipe import is_pipe
+from emailsys.mail.webhook import is_webhook
 
 # RFC 5321 §4.5.4.1: the give-up time generally needs to be at least 4 to 5 days.
 _MIN_GIVE_UP: Final = 4 * 86400.0
 # RFC 8314 §3.3: the port on which TLS begins with the first octet.
 _SUBMISSIONS: Final = 465
+# What a route to a Unix socket may have.
+_WITHOUT_A_NETWORK: Final = frozenset({TLSPolicy.NONE, TLSPolicy.OPPORTUNISTIC})
+# What only a route to a program can have.
+_OF_PROGRAMS: Final = {"secret_file": "a URL", "user": "pipe:", "time_limit": "pipe:"}
 # The largest network that one organisation plausibly owns, as the number of host bits.
 _LARGEST_NETWORK: Final = {4: 24, 6: 96}
 
@@ -57,6 +66,9 @@ def contradictions(queue: QueueSettings, routing: RoutingSettings) -> Iterator[C
             yield Contradiction(here, f"the same domains as routing.routes[{first}]", allowed)
         if route.implicit_tls and route.tls is TLSPolicy.NONE:
             yield Contradiction(f"{here}.tls", described(route.tls.value), "another policy if implicit_tls is true")
+        yield from _of_programs(here, route)
+        if leads_to_socket(route.host) and (route.implicit_tls or route.tls not in _WITHOUT_A_NETWORK):
+            yield Contradiction(f"{here}.host", described(route.host), "a host: a socket has neither TLS nor a login")
         if route.password_file is not None and not route.username:
             yield Contradiction(
                 f"{here}.password_file",
@@ -65,9 +77,30 @@ def contradictions(queue: QueueSettings, routing: RoutingSettings) -> Iterator[C
             )
 
 
+def _of_programs(here: str, route: RouteSettings) -> Iterator[Contradiction]:
+    """Yield what a webhook or a command cannot have, and what only they can have."""
+    what = ""
+    allowed: tuple[str, ...] = ("recipient_domain", "sender_domain")
+    if is_webhook(route.host):
+        what, allowed = "a webhook", (*allowed, "secret_file")
+    elif is_pipe(route.host):
+        what, allowed = "a command", (*allowed, "user", "time_limit")
+    plain = RouteSettings(route.host, default_port(route.host))
+    for name in (field.name for field in fields(route)):
+        found = getattr(route, name)
+        if found == getattr(plain, name) or name in (*allowed, "password", "secret"):
+            continue
+        value = found.value if isinstance(found, TLSPolicy) else found if isinstance(found, int | float) else str(found)
+        if what:
+            yield Contradiction(f"{here}.{name}", described(value), f"host, {', '.join(allowed)}, for {what}")
+        elif name in _OF_PROGRAMS:
+            yield Contradiction(f"{here}.{name}", described(value), f"{name} only with {_OF_PROGRAMS[name]}")
+
+
 def probable_mistakes(settings: Settings) -> Iterator[str]:
     """Yield warnings about settings that are probably a mistake; each begins with its key path."""
     yield from _of_the_queue(settings.queue)
+    yield from _of_plaintext_auth(settings)
     yield from _of_routing(settings.routing)
     yield from _of_other_hosts(settings.outbound)
     yield from _of_sending(settings.sending)
@@ -94,6 +127,12 @@ def _of_the_queue(queue: QueueSettings) -> Iterator[str]:
     most = queue.max_deliveries
     if queue.max_per_next_hop > most:
         yield f"queue.max_per_next_hop: {queue.max_per_next_hop} is above max_deliveries, {most}, which limits it"
+
+
+def _of_plaintext_auth(settings: Settings) -> Iterator[str]:
+    for table in ("smtp", "pop3"):
+        for network in getattr(settings, table).plaintext_auth_networks:
+            yield f"{table}.plaintext_auth_networks: {network}; passwords of its clients can be read on the way"
 
 
 def _of_routing(routing: RoutingSettings) -> Iterator[str]:
@@ -124,13 +163,22 @@ def odd_route(here: str, route: RouteSettings) -> Iterator[str]:
         yield f"{here}.certificate_name: it has no effect without tls = {described(TLSPolicy.VERIFIED.value)}"
     if route.port == _SUBMISSIONS and not route.implicit_tls:
         yield f"{here}.implicit_tls: false; hosts expect TLS from the first octet on port {_SUBMISSIONS}"
-    if route.password_file is not None and _is_open(route.password_file):
-        yield f"{here}.password_file: {described(str(route.password_file))} is readable by other users; chmod 600"
+    if is_webhook(route.host) and not route.secret:
+        yield f"{here}.secret_file: not set; the program cannot tell whether mail comes from this system"
+    for name, file in (("password_file", route.password_file), ("secret_file", route.secret_file)):
+        if file is not None and is_exposed(file):
+            yield f"{here}.{name}: {described(str(file))} is readable by other users; chmod 600"
 
 
-def _is_open(path: Path) -> bool:
+def is_exposed(secret: Path) -> bool:
+    """Whether other users of this machine can read or change a file that holds a secret.
+
+    Not on a file system that is mounted read-only: there, a secret with mode 0444 was mounted for this container alone.
+    """
     try:
-        return bool(path.stat().st_mode & stat.S_IROTH)
+        if sys.platform != "win32" and os.statvfs(secret).f_flag & os.ST_RDONLY:
+            return False
+        return bool(secret.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
     except OSError:
         return False
 

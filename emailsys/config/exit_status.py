@@ -10,6 +10,7 @@ class Exit(enum.IntEnum):
 
     OK = 0
     FAILED = 1
+    WEAK = 2
     USAGE = 64
     DATA = 65
     NO_INPUT = 66
@@ -28,7 +29,9 @@ class Exit(enum.IntEnum):
 # What `emailsys --help` says of each.
 MEANING: dict[Exit, str] = {
     Exit.OK: "success",
-    Exit.FAILED: "the check failed (try, verify), or nothing was found (trace)",
+    Exit.FAILED: "the check failed (try, verify, probe, bench), a message is missing (catch), a lesson went wrong "
+    "(lab), nothing was found (trace), or there are differences (apply --check)",
+    Exit.WEAK: "there are weaknesses that nobody can use at once (probe)",
     Exit.USAGE: "the command line is wrong",
     Exit.DATA: "the request cannot be carried out with these domains, accounts or messages",
     Exit.NO_INPUT: "the store, or the message, folder or file that was named, does not exist",

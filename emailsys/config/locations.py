@@ -11,6 +11,8 @@ from typing import Final
 CONFIG_NAME: Final = "emailsys.toml"
 SYSTEM_CONFIG: Final = Path("/etc/emailsys") / CONFIG_NAME
 SYSTEM_STATE: Final = Path("/var/lib/emailsys")
+#: The reason of a folder that the command line names.
+BY_OPTION: Final = "--state"
 _PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
@@ -51,7 +53,7 @@ def choose_state(given: str | None, environ: Mapping[str, str], is_root: bool) -
     @raise NoHome: none is named, and this user has no home folder.
     """
     default = default_state(environ, is_root)
-    for value, reason in ((given, "--state"), (environ.get("EMAILSYS_STATE"), "$EMAILSYS_STATE")):
+    for value, reason in ((given, BY_OPTION), (environ.get("EMAILSYS_STATE"), "$EMAILSYS_STATE")):
         if value:
             folder = _expanded(value)
             return StateChoice(folder, reason, folder == default)

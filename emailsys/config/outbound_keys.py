@@ -18,8 +18,10 @@ from emailsys.config.values import (
     a_next_hop,
     a_number,
     a_size,
+    an_account_name,
     an_ip_address,
     ip_addresses,
+    mail_domains,
     name_servers,
     networks,
     one_of,
@@ -48,7 +50,12 @@ QUEUE: Final[Mapping[str, Read]] = {
     "max_returned": a_size(minimum=1024, maximum=256 * 1024),
     "max_notices_per_hour": a_count(minimum=0, maximum=1_000_000),
 }
-ROUTING: Final[Mapping[str, Read]] = {"trusted_networks": networks, "srs": a_boolean, "srs_domain": a_domain}
+ROUTING: Final[Mapping[str, Read]] = {
+    "trusted_networks": networks,
+    "relay_domains": mail_domains,
+    "srs": a_boolean,
+    "srs_domain": a_domain,
+}
 ROUTE: Final[Mapping[str, Read]] = {
     "host": a_next_hop,
     "port": a_count(minimum=1, maximum=65535),
@@ -60,6 +67,9 @@ ROUTE: Final[Mapping[str, Read]] = {
     "certificate_fingerprint": a_fingerprint,
     "username": some_text,
     "password_file": a_file_name,
+    "secret_file": a_file_name,
+    "user": an_account_name,
+    "time_limit": a_duration(minimum=1, maximum=3600),
 }
 SENDING: Final[Mapping[str, Read]] = {
     "messages_per_hour": a_count(minimum=0, maximum=100_000_000),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from emailsys.config.process_count import a_process_count
 from emailsys.config.settings import EarlyTalker, ForgedFrom, ForgedSender
 from emailsys.config.values import (
     Read,
@@ -16,6 +17,7 @@ from emailsys.config.values import (
     a_size,
     a_store_url,
     an_account_name,
+    networks,
     one_of,
 )
 
@@ -54,6 +56,7 @@ SMTP: Final[Mapping[str, Read]] = {
     **CONNECTIONS,
     "max_submission_connections": a_count(minimum=10, maximum=1_000_000),
     "plaintext_auth_on_loopback": a_boolean,
+    "plaintext_auth_networks": networks,
     "accept_nul": a_boolean,
     "accept_long_lines": a_boolean,
     "forged_sender": one_of(ForgedSender),
@@ -68,9 +71,11 @@ POP3: Final[Mapping[str, Read]] = {
     # RFC 1939 §3: the autologout timer must be of at least ten minutes.
     "session_timeout": a_duration(minimum=600),
     "takeover_after": a_duration(minimum=1),
+    "workers": a_process_count(maximum=64),
     "close_timeout": a_duration(minimum=0.1),
     **CONNECTIONS,
     "plaintext_auth_on_loopback": a_boolean,
+    "plaintext_auth_networks": networks,
     "serve_utf8_raw": a_boolean,
     "downgrade_utf8": a_boolean,
 }
@@ -82,6 +87,7 @@ TLS: Final[Mapping[str, Read]] = {"handshake_timeout": a_duration(minimum=1)}
 STORE: Final[Mapping[str, Read]] = {
     "url": a_store_url,
     "max_waiting_octets": a_size(minimum=1024 * 1024),
+    "maildrop_cache": a_size(minimum=0),
     "default_quota": a_size(minimum=0),
     "refuse_over_quota": a_boolean,
     "quota_warning": a_boolean,

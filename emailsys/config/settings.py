@@ -5,7 +5,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from emailsys.config.checks_settings import ChecksSettings
+from emailsys.config.monitoring_settings import MonitoringSettings
 from emailsys.mail.next_hop import TLSPolicy
 
 MIB = 1024 * 1024
@@ -66,6 +69,8 @@ class SMTPSettings:
     # Of each pool, from one address, or one IPv6 network of 64 bits; 0 for no limit.
     max_connections_per_ip: int = 50
     plaintext_auth_on_loopback: bool = False
+    # Other networks whose hosts may log in without TLS, such as that of containers on this machine.
+    plaintext_auth_networks: tuple[str, ...] = ()
     # Whether messages with NUL, and with lines of more than 998 octets (RFC 5321 §4.5.3.1.6), are accepted from clients
     # that did not log in, except those of trusted networks. A message with NUL is never sent to other systems.
     accept_nul: bool = False
@@ -90,10 +95,13 @@ class POP3Settings:
     session_timeout: float = 600.0
     takeover_after: float = 60.0
     close_timeout: float = 5.0
+    # Processes that serve the sessions. 0: the daemon serves them itself.
+    workers: int = 0
     # As with SMTP.
     max_connections: int = 5000
     max_connections_per_ip: int = 50
     plaintext_auth_on_loopback: bool = False
+    plaintext_auth_networks: tuple[str, ...] = ()
     # What clients get that have not sent UTF8 (RFC 6856): SMTPUTF8 messages unchanged; else a surrogate (RFC 6858) or
     # a refusal.
     serve_utf8_raw: bool = False
@@ -116,6 +124,10 @@ class TLSSettings:
     handshake_timeout: float = 30.0
 
 
+#: Name of the SQLite file in the state folder.
+DATABASE_NAME: Final = "mail.sqlite"
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """Storage of mail. `url` is a SQLAlchemy URL; None is the SQLite file in the state folder."""
@@ -123,6 +135,8 @@ class StoreSettings:
     url: str | None = None
     # Octets that may wait for a commit. Beyond that, the servers read from clients more slowly.
     max_waiting_octets: int = 32 * MIB
+    # Octets of memory for the lists of maildrops that were opened last; 0 to read each list again.
+    maildrop_cache: int = 16 * MIB
     # Octets that a maildrop may have if its account has no quota of its own; 0 for no limit.
     default_quota: int = 0
     # Whether mail to a full maildrop or domain is refused permanently (552), not temporarily (452).
@@ -278,6 +292,12 @@ class RouteSettings:
     # `password` is the content of the file, without its line end.
     password_file: Path | None = None
     password: str = field(default="", repr=False)
+    # For a webhook: `secret` is the content of the file, with which requests are signed.
+    secret_file: Path | None = None
+    secret: str = field(default="", repr=False)
+    # For a command: the user that runs it, "" for the user of the daemon, and seconds until it is ended.
+    user: str = ""
+    time_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,28 +307,43 @@ class RoutingSettings:
     routes: tuple[RouteSettings, ...] = ()
     # Networks whose hosts may send to any address without a login, such as that of a printer.
     trusted_networks: tuple[str, ...] = ()
+    # Domains of other systems to which any client may send.
+    relay_domains: tuple[str, ...] = ()
     # Whether mail that an alias forwards to another system gets a reverse-path of this system, so that it passes SPF
     # there; and the domain of that path, "" for the domain that was added first.
     srs: bool = True
     srs_domain: str = ""
 
 
-class LogFormat(enum.Enum):
-    """The format of the mail log."""
+@dataclass(frozen=True, slots=True)
+class WiretapSettings:
+    """Recording of connections."""
 
-    PLAIN = "plain"
-    JSON = "json"
+    # Whether connections are recorded all the time. Otherwise they are while an operator watches.
+    enabled: bool = False
+    # How many conversations are kept, and the memory for each, in octets.
+    conversations: int = 200
+    octets_per_conversation: int = 64 * 1024
+    # Whether the beginnings of messages are recorded.
+    keep_bodies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class MonitoringSettings:
-    """Metrics and logs."""
+class WebSettings:
+    """The web face. It listens nowhere by default."""
 
-    # Addresses of /metrics for Prometheus (HTTP). None by default, because it has no password.
-    metrics_listen: tuple[tuple[str, int], ...] = ()
-    log_format: LogFormat = LogFormat.PLAIN
-    # A file that gets only events, one on each line. It is reopened at SIGHUP.
-    mail_log: Path | None = None
+    # Plain HTTP on loopback; beyond it HTTPS with the certificates of [tls].
+    listen: tuple[tuple[str, int], ...] = ()
+    # Whether a proxy in front ends TLS: HTTP everywhere, and the browser's address is the last of X-Forwarded-For.
+    behind_proxy: bool = False
+    # Names by which browsers reach it, besides `hostname`, the names of loopback and the addresses in `listen`.
+    hosts: tuple[str, ...] = ()
+    # Seconds after which a login ends: without a request, and in any case.
+    idle_timeout: float = 3600.0
+    session_timeout: float = 12 * 3600.0
+    # Connections at the same time, and from one address; 0 for no limit.
+    max_connections: int = 500
+    max_connections_per_ip: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +384,9 @@ class Settings:
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     sending: SendingSettings = field(default_factory=SendingSettings)
     monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
+    wiretap: WiretapSettings = field(default_factory=WiretapSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    checks: ChecksSettings = field(default_factory=ChecksSettings)
     user: str | None = None
     group: str | None = None
     # The file with these settings; None for the embedded default.

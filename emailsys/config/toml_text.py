@@ -3,53 +3,104 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from enum import Enum
 
+from emailsys.config.locations import without_password
 from emailsys.config.server_keys import SERVICES
-from emailsys.config.settings import OutboundTimeouts, Settings
+from emailsys.config.settings import Settings
 from emailsys.config.values import shown_address, shown_duration, shown_size
 
-_SIZES = frozenset({"max_message_size", "max_header_size", "max_waiting_octets", "max_returned", "default_quota"})
+_SIZES = frozenset(
+    {"max_message_size", "max_header_size", "max_waiting_octets", "maildrop_cache", "max_returned", "default_quota"}
+)
 # Numbers that are not durations.
 _NUMBERS = frozenset({"retry_growth", "retry_jitter", "history_days", "maildrop_days"})
 
-_SECTIONS = ("smtp", "pop3", "tls", "store", "login", "limits", "queue", "routing", "outbound", "sending", "monitoring")
+#: The tables of the configuration behind [listen], in the order of the file.
+SECTIONS = (
+    "smtp",
+    "pop3",
+    "tls",
+    "store",
+    "login",
+    "limits",
+    "queue",
+    "routing",
+    "outbound",
+    "sending",
+    "monitoring",
+    "wiretap",
+    "web",
+    "checks",
+)
 
 
-def render(settings: Settings) -> str:
-    """Return a configuration file with these settings, without the state folder."""
-    lines = [f"hostname = {_text(settings.hostname)}"]
-    lines += [f"{key} = {_text(value)}" for key in ("user", "group") if (value := getattr(settings, key)) is not None]
-    lines += ["", "[listen]"]
+def render(settings: Settings, origins: Mapping[str, str] | None = None) -> str:
+    """Return a configuration file with these settings, without the state folder and without passwords.
+
+    @param origins: where the value of each key that is not a default comes from. Each line then ends with a comment.
+    """
+    lines = _Lines(origins)
+    lines.add("", "hostname", toml_string(settings.hostname))
+    for key in ("user", "group"):
+        if (value := getattr(settings, key)) is not None:
+            lines.add("", key, toml_string(value))
+    lines.begin("[listen]")
     for name in SERVICES:
         pairs = getattr(settings, f"{name}_listen").addresses
-        lines.append(f"{name} = [{', '.join(_text(shown_address(*pair)) for pair in pairs)}]")
-    for name in _SECTIONS:
+        lines.add("listen", name, f"[{', '.join(toml_string(shown_address(*pair)) for pair in pairs)}]")
+    for name in SECTIONS:
         section = getattr(settings, name)
-        lines += ["", f"[{name}]"]
+        lines.begin(f"[{name}]")
         for field in fields(section):
             value = getattr(section, field.name)
             if value not in (None, "") and field.name not in ("certificates", "routes", "timeouts"):
-                lines.append(f"{field.name} = {_shown(field.name, value)}")
+                shown = without_password(value) if (name, field.name) == ("store", "url") else value
+                lines.add(name, field.name, _shown(field.name, shown))
         if name == "tls":
-            for pair in settings.tls.certificates:
-                lines += ["[[tls.certificates]]", f"chain = {_text(str(pair.chain))}", f"key = {_text(str(pair.key))}"]
+            for number, pair in enumerate(settings.tls.certificates, 1):
+                lines.elements.append("[[tls.certificates]]")
+                for key in ("chain", "key"):
+                    lines.add(f"tls.certificates[{number}]", key, toml_string(str(getattr(pair, key))))
         if name == "routing":
-            for route in settings.routing.routes:
-                lines.append("[[routing.routes]]")
-                shown = ((field.name, getattr(route, field.name)) for field in fields(route))
-                # The password is only in its file.
-                lines += [f"{key} = {_shown(key, v)}" for key, v in shown if v not in (None, "") and key != "password"]
-    lines += ["", "[outbound.timeouts]", *_timeouts(settings.outbound.timeouts)]
-    return "\n".join(lines) + "\n"
+            for number, route in enumerate(settings.routing.routes, 1):
+                lines.elements.append("[[routing.routes]]")
+                for field in fields(route):
+                    value = getattr(route, field.name)
+                    # The password is only in its file.
+                    if value not in (None, "") and field.name not in ("password", "secret"):
+                        lines.add(f"routing.routes[{number}]", field.name, _shown(field.name, value))
+    lines.begin("[outbound.timeouts]")
+    for field in fields(settings.outbound.timeouts):
+        value = getattr(settings.outbound.timeouts, field.name)
+        lines.add("outbound.timeouts", field.name, _shown(field.name, value))
+    return "\n".join(lines.elements) + "\n"
 
 
-def _timeouts(timeouts: OutboundTimeouts) -> list[str]:
-    return [f"{field.name} = {_shown(field.name, getattr(timeouts, field.name))}" for field in fields(timeouts)]
+class _Lines:
+    """The lines of a configuration file, each with the origin of its value if these are wanted."""
+
+    def __init__(self, origins: Mapping[str, str] | None) -> None:
+        self._origins = origins
+        self.elements: list[str] = []
+
+    def begin(self, table: str) -> None:
+        self.elements += ["", table]
+
+    def add(self, table: str, key: str, value: str) -> None:
+        line = f"{key} = {value}"
+        if self._origins is not None:
+            # A whole list may come from one variable.
+            paths = (f"{table}.{key}" if table else key, table.partition("[")[0])
+            origin = next((self._origins[path] for path in paths if path in self._origins), "default")
+            line += f"  # {origin}"
+        self.elements.append(line)
 
 
-def _text(value: str) -> str:
+def toml_string(value: str) -> str:
+    """Return text as a TOML basic string."""
     # A TOML basic string escapes what a JSON string does (but DEL, which json leaves alone and TOML forbids).
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
@@ -62,10 +113,10 @@ def _shown(name: str, value: object) -> str:
             return f"{value:g}" if name in _NUMBERS else shown_duration(value)
         case tuple():
             items = (shown_address(*item) if isinstance(item, tuple) else item for item in value)
-            return f"[{', '.join(_text(item) for item in items)}]"
+            return f"[{', '.join(toml_string(item) for item in items)}]"
         case Enum():
-            return _text(str(value.value))
+            return toml_string(str(value.value))
         case int():
             return shown_size(value) if name in _SIZES else str(value)
         case _:
-            return _text(str(value))
+            return toml_string(str(value))

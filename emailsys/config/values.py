@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from emailsys.config.locations import without_password
-from emailsys.mail.address import domain_key, host_name, is_mail_domain, parse
+from emailsys.mail.address import domain_key, is_mail_domain, parse
 
 Read = Callable[[Any], Any]
 
@@ -153,11 +153,33 @@ def one_of(choices: type[enum.Enum]) -> Read:
 
 
 def a_next_hop(value: object) -> str:
-    """Read the host of a route: a host name, or an IP address with or without brackets, which becomes a literal."""
-    name = host_name(value) if isinstance(value, str) else None
-    if name is None:
-        raise Unfit('the name of a host, such as "smtp.example.net", or an IP address, such as "192.0.2.1"')
-    return name
+    """Read the destination of a route; see `read_destination`. An IP address becomes a literal."""
+    # The mail client reads its own values with this module, and needs no routes.
+    from emailsys.mail.next_hop import DESTINATIONS, read_destination
+    from emailsys.mail.pipe import MACROS, is_pipe, read_command
+    from emailsys.mail.webhook import is_webhook, read_url
+
+    if isinstance(value, str) and is_webhook(value):
+        url = read_url(value)
+        if url is None:
+            raise Unfit("a URL of HTTPS without a login or a fragment; http:// only for this machine")
+        return url
+    if isinstance(value, str) and is_pipe(value):
+        command = read_command(value)
+        if command is None:
+            macros = ", ".join(f"${{{name}}}" for name in MACROS)
+            raise Unfit(
+                f"a command on one line that begins with an absolute path; its arguments may name {macros}; "
+                'a script after sh -c has "$RECIPIENT" and "$SENDER" for the addresses'
+            )
+        return f"pipe:{command}"
+    destination = read_destination(value) if isinstance(value, str) else None
+    if destination is None:
+        raise Unfit(
+            f'{DESTINATIONS}; or the URL of a webhook, such as "https://app.example.net/mail"; or a command, such as '
+            '"pipe:/usr/local/bin/tickets ${recipient}"'
+        )
+    return destination
 
 
 def a_fingerprint(value: object) -> str:
@@ -180,6 +202,13 @@ def some_text(value: object) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise Unfit("text on one line, in quotes")
     return value
+
+
+def mail_domains(value: object) -> tuple[str, ...]:
+    """Read a list of mail domains. They become lower case."""
+    if not isinstance(value, list):
+        raise Unfit('a list of mail domains, such as ["example.net"]')
+    return tuple(map(a_domain, value))
 
 
 def networks(value: object) -> tuple[str, ...]:
@@ -269,6 +298,17 @@ def a_host_name(value: object) -> str:
     if not isinstance(value, str) or not _HOST_NAME.fullmatch(value.lower()):
         raise Unfit('the full name of this host, such as "mail.example.org" (letters, digits, hyphens and dots)')
     return value.lower()
+
+
+def host_names(value: object) -> tuple[str, ...]:
+    """Read a list of host names. They become lower case."""
+    allowed = 'a list of host names, such as ["mail.example.org"]'
+    if not isinstance(value, list):
+        raise Unfit(allowed)
+    for item in value:
+        if not isinstance(item, str) or not _HOST_NAME.fullmatch(item.lower()):
+            raise Unfit(allowed, item)
+    return tuple(item.lower() for item in value)
 
 
 def an_account_name(value: object) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from emailsys.control import requests
+from emailsys.control.long_answers import in_slices
 from emailsys.control.store_access import Handlers, Hooks, StoreAccess
+from emailsys.interfaces.operators import DomainRow, UserRow
 
 
 async def _add_domain(request: requests.DomainAdd, store: StoreAccess, hooks: Hooks) -> None:
@@ -18,15 +20,16 @@ async def _add_domains(request: requests.DomainAddMany, store: StoreAccess, hook
 
 
 async def _list_domains(request: requests.DomainList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": row.name,
-            "postmaster": str(row.postmaster) if row.postmaster else None,
-            "users": row.users,
-            **_usage_fields(row.octets, row.quota),
-        }
-        for row in await store.accounts.list_domains()
-    ]
+    return await in_slices(await store.accounts.list_domains(), _domain_fields, hooks.turn)
+
+
+def _domain_fields(row: DomainRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "postmaster": str(row.postmaster) if row.postmaster else None,
+        "users": row.users,
+        **_usage_fields(row.octets, row.quota),
+    }
 
 
 async def _remove_domain(request: requests.DomainRemove, store: StoreAccess, hooks: Hooks) -> None:
@@ -47,17 +50,18 @@ def _numbered(refusals: Sequence[str | None]) -> list[dict[str, Any]]:
 
 
 async def _list_users(request: requests.UserList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
-    return [
-        {
-            "address": str(row.address),
-            "enabled": row.enabled,
-            "messages": row.messages,
-            **_usage_fields(row.octets, row.quota),
-            "forward": [] if row.forward is None else list(map(str, row.forward.targets)),
-            "keeps_copy": row.forward is None or row.forward.keeps_copy,
-        }
-        for row in await store.accounts.list_users(request.domain)
-    ]
+    return await in_slices(await store.accounts.list_users(request.domain), _user_fields, hooks.turn)
+
+
+def _user_fields(row: UserRow) -> dict[str, Any]:
+    return {
+        "address": str(row.address),
+        "enabled": row.enabled,
+        "messages": row.messages,
+        **_usage_fields(row.octets, row.quota),
+        "forward": [] if row.forward is None else list(map(str, row.forward.targets)),
+        "keeps_copy": row.forward is None or row.forward.keeps_copy,
+    }
 
 
 def _usage_fields(octets: int, quota: int) -> dict[str, Any]:

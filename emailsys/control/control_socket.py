@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,7 +22,12 @@ from typing_extensions import override
 from zope.interface import implementer
 
 from emailsys.control.commands import MALFORMED, Answer, error_answer
+from emailsys.control.long_answers import encoded, send
+from emailsys.control.request_reading import read_request
+from emailsys.control.request_values import MalformedRequest
 from emailsys.control.requests import Request
+from emailsys.control.wire_requests import WireWatch
+from emailsys.interfaces.operators import Actor
 from emailsys.platforms.users import effective_user
 from emailsys.telemetry import Telemetry
 
@@ -48,8 +53,19 @@ _PEER_CREDENTIALS: Final = struct.Struct("3i")
 class Answering(Protocol):
     """An object that carries out requests, such as `emailsys.control.commands.Commands`."""
 
-    async def answer(self, request: object) -> Answer:
+    async def answer(self, request: object, actor: Actor | None = None) -> Answer:
         """Return the answer to a request. Never raises."""
+
+
+class Stream(Protocol):
+    """A stream of events to a connection."""
+
+    def end(self) -> None:
+        """End it. A second call does nothing."""
+
+
+#: Begins a stream on a transport, with so many conversations of the past.
+Watch = Callable[[Any, int], Stream]
 
 
 @contextmanager
@@ -111,18 +127,24 @@ class ControlProtocol(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = MAX_REQUEST_OCTETS
 
-    def __init__(self, commands: Answering, allowed: Collection[int | None], telemetry: Telemetry) -> None:
+    def __init__(
+        self, commands: Answering, allowed: Collection[int | None], telemetry: Telemetry, watch: Watch | None = None
+    ) -> None:
         self._commands = commands
+        self._watch = watch
+        self._stream: Stream | None = None
         self._allowed = allowed
         self._telemetry = telemetry
         self._waiting: list[bytes] = []
         self._working = False
         self._refused = False
+        self._actor: Actor | None = None
 
     @override
     def connectionMade(self) -> None:
         connection = getattr(self.transport, "socket", None)
         uid = peer_uid(connection) if connection is not None else None
+        self._actor = Actor("user" if uid is None else f"user-{uid}")
         if uid is not None and uid not in self._allowed:
             self._telemetry.event("control-refused", uid=uid)
             self._refuse(f"user {uid} may not command this daemon; only root and the daemon's own user may")
@@ -143,13 +165,35 @@ class ControlProtocol(LineOnlyReceiver):
     @override
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._waiting.clear()
+        if self._stream is not None:
+            self._stream.end()
 
     async def _work(self) -> None:
         try:
-            while self._waiting:
-                self._send(await self._commands.answer(_parsed(self._waiting.pop(0))))
+            while self._waiting and self._stream is None:
+                request = _parsed(self._waiting.pop(0))
+                if isinstance(request, dict) and request.get("command") == WireWatch.command:
+                    self._begin_stream(request)
+                else:
+                    answer = await self._commands.answer(request, self._actor)
+                    if self.transport is not None:
+                        await send(self.transport, answer)
         finally:
             self._working = False
+
+    def _begin_stream(self, request: object) -> None:
+        """Answer a request to watch, and send events from now on. Further requests are not answered."""
+        try:
+            known = read_request(request)
+        except MalformedRequest as error:
+            self._send(error_answer(MALFORMED, str(error)))
+            return
+        assert isinstance(known, WireWatch)
+        if self._watch is None or self.transport is None or not self.connected:
+            self._send(error_answer(MALFORMED, "this daemon records no connections"))
+            return
+        self._send({"result": {"recording": True}})
+        self._stream = self._watch(self.transport, known.past)
 
     def _log_exception(self, failure: Failure) -> None:
         self._telemetry.exception("control-exception", failure)
@@ -164,7 +208,7 @@ class ControlProtocol(LineOnlyReceiver):
 
     def _send(self, answer: Answer) -> None:
         if self.transport is not None:
-            self.transport.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+            self.transport.write(b"".join(encoded(answer)))
 
 
 def _parsed(line: bytes) -> object:
@@ -179,18 +223,26 @@ class ControlFactory(protocol.ServerFactory):
     """Makes the connections to the control socket.
 
     @param allowed: users who may command the daemon, besides root and the user it runs as.
+    @param watch: begins a stream of recorded events, such as `WatchStream`.
     """
 
     noisy = False
 
-    def __init__(self, commands: Answering, telemetry: Telemetry, allowed: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        commands: Answering,
+        telemetry: Telemetry,
+        allowed: Collection[int] = (),
+        watch: Watch | None = None,
+    ) -> None:
         self._commands = commands
+        self._watch = watch
         self._telemetry = telemetry
         self._allowed = frozenset({0, effective_user(), *allowed})
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> ControlProtocol:
-        connection = ControlProtocol(self._commands, self._allowed, self._telemetry)
+        connection = ControlProtocol(self._commands, self._allowed, self._telemetry, self._watch)
         connection.factory = self
         return connection
 
@@ -265,12 +317,13 @@ class ControlFailed(Exception):
     """The daemon runs, but the request failed on the socket. The message says how."""
 
 
-def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answer:
-    """Send a request to the daemon of a state folder and return the answer of `Commands.answer`. Blocks.
+@contextmanager
+def connected(folder: Path, timeout: float | None) -> Iterator[socket.socket]:
+    """Yield a connection to the daemon of a state folder.
 
-    @param timeout: seconds to wait for the answer.
+    @param timeout: seconds that each step may take; None for no limit.
     @raise NoDaemon: no daemon runs there.
-    @raise ControlFailed: this user has no permission, or the daemon does not answer.
+    @raise ControlFailed: this user has no permission, or the connection failed.
     """
     path = folder / SOCKET_NAME
     if _UNIX is None:
@@ -289,16 +342,29 @@ def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answ
         except OSError as error:
             raise ControlFailed(f"{path}: {error.strerror or error}") from None
         try:
-            connection.sendall(json.dumps(request.as_json()).encode() + b"\n")
-            with connection.makefile("rb") as answers:
-                line = answers.readline(MAX_ANSWER_OCTETS)
-            answer: Any = json.loads(line)
+            yield connection
         except TimeoutError:
             raise ControlFailed(f"{path}: the daemon did not answer within {timeout:g} seconds") from None
         except OSError as error:
             raise ControlFailed(f"{path}: {error.strerror or error}") from None
-        except ValueError:
-            raise ControlFailed(f"{path}: the daemon closed the connection without an answer") from None
+
+
+def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answer:
+    """Send a request to the daemon of a state folder and return the answer of `Commands.answer`. Blocks.
+
+    @param timeout: seconds to wait for the answer.
+    @raise NoDaemon: no daemon runs there.
+    @raise ControlFailed: this user has no permission, or the daemon does not answer.
+    """
+    path = folder / SOCKET_NAME
+    with connected(folder, timeout) as connection:
+        connection.sendall(json.dumps(request.as_json()).encode() + b"\n")
+        with connection.makefile("rb") as answers:
+            line = answers.readline(MAX_ANSWER_OCTETS)
+    try:
+        answer: Any = json.loads(line)
+    except ValueError:
+        raise ControlFailed(f"{path}: the daemon closed the connection without an answer") from None
     if not isinstance(answer, dict):
         raise ControlFailed(f"{path}: the daemon answered {answer!r}, which is not a JSON object")
     return answer

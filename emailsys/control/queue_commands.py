@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from emailsys.control import requests
+from emailsys.control.long_answers import in_slices
 from emailsys.control.request_values import time_field
 from emailsys.control.store_access import Handlers, Hooks, StoreAccess
-from emailsys.interfaces.operators import Happening, Life, QueueChange, QueueEntry
+from emailsys.interfaces.operators import DomainQueue, Happening, Life, QueueChange, QueueEntry
 
 # Seconds that one request may search or verify; the caller continues with the cursor.
 _MAX_SECONDS: Final = 20.0
@@ -16,7 +17,7 @@ _MAX_SECONDS: Final = 20.0
 
 async def _list_queue(request: requests.QueueList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
     entries = await store.queue_operations.entries(request.rows, request.limit, request.after)
-    return [entry_fields(entry) for entry in entries]
+    return await in_slices(entries, entry_fields, hooks.turn)
 
 
 def entry_fields(entry: QueueEntry) -> dict[str, Any]:
@@ -38,17 +39,18 @@ def entry_fields(entry: QueueEntry) -> dict[str, Any]:
 
 
 async def _summarize_queue(request: requests.QueueSummary, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
-    return [
-        {
-            "domain": row.domain,
-            "waiting": row.waiting,
-            "leased": row.leased,
-            "held": row.held,
-            "oldest": time_field(row.oldest),
-            "due": time_field(row.next_due),
-        }
-        for row in await store.queue_operations.summary()
-    ]
+    return await in_slices(await store.queue_operations.summary(), _domain_fields, hooks.turn)
+
+
+def _domain_fields(row: DomainQueue) -> dict[str, Any]:
+    return {
+        "domain": row.domain,
+        "waiting": row.waiting,
+        "leased": row.leased,
+        "held": row.held,
+        "oldest": time_field(row.oldest),
+        "due": time_field(row.next_due),
+    }
 
 
 async def _change_queue(request: requests.QueueChangeRows, store: StoreAccess, hooks: Hooks) -> dict[str, int]:
@@ -97,6 +99,7 @@ def _event_fields(event: Happening) -> dict[str, Any]:
         "remote": event.remote or None,
         "in_doubt": event.in_doubt,
         "detail": event.detail or None,
+        "uid": event.uid or None,
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any, Final
 
+from emailsys.control.daemon_requests import Reload, Restart
+from emailsys.control.directory_requests import DirectoryChange, DirectoryRead
 from emailsys.control.request_values import MalformedRequest
 from emailsys.control.requests import (
     AliasAdd,
@@ -26,6 +28,9 @@ from emailsys.control.requests import (
     RouteRemove,
     RouteSet,
     Status,
+    TokenAdd,
+    TokenList,
+    TokenRemove,
     Trace,
     UserAdd,
     UserAddMany,
@@ -37,8 +42,10 @@ from emailsys.control.requests import (
     UserQuota,
     UserRemove,
     Verify,
+    WebLogin,
     forms_of,
 )
+from emailsys.control.wire_requests import WireGet, WireList, WireWatch
 
 REQUESTS: Final[dict[str, type[Request]]] = {
     kind.command: kind
@@ -57,6 +64,9 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         UserForward,
         UserQuota,
         UserMaySendAs,
+        TokenAdd,
+        TokenList,
+        TokenRemove,
         AliasSet,
         AliasAdd,
         AliasRemove,
@@ -65,12 +75,20 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         RouteRemove,
         RouteList,
         RouteExplain,
+        DirectoryRead,
+        DirectoryChange,
         QueueList,
         QueueSummary,
         QueueChangeRows,
         Trace,
         Verify,
+        WireList,
+        WireGet,
+        WireWatch,
+        WebLogin,
         Status,
+        Reload,
+        Restart,
         Init,
     )
 }

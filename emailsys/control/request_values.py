@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeAlias
 
-from emailsys.interfaces.operators import QueueChange, RowState
+from emailsys.interfaces.operators import QueueChange, RowState, Scope
 from emailsys.mail.address import Address, is_mail_domain
 from emailsys.mail.next_hop import TLSPolicy
 
@@ -16,9 +16,14 @@ _MAX_OCTETS: Final = 1 << 50
 _MAX_PORT: Final = 65535
 _MAX_QUEUE_ROWS: Final = 100_000
 _MAX_LIVES: Final = 1_000
-_MAX_ROW_ID: Final = 1 << 63
+_MAX_ROW_ID: Final = (1 << 63) - 1
 # Seconds; 30,000 years.
 _MAX_SECONDS: Final = 1e12
+
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+_ID_DIGITS: Final = 12
+_DIGEST_DIGITS: Final = 64
+_MAX_LABEL: Final = 100
 
 
 class MalformedRequest(Exception):
@@ -131,6 +136,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MAX_SECONDS
 
 
+def _is_hex(value: str, digits: int) -> bool:
+    return len(value) == digits and set(value) <= _HEX_DIGITS
+
+
 def _is_cursor(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isdigit()
 
@@ -223,7 +232,8 @@ UserRows: TypeAlias = Annotated[
 ]
 Flag: TypeAlias = Annotated[bool, Form("true or false", lambda value: isinstance(value, bool))]
 OctetsOrNone: TypeAlias = Annotated[int | None, _count(_MAX_OCTETS).or_null()]
-Port: TypeAlias = Annotated[int, _count(_MAX_PORT, 1)]
+# 0 for that of the protocol.
+Port: TypeAlias = Annotated[int, _count(_MAX_PORT)]
 RowLimit: TypeAlias = Annotated[int, _count(_MAX_QUEUE_ROWS)]
 RowId: TypeAlias = Annotated[int, _count(_MAX_ROW_ID)]
 LifeLimit: TypeAlias = Annotated[int, _count(_MAX_LIVES)]
@@ -233,6 +243,33 @@ Cursor: TypeAlias = Annotated[str | None, Form("the cursor of an earlier answer"
 Policy: TypeAlias = Annotated[TLSPolicy, _choice(TLSPolicy)]
 State: TypeAlias = Annotated[RowState | None, _choice(RowState).or_null()]
 Change: TypeAlias = Annotated[QueueChange, _choice(QueueChange)]
+
+
+Scopes: TypeAlias = Annotated[
+    frozenset[Scope],
+    Form(
+        f"a list of {', '.join(scope.value for scope in Scope)}, at least one",
+        lambda value: isinstance(value, frozenset) and bool(value) and all(isinstance(scope, Scope) for scope in value),
+        lambda value: frozenset(map(Scope, _decode_list(value))),
+        lambda value: sorted(scope.value for scope in value),
+    ),
+]
+TokenId: TypeAlias = Annotated[
+    str,
+    Form("the id of a token: 12 hexadecimal digits", lambda value: _is_text(value) and _is_hex(value, _ID_DIGITS)),
+]
+#: What is stored for a token; its secret never crosses the socket.
+TokenDigest: TypeAlias = Annotated[
+    str,
+    Form("64 hexadecimal digits", lambda value: _is_text(value) and _is_hex(value, _DIGEST_DIGITS), is_secret=True),
+]
+Label: TypeAlias = Annotated[
+    str,
+    Form(
+        f"a text of at most {_MAX_LABEL} characters on one line",
+        lambda value: isinstance(value, str) and len(value) <= _MAX_LABEL and (not value or value.isprintable()),
+    ),
+]
 
 
 def time_field(moment: datetime | None) -> str | None:

@@ -15,6 +15,7 @@ from emailsys.control.request_values import (
     DomainRows,
     Flag,
     Form,
+    Label,
     LifeLimit,
     MailAddress,
     MailAddresses,
@@ -26,6 +27,7 @@ from emailsys.control.request_values import (
     RouteDomain,
     RowId,
     RowLimit,
+    Scopes,
     Seconds,
     SecretText,
     Senders,
@@ -33,6 +35,8 @@ from emailsys.control.request_values import (
     Text,
     TextOrNone,
     Texts,
+    TokenDigest,
+    TokenId,
     UserRows,
 )
 from emailsys.interfaces.operators import QueueFilter
@@ -77,6 +81,14 @@ class Status(Request):
     """Describe the running daemon."""
 
     command = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class WebLogin(Request):
+    """Make a link that logs in to the web face once: as an operator, or to the mail of an account."""
+
+    command = "operator.login"
+    address: MailAddressOrNone = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +226,35 @@ class UserMaySendAs(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenAdd(Request):
+    """Add an access token of an account, or of the operators. `lifetime` is in seconds, 0 for no end."""
+
+    command = "token.add"
+    token_id: TokenId
+    digest: TokenDigest
+    scopes: Scopes
+    address: MailAddressOrNone = None
+    label: Label = ""
+    lifetime: Seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenList(Request):
+    """List the access tokens of an account, or all of them."""
+
+    command = "token.list"
+    address: MailAddressOrNone = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRemove(Request):
+    """Remove an access token. It is refused from now on."""
+
+    command = "token.remove"
+    token_id: TokenId
+
+
+@dataclass(frozen=True, slots=True)
 class AliasSet(Request):
     """Replace the targets of an alias."""
 
@@ -255,7 +296,7 @@ class RouteSet(Request):
     command = "route.set"
     host: Text
     tls: Policy
-    port: Port = 25
+    port: Port = 0
     recipient_domain: RouteDomain = ""
     sender_domain: RouteDomain = ""
     implicit_tls: Flag = False

@@ -7,40 +7,26 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from emailsys.interfaces.operators import (
-    IAccounts,
-    IAliasAdministration,
-    IDelegatedSenders,
     IQueueOperations,
-    IQuotas,
-    IRouteAdministration,
+    ITokens,
     ITrace,
     IVerification,
 )
+from emailsys.interfaces.operators.declaration import DirectoryAccess, IDeclaration
+from emailsys.interfaces.operators.wire import IWireRecords
 from emailsys.mail.address import Address
 
 
-class StoreAccess(Protocol):
-    """The administrative interfaces of a store; `emailsys.store.open.Store` implements it."""
+class StoreAccess(DirectoryAccess, Protocol):
+    """The administrative interfaces of a store; `emailsys.store.open.Store` implements it. Listing is possible."""
 
     @property
-    def accounts(self) -> IAccounts:
-        """Domains and accounts."""
+    def tokens(self) -> ITokens:
+        """Access tokens of the HTTP API."""
 
     @property
-    def aliases(self) -> IAliasAdministration:
-        """Aliases and catch-alls."""
-
-    @property
-    def delegated_senders(self) -> IDelegatedSenders:
-        """Addresses that accounts may send from besides their own."""
-
-    @property
-    def routes(self) -> IRouteAdministration:
-        """Routes to smart hosts."""
-
-    @property
-    def quotas(self) -> IQuotas:
-        """Quotas of accounts and domains."""
+    def declaration(self) -> IDeclaration:
+        """The directory as a whole."""
 
     @property
     def queue_operations(self) -> IQueueOperations:
@@ -66,12 +52,18 @@ class Hooks:
     `status` describes the running daemon, None if none runs. `explain` asks the routing policy, None if there is
     none. `queue_changed` is called after an operator has made queue rows due. `store` is the database URL without its
     password; every answer carries it, so that operators see which store was used. It is None for the default store.
+    `wire` has the recorded connections, None if no daemon runs. `web_link` makes a link that logs in to the web
+    face, as an operator or to the mail of an account, and returns its path; None if there is no web face. `turn` waits
+    for the next turn of the reactor, so that a long answer does not delay mail; None if no daemon runs.
     """
 
     status: Callable[[], Mapping[str, Any]] | None = None
     explain: Explain | None = None
     queue_changed: Callable[[], None] | None = None
     store: str | None = None
+    wire: IWireRecords | None = None
+    web_link: Callable[[Address | None], str] | None = None
+    turn: Callable[[], Awaitable[object]] | None = None
 
 
 #: The command handlers by kind of request; each returns the result for the answer.

@@ -1,0 +1,37 @@
+"""Settings for metrics and logs, read by the loader and passed around."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class LogFormat(enum.Enum):
+    """The format of the log. AUTO is one for people on a terminal, and PLAIN elsewhere."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+class LogThreshold(enum.Enum):
+    """The lowest level of events that the log has."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringSettings:
+    """Metrics and logs."""
+
+    # Addresses of /metrics for Prometheus (HTTP). None by default, because it has no password.
+    metrics_listen: tuple[tuple[str, int], ...] = ()
+    log_format: LogFormat = LogFormat.AUTO
+    log_level: LogThreshold = LogThreshold.INFO
+    # A file that gets only events, one on each line. It is reopened at SIGHUP.
+    mail_log: Path | None = None
