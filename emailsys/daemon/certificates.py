@@ -1,4 +1,4 @@
-"""Certificates of the running daemon: read again at SIGHUP and once a day, and watched for their expiry."""
+"""Certificates of the running daemon: read again when their files change, and watched for their expiry."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ from emailsys.telemetry import Telemetry
 CHECK_EVERY: Final = 3600.0
 # Seconds between two readings while all certificates are good. They renew the ticket keys too (RFC 9325 §4.3.1).
 READ_EVERY: Final = 86400.0
+# Seconds between two looks at the dates of the files. Files that have changed are read when they have stayed the same
+# from one look to the next: a chain that is written before its key, or is half written, waits.
+LOOK_EVERY: Final = 30.0
+
+
+def _state_of(certificates: Sequence[CertificateFiles]) -> Sequence[object]:
+    """Return what changes with each change of the files. A link that leads to another file counts, too."""
+    states: list[object] = []
+    for path in (path for files in certificates for path in (files.chain, files.key)):
+        try:
+            status = path.stat()
+        except OSError as error:
+            states.append(error.errno)
+        else:
+            states.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+    return states
 
 
 #: Sends a notice with these sentences to the postmaster; returns whether there is one.
@@ -50,27 +66,39 @@ class CertificateWatch:
         self._sent = sent
         self._mail: Mail | None = None
         self._mailing = False
+        #: Called when the certificates were read again.
+        self.reloaded: Callable[[], None] | None = None
         self._read_at = 0.0
         self._checking = LoopingCall(self._check)
         self._checking.clock = reactor
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = reactor
+        # The state of the files when they were read, and at the last look.
+        self._when_read: Sequence[object] = ()
+        self._when_seen: Sequence[object] = ()
 
     def start(self) -> None:
         """Report the certificates that were read before the start, and begin with the checks."""
         self._read_at = self._reactor.seconds()
+        self._when_read = self._when_seen = _state_of(self._tls.certificates)
         self._report()
         _ = self._checking.start(CHECK_EVERY, now=False)
+        _ = self._looking.start(LOOK_EVERY, now=False)
 
     def stop(self) -> None:
         """Stop the checks, and send no more notices. A second call does nothing."""
         self._mail = None
-        if self._checking.running:
-            self._checking.stop()
+        for calls in (self._checking, self._looking):
+            if calls.running:
+                calls.stop()
 
     def reload(self) -> None:
         """Read the certificates again. Those that cannot be served are logged; what was served in their place stays."""
         self._read_at = self._reactor.seconds()
         try:
-            self._tls.reload(self._certificates())
+            files = self._certificates()
+            self._when_read = self._when_seen = _state_of(files)
+            self._tls.reload(files)
         except (TLSConfigError, StartupError) as error:
             self._telemetry.event("certificates-refused", why=str(error))
         except Exception:
@@ -78,6 +106,8 @@ class CertificateWatch:
             self._telemetry.exception("certificates-exception", Failure())
         else:
             self._telemetry.event("certificates-reloaded", expire=self._tls.not_valid_after)
+            if self.reloaded is not None:
+                self.reloaded()
         self._report()
 
     def mail_by(self, mail: Mail) -> None:
@@ -89,6 +119,12 @@ class CertificateWatch:
         """Return when the first certificate expires, and what an operator should act on."""
         problems = [*self._tls.refused, *self._tls.invalid(), *self._tls.concerns()]
         return {"expires": time_field(self._tls.not_valid_after), "problems": list(dict.fromkeys(problems))}
+
+    def _look(self) -> None:
+        """Read the files if they have changed, and are no longer being written."""
+        before, self._when_seen = self._when_seen, _state_of(self._tls.certificates)
+        if self._when_seen == before != self._when_read:
+            self.reload()
 
     def _check(self) -> None:
         due = self._reactor.seconds() - self._read_at >= READ_EVERY

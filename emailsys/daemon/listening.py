@@ -25,10 +25,13 @@ class Listening:
         self._telemetry = telemetry
         self.addresses: dict[str, list[str]] = {}
 
-    def write(self, listeners: Iterable[Bound]) -> None:
-        """Note the addresses, and write the file at once or not at all. The daemon runs without it on a full disk."""
+    def note(self, listeners: Iterable[Bound]) -> None:
+        """Note the addresses."""
         for bound in listeners:
             self.addresses.setdefault(bound.service, []).append(bound.shown)
+
+    def write(self) -> None:
+        """Write the file at once or not at all. The daemon runs without it on a full disk."""
         text = json.dumps({"pid": os.getpid(), "listening": self.addresses}) + "\n"
         draft = self._path.with_name(f".{LISTENING_NAME}")
         try:

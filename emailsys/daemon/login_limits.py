@@ -8,9 +8,10 @@ from typing import Any
 
 from emailsys.config.settings import Settings
 from emailsys.interfaces import IKnownNetworks
+from emailsys.mail.networks import Networks
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.known_networks import LoginRecord
-from emailsys.policy.trusted_networks import TrustedNetworks, exemption
+from emailsys.policy.trusted_networks import exemption
 from emailsys.telemetry import Telemetry
 
 
@@ -31,8 +32,12 @@ class LoginLimits:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._record = LoginRecord(networks, reactor, now, telemetry)
-        is_exempt = exemption(TrustedNetworks(settings.routing.trusted_networks), settings.limits.exempt_loopback)
+        is_exempt = exemption(Networks(settings.routing.trusted_networks), settings.limits.exempt_loopback)
         self.failed_logins = FailedLogins(reactor, settings.limits, settings.login, is_exempt, self._record.note)
+
+    def configure(self, settings: Settings) -> None:
+        """Use the limits of these settings from now on. The counts stay."""
+        self.failed_logins.set_limits(settings.limits)
 
     def start(self) -> None:
         """Read the known networks. Logins do not wait for that: until then, their networks are unknown."""

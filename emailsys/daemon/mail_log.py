@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from emailsys.config.settings import MonitoringSettings
+from pathlib import Path
+
+from emailsys.config.monitoring_settings import MonitoringSettings
 from emailsys.monitoring.mail_log import MailLog
+from emailsys.platforms.files import private_files
 from emailsys.telemetry import Telemetry
 
 
@@ -11,21 +14,28 @@ class MailLogFile:
     """Sends events to the mail log of the configuration, if there is one. Mail goes on if it cannot be opened."""
 
     def __init__(self, settings: MonitoringSettings, telemetry: Telemetry) -> None:
-        self._settings = settings
+        #: May be replaced before `reopen`.
+        self.settings = settings
         self._telemetry = telemetry
         self._log: MailLog | None = None
+        self._path: Path | None = None
 
     def reopen(self) -> None:
         """Open the file, for the first time or after it was renamed. If that fails, an old file stays in use."""
-        path = self._settings.mail_log
+        path = self.settings.mail_log
         if path is None:
+            self.close()
             return
         try:
-            if self._log is not None:
-                self._log.reopen()
-            else:
-                self._log = MailLog(path, self._settings.log_format)
-                self._telemetry.also = self._log.write
+            with private_files():
+                if self._log is not None and path == self._path:
+                    self._log.reopen()
+                else:
+                    # The former file is closed when the new one is open: no event is lost, and with an error, it stays.
+                    opened = MailLog(path, self.settings.log_format)
+                    self.close()
+                    self._log, self._path = opened, path
+                    self._telemetry.also = opened.write
         except OSError as error:
             # The daemon's own log has this event, and all others.
             self._telemetry.event("mail-log-refused", path=path, why=error.strerror)
@@ -35,3 +45,4 @@ class MailLogFile:
         if self._log is not None:
             self._telemetry.also = None
             self._log.close()
+            self._log = self._path = None

@@ -22,8 +22,8 @@ from emailsys.platforms.users import Identity, acting_as, is_root
 _LAZY: Final = (encodings, email, concurrent.futures, emailsys)
 # SQLAlchemy imports these by name.
 _DIALECTS: Final = ("sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql", "psycopg")
-# The programs of users; and scripts that only alembic can run.
-_LEFT_OUT: Final = ("emailsys.cli", "emailsys.client", "emailsys.store.schema.migrations")
+# The programs of users; scripts that only alembic can run; and what `daemon.web` loads if it is configured.
+_LEFT_OUT: Final = ("emailsys.cli", "emailsys.client", "emailsys.store.schema.migrations", "emailsys.web")
 
 
 def load_before_dropping(identity: Identity | None) -> None:

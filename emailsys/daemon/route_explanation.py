@@ -26,10 +26,16 @@ class Routing(Protocol):
     routes: Any
 
 
-def explainer(settings: Settings, store: Routing, failure: Callable[[NextHop], str] = lambda hop: "") -> Explain:
+def explainer(
+    settings: Settings,
+    store: Routing,
+    failure: Callable[[NextHop], str] = lambda hop: "",
+    routes: Routes | None = None,
+) -> Explain:
     """Return a function that explains routing by the current store and configuration.
 
     @param failure: returns why the last attempt reached no host of a next hop, "" if it did or if no daemon runs.
+    @param routes: those of a running daemon. Default: those of the settings.
     """
     directory: IDirectory = store.directory
     names: IAliases = store.directory
@@ -40,13 +46,13 @@ def explainer(settings: Settings, store: Routing, failure: Callable[[NextHop], s
     if secret is not None:
         senders = ForwardedSenders(secret, directory, lambda: datetime.now(UTC), routing.srs_domain)
     aliases = AliasRouter(directory, names, outbound.own_addresses, senders)
-    routes = Routes(routing, outbound.tls, stored)
+    in_use = Routes(routing, outbound.tls, stored) if routes is None else routes
 
     def problem(hop: NextHop) -> str | None:
         return (failure(hop) if outbound.enabled else OUTBOUND_OFF.text) or None
 
     async def answer(address: Address, sender: Address | None) -> Mapping[str, Any]:
-        found = await explain(aliases, await routes.table(), address, sender)
+        found = await explain(aliases, await in_use.table(), address, sender)
         return {
             "address": str(address),
             "sender": None if sender is None else str(sender),

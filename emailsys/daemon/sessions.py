@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from emailsys.config.settings import Settings
+from emailsys.daemon.checks import DaemonChecks
+from emailsys.daemon.pop3 import configure_pop3, pop3_factory
+from emailsys.daemon.session_endings import Drainable, SessionEndings
 from emailsys.interfaces import IDirectory, IIntake
-from emailsys.net.pop3.server import POP3ServerFactory
-from emailsys.net.pop3.service import POP3Service
+from emailsys.interfaces.wiretap import IWiretap
+from emailsys.mail.networks import Networks
 from emailsys.net.serving.admission import Admission
 from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import ServerTLS
+from emailsys.net.tls.tapped import ImplicitTLS
 from emailsys.policy.login_check import StoredSecrets
-from emailsys.policy.trusted_networks import TrustedNetworks, exemption
+from emailsys.policy.trusted_networks import exemption
 from emailsys.supervisor import Bound
 from emailsys.telemetry import Telemetry
 
-_DRAIN_POLL: Final = 0.05
-# Seconds in which clients whose message is interrupted can read the 421.
-_LAST_REPLY_SECONDS: Final = 2.0
 # Seconds in which sessions that began without a store get 421 and are closed.
 _RETIRE_SECONDS: Final = 2.0
 
 
-class Drainable(Protocol):
-    """A factory whose sessions can be ended."""
+if TYPE_CHECKING:
+    from emailsys.daemon.worker_connections import Acceptor
+    from emailsys.daemon.worker_pool import Workers
 
-    sessions: Any
-
-    def drain(self) -> int:
-        """Close idle sessions; return how many sessions are left."""
-
-    def interrupt(self) -> int:
-        """Close sessions that receive a message, too; return how many sessions are left."""
+# The services whose connections workers serve.
+_OF_WORKERS: Final = frozenset({"pop3", "pop3s"})
 
 
 class Sessions:
@@ -49,6 +46,7 @@ class Sessions:
 
     @param reactor: with time and sockets.
     @param portal: authenticates users.
+    @param wiretap: records connections while it is on.
     """
 
     def __init__(
@@ -60,11 +58,13 @@ class Sessions:
         portal: Portal,
         directory: IDirectory,
         intake: IIntake,
+        wiretap: IWiretap | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._tls = tls
-        self._ports: list[IListeningPort] = []
+        self._ports: list[IListeningPort | Acceptor] = []
+        self._workers: Workers | None = None
         environment = ServiceEnvironment(
             portal=portal,
             clock=reactor,
@@ -73,8 +73,9 @@ class Sessions:
             context_factory=tls,
             handshake_timeout=settings.tls.handshake_timeout,
             secrets=StoredSecrets(directory),
+            wiretap=wiretap,
         )
-        trusted = TrustedNetworks(settings.routing.trusted_networks)
+        trusted = Networks(settings.routing.trusted_networks)
         self._is_exempt = exemption(trusted, settings.limits.exempt_loopback)
 
         def smtp(kind: Kind, max_connections: int) -> ESMTPServerFactory:
@@ -89,17 +90,12 @@ class Sessions:
                 )
             )
 
-        pop3 = POP3ServerFactory(
-            POP3Service(
-                environment=environment,
-                settings=settings.pop3,
-                expire_days=settings.store.maildrop_days,
-                admission=self._admission(settings.pop3.max_connections, settings.pop3.max_connections_per_ip),
-            )
+        self._pop3 = pop3 = pop3_factory(
+            environment, settings, self._admission(settings.pop3.max_connections, settings.pop3.max_connections_per_ip)
         )
         # A flood on one port takes no connections from the others.
-        receive = smtp(Kind.RECEIVE, settings.smtp.max_connections)
-        submission = smtp(Kind.SUBMISSION, settings.smtp.max_submission_connections)
+        self._receive = receive = smtp(Kind.RECEIVE, settings.smtp.max_connections)
+        self._submission = submission = smtp(Kind.SUBMISSION, settings.smtp.max_submission_connections)
         self._factories: dict[str, Drainable] = {
             "smtp": receive,
             "submission": submission,
@@ -107,20 +103,52 @@ class Sessions:
             "pop3": pop3,
             "pop3s": pop3,
         }
+        self._endings = SessionEndings(reactor, dict(self._factories))
+
+    def add_drained(self, servers: Mapping[str, Drainable]) -> None:
+        """Count and end the sessions of other servers, by service, too."""
+        self._endings.factories |= servers
+
+    def configure(self, settings: Settings) -> None:
+        """Use these settings for connections that begin from now on."""
+        timeout, smtp, pop3 = settings.tls.handshake_timeout, settings.smtp, settings.pop3
+        for factory in (self._receive, self._submission):
+            service = factory.service
+            environment = replace(service.environment, handshake_timeout=timeout)
+            factory.service = replace(service, environment=environment, settings=smtp)
+            factory.timeout = int(smtp.command_timeout)
+        configure_pop3(self._pop3, settings)
+        self._receive.service.admission.limit(smtp.max_connections, smtp.max_connections_per_ip)
+        self._submission.service.admission.limit(smtp.max_submission_connections, smtp.max_connections_per_ip)
+        self._pop3.service.admission.limit(pop3.max_connections, pop3.max_connections_per_ip)
 
     def _admission(self, most: int, most_from_address: int) -> Admission:
         return Admission(most, most_from_address, self._is_exempt)
 
-    def listen(self, listeners: Iterable[Bound], others: Mapping[str, IProtocolFactory]) -> None:
+    def listen(
+        self,
+        listeners: Iterable[Bound],
+        others: Mapping[str, IProtocolFactory],
+        checks: DaemonChecks | None = None,
+        workers: Workers | None = None,
+    ) -> None:
         """Accept connections. The listening sockets stay open.
 
         @param others: factories of services that are not mail protocols. A service without a factory is skipped.
+        @param checks: those that the SMTP sessions ask.
+        @param workers: serve the connections of POP3, if there are any.
         """
+        self._workers = workers
+        if checks is not None:
+            for server in (self._receive, self._submission):
+                server.service = replace(server.service, checks=checks.services.get(server.service.kind.value))
         for bound in listeners:
             factory = (
                 self._port_factory(bound.service) if bound.service in self._factories else others.get(bound.service)
             )
-            if factory is not None:
+            if factory is not None and workers is not None and bound.service in _OF_WORKERS:
+                self._ports.append(workers.listen(bound, factory, self._pop3))
+            elif factory is not None:
                 # The port duplicates the descriptor.
                 port = self._reactor.adoptStreamPort(bound.socket.fileno(), bound.socket.family, factory)
                 self._ports.append(port)
@@ -129,13 +157,15 @@ class Sessions:
         """Return the factory for a port, with TLS from the first octet if the service requires it."""
         factory: Any = self._factories[service]
         if service in ("submissions", "pop3s"):
-            factory = TLSMemoryBIOFactory(self._tls, False, factory, self._reactor)
+            factory = TLSMemoryBIOFactory(ImplicitTLS(self._tls), False, factory, self._reactor)
         port_factory: IProtocolFactory = factory
         return port_factory
 
     def count(self) -> dict[str, int]:
         """Return the number of sessions of each service."""
-        return {name: len(factory.sessions) for name, factory in self._factories.items()}
+        with_workers = 0 if self._workers is None else self._workers.connections
+        counts = self._endings.count()
+        return {name: count + with_workers if name in _OF_WORKERS else count for name, count in counts.items()}
 
     async def stop_listening(self) -> None:
         """Stop accepting connections."""
@@ -148,23 +178,6 @@ class Sessions:
         await self.stop_listening()
         await self.end(_RETIRE_SECONDS)
 
-    async def end(self, patience: float) -> int:
-        """Close idle sessions with 421 or -ERR, and the others after `patience` seconds; return how many.
-
-        A message under way gets 421, too. What is still left two seconds later is aborted.
-        """
-        factories = tuple(dict.fromkeys(self._factories.values()))
-        left = await self._until_ended([factory.drain for factory in factories], patience)
-        if left:
-            _ = await self._until_ended([factory.interrupt for factory in factories], _LAST_REPLY_SECONDS)
-        for factory in factories:
-            for session in tuple(factory.sessions):
-                session.connection.abort()
-        return left
-
-    async def _until_ended(self, steps: Sequence[Callable[[], int]], patience: float) -> int:
-        """Repeat the steps until no session is left, for `patience` seconds; return how many are left."""
-        deadline = self._reactor.seconds() + patience
-        while (left := sum(step() for step in steps)) and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, _DRAIN_POLL)
-        return left
+    async def end(self, patience: float, is_succeeded: bool = False) -> int:
+        """End the sessions, as `SessionEndings.end` does; return how many were interrupted."""
+        return await self._endings.end(patience, is_succeeded)

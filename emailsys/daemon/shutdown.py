@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 
 def end_once(reactor: Any) -> None:
@@ -47,24 +47,44 @@ class _Noted:
         self.came = True
 
 
+# What SIGHUP calls: one function of each daemon in this process, while it runs.
+_on_hang_up: Final[list[Callable[[], object]]] = []
+
+
+def on_hang_up(call: Callable[[], object]) -> None:
+    """Call the function at each SIGHUP, if this process handles them: see `handle_hang_ups`."""
+    _on_hang_up.append(call)
+
+
+def forget_hang_ups(call: Callable[[], object]) -> None:
+    """Call the function no more. A SIGHUP without any function does nothing."""
+    if call in _on_hang_up:
+        _on_hang_up.remove(call)
+
+
 def ignore_hang_ups() -> None:
     """Ignore SIGHUP, where the system has it. The default action would end the process."""
-    _on_hang_up(signal.SIG_IGN)
+    _ = _handle(signal.SIG_IGN)
 
 
 def note_hang_ups() -> None:
     """Note SIGHUP for `handle_hang_ups`."""
-    _on_hang_up(_Noted())
+    _handle(_Noted())
 
 
-def handle_hang_ups(handler: Callable[[], object]) -> None:
-    """Call the handler at each SIGHUP, and now if one came since `note_hang_ups`."""
-    before = _on_hang_up(lambda *_: handler())
+def handle_hang_ups() -> None:
+    """Handle SIGHUP for all daemons in this process from now on, and now if one came since `note_hang_ups`."""
+    before = _handle(lambda *_: _hung_up())
     if isinstance(before, _Noted) and before.came:
-        handler()
+        _hung_up()
 
 
-def _on_hang_up(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> object:
+def _hung_up() -> None:
+    for call in tuple(_on_hang_up):
+        _ = call()
+
+
+def _handle(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> object:
     """Set the handler, where the system has SIGHUP, and return the handler before."""
     if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
         return signal.signal(signal.SIGHUP, handler)

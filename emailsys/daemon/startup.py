@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -14,14 +14,19 @@ from typing import Final
 from emailsys import supervisor
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import load
-from emailsys.config.locations import choose_state, find_config, store_text
-from emailsys.config.settings import CertificateFiles, LogFormat, Settings
+from emailsys.config.locations import StateChoice, choose_state, find_config
+from emailsys.config.monitoring_settings import LogFormat
+from emailsys.config.settings import CertificateFiles, Settings
 from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, bind_control
+from emailsys.daemon.checks import load_plugins
+from emailsys.daemon.log_output import say
 from emailsys.daemon.preload import load_before_dropping
-from emailsys.daemon.service import Daemon, OpenedResources
-from emailsys.daemon.shutdown import note_hang_ups
+from emailsys.daemon.resources import OpenedResources
+from emailsys.daemon.service import Daemon
+from emailsys.daemon.web import preload_web
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
+from emailsys.platforms.files import private_files
 from emailsys.platforms.packages import pip_install
 from emailsys.platforms.users import Identity, acting_as, is_root, raise_descriptor_limit
 from emailsys.store.offline import run_offline
@@ -36,24 +41,57 @@ _DESCRIPTORS_BESIDE: Final = 256
 _WANTED_DESCRIPTORS: Final = 65536
 
 
+def read_configuration(state: str | None, config: str | None) -> tuple[StateChoice, Settings]:
+    """Find the state folder and read the configuration that the command line options name.
+
+    @raise ConfigError: the configuration is wrong.
+    @raise NoHome: there is no default for the state folder.
+    """
+    choice = choose_state(state, os.environ, is_root())
+    path = find_config(config, os.environ, choice.folder)
+    return choice, load(path, choice.folder, supervisor.check_configuration)
+
+
 def prepare(state: str | None, config: str | None, background: bool = False) -> Daemon:
-    """Create the daemon from its command line options.
+    """Create the daemon from its command line options, as `prepare_with` does.
+
+    @raise ConfigError: the configuration is wrong.
+    @raise StartupError: the daemon cannot start.
+    """
+    return prepare_with(*read_configuration(state, config), background)
+
+
+def prepare_with(
+    choice: StateChoice,
+    settings: Settings,
+    background: bool = False,
+    predecessor: supervisor.Predecessor | None = None,
+    kind: type[Daemon] = Daemon,
+) -> Daemon:
+    """Create the daemon.
 
     This runs in the process that the operator started, so that errors reach the terminal. twistd goes into the
     background later. Low ports and private keys are opened first; then privileges are dropped permanently. Before
     that, root works in the state folder only with the rights of the user, who may have planted links there.
 
     @param background: also check that the store can be opened; the service opens it after it has left the terminal.
-    @raise ConfigError: the configuration is wrong.
+    @param predecessor: the daemon that this one succeeds, whose lock and sockets it inherits.
+    @param kind: the class of the daemon.
     @raise StartupError: the daemon cannot start.
     """
+    with private_files():
+        return _prepared(choice, settings, background, predecessor, kind)
+
+
+def _prepared(
+    choice: StateChoice,
+    settings: Settings,
+    background: bool,
+    predecessor: supervisor.Predecessor | None,
+    kind: type[Daemon],
+) -> Daemon:
     from twisted.internet import reactor
 
-    # SIGHUP may come while a store is upgraded, which can take minutes. `startService` acts on it.
-    note_hang_ups()
-    choice = choose_state(state, os.environ, is_root())
-    path = find_config(config, os.environ, choice.folder)
-    settings = load(path, choice.folder, supervisor.check_configuration)
     with _naming(settings.source):
         if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
             raise StartupError(
@@ -62,30 +100,33 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
             )
         identity = supervisor.find_identity(settings.user, settings.group)
         supervisor.check_user(settings, identity)
-    # Only this user may read the files that the process creates.
-    os.umask(0o077)
     supervisor.make_state_folder(choice.folder)
     supervisor.give_state_folder(identity, choice.folder)
     load_before_dropping(identity)
-    told = store_text(choice, settings.store.url)
-    if told is not None:
-        print(f"emailsys: {told}", file=sys.stderr)
+    preload_web(settings)
     with acting_as(identity):
-        lock = supervisor.FolderLock.take(choice.folder)
+        take = supervisor.FolderLock.take if predecessor is None else predecessor.lock
+        lock = take(choice.folder)
     try:
-        settings = fit_connection_limits(settings, raise_descriptor_limit(_WANTED_DESCRIPTORS))
+        fit = partial(fit_connection_limits, descriptors=raise_descriptor_limit(_WANTED_DESCRIPTORS))
+        settings = fit(settings)
         with _naming(settings.source):
             tls = server_tls(settings, identity)
-            listeners = supervisor.bind_all(settings)
+            services = [name for name, _ in supervisor.listens_of(settings)]
+            activated = supervisor.activated_listeners(os.environ, services)
+            listeners = supervisor.bind_all(settings, activated, () if predecessor is None else predecessor.listeners)
             settings = supervisor.with_ports(settings, listeners)
         try:
             with acting_as(identity):
-                control = bind_control(choice.folder) if HAS_CONTROL else None
+                inherited = None if predecessor is None else predecessor.control
+                control = inherited or (bind_control(choice.folder) if HAS_CONTROL else None)
         except OSError as error:
             supervisor.close_all(listeners)
             raise StartupError(f"control socket in {choice.folder}: {error.strerror}", Exit.CANNOT_CREATE) from None
         try:
             supervisor.drop_privileges(identity, choice.folder)
+            with _naming(settings.source):
+                checks = load_plugins(settings.checks, settings.hostname, choice.folder, reactor)
             if background:
                 check_store(settings)
         except StartupError:
@@ -97,10 +138,10 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
         lock.release()
         raise
     if control is None:
-        print(f"emailsys: {NO_CONTROL}", file=sys.stderr)
-    opened = OpenedResources(lock, tuple(listeners), control)
+        say(settings.monitoring, NO_CONTROL)
+    opened = OpenedResources(lock, tuple(listeners), control, predecessor, checks)
     line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
-    return Daemon(reactor, settings, opened, tls, Telemetry(line=line), lambda: certificates_of(settings))
+    return kind(reactor, settings, opened, tls, Telemetry(line=line), certificates_of, fit)
 
 
 @contextmanager
@@ -127,10 +168,10 @@ def fit_connection_limits(settings: Settings, descriptors: int) -> Settings:
     if sum(wanted) <= room:
         return settings
     smtp, submission, pop3 = (most * room // sum(wanted) for most in wanted)
-    print(
-        f"emailsys: the limit of open files is {descriptors}: at most {smtp} SMTP, {submission} submission and {pop3} "
+    say(
+        settings.monitoring,
+        f"the limit of open files is {descriptors}: at most {smtp} SMTP, {submission} submission and {pop3} "
         "POP3 connections",
-        file=sys.stderr,
     )
     return replace(
         settings,
@@ -152,7 +193,7 @@ def check_store(settings: Settings) -> None:
         run_offline(settings.store, settings.state, nothing, Telemetry())
     except StoreMissing as missing:
         # The daemon starts without a store and answers 451 until there is one.
-        print(f"emailsys: {missing}", file=sys.stderr)
+        say(settings.monitoring, str(missing))
     except StoreError as error:
         raise StartupError(str(error), Exit.UNAVAILABLE) from None
 
@@ -170,7 +211,7 @@ def server_tls(settings: Settings, identity: Identity | None) -> ServerTLS:
     except TLSConfigError as error:
         raise StartupError(f"tls.certificates: {error}", Exit.CONFIG) from None
     for problem in (*tls.refused, *tls.invalid(), *tls.concerns()):
-        print(f"emailsys: warning: tls.certificates: {problem}", file=sys.stderr)
+        say(settings.monitoring, f"tls.certificates: {problem}", "warn")
     return tls
 
 

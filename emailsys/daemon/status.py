@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from emailsys import __version__
 from emailsys.config.settings import Settings
@@ -14,6 +14,9 @@ from emailsys.delivery.queue_runner import QueueRunner
 from emailsys.store.message.intake import ROOM
 from emailsys.store.open import Store
 from emailsys.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from emailsys.daemon.worker_pool import Workers
 
 # Next hops in the answer: those with an alarm first, then the busiest.
 _NEXT_HOPS: Final = 20
@@ -38,8 +41,12 @@ def describe_daemon(
     store: Store | None,
     condition: StoreCondition,
     certificates: Mapping[str, Any],
+    workers: Workers | None,
 ) -> Mapping[str, Any]:
     """Return the status as a JSON object; times are in seconds, `disk` is in octets."""
+    damaged = [] if store is None else [*store.database.damage.first_known()]
+    if workers is not None:
+        damaged += [message for message in workers.damaged if message not in damaged]
     return {
         "pid": os.getpid(),
         "version": __version__,
@@ -49,6 +56,7 @@ def describe_daemon(
         "listening": dict(listening),
         "uptime": round(uptime, 1),
         "sessions": dict(sessions),
+        "workers": None if workers is None else workers.status(),
         "outbound": settings.outbound.enabled,
         "next_hops": [
             {
@@ -68,7 +76,7 @@ def describe_daemon(
             "untrusted": condition.untrusted,
         },
         "certificates": dict(certificates),
-        "damaged": [] if store is None else store.database.damage.first_known(),
+        "damaged": damaged,
         "counters": dict(telemetry.counters),
     }
 

@@ -10,14 +10,15 @@ from typing import Final, TextIO, cast
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.logfile import LogFile
 
-from emailsys.telemetry import LogWriter
+from emailsys.config.monitoring_settings import MonitoringSettings
+from emailsys.daemon.log_output import LogObserver, log_writer
 
 # Octets, files. The log is on the disk of the store and nothing else rotates it, so the total is at most 160 MiB.
 ROTATE_OCTETS: Final = 16 * 1024 * 1024
 OLD_FILES: Final = 9
 
 
-def open_log(path: str | None) -> LogWriter:
+def open_log(path: str | None, settings: MonitoringSettings) -> LogObserver:
     """Open the log and return the observer that writes to it.
 
     @param path: the file, "-" or None for stdout. A new file begins at ROTATE_OCTETS, and at SIGUSR1 as with twistd,
@@ -25,7 +26,7 @@ def open_log(path: str | None) -> LogWriter:
         of them.
     """
     if path is None or path == "-":
-        return LogWriter(sys.stdout)
+        return log_writer(sys.stdout, settings, sys.stdout.isatty())
     file = LogFile.fromFullPath(path, rotateLength=ROTATE_OCTETS, maxRotatedFiles=OLD_FILES)
 
     def rotate(signal_number: int, frame: object) -> None:
@@ -37,7 +38,7 @@ def open_log(path: str | None) -> LogWriter:
     if sys.platform != "win32" and hasattr(signal, "SIGUSR1") and not signal.getsignal(signal.SIGUSR1):
         signal.signal(signal.SIGUSR1, rotate)
     out: TextIO = file
-    return LogWriter(out)
+    return log_writer(out, settings)
 
 
 def _rotate(file: LogFile) -> None:

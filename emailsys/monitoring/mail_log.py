@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from emailsys.config.settings import LogFormat
+from emailsys.config.monitoring_settings import LogFormat
 from emailsys.platforms.files import BINARY
 from emailsys.telemetry import json_line, plain_line
 
@@ -30,7 +30,7 @@ class MailLog:
         if self._descriptor < 0:
             return
         at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        line = json_line(name, {"at": at, **fields}) if self._json else f"{at} {plain_line(name, fields)}"
+        line = json_line(name, {"time": at, **fields}) if self._json else f"{at} {plain_line(name, fields)}"
         try:
             os.write(self._descriptor, line.encode() + b"\n")
         except OSError:

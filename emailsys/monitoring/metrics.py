@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: events, sessions, queue and store."""
+"""Metrics for Prometheus: events, sessions, queue and store; health pages for containers and load balancers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND, Request
+from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND, SERVICE_UNAVAILABLE, Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from typing_extensions import override
@@ -106,19 +106,41 @@ class Metrics:
         return generate_latest(registry)
 
 
-class _MetricsPage(Resource):
+class MonitoringPage(Resource):
+    """The pages of the monitoring listener: /metrics, and /healthz and /readyz for what supervises the daemon."""
+
     isLeaf = True
 
-    def __init__(self, metrics: Metrics, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, problem: Callable[[], str | None]) -> None:
+        """@param problem: returns why no mail is accepted, None if it is."""
         super().__init__()
-        self._metrics = metrics
+        #: The metrics; None as long as there is no store.
+        self.metrics: Metrics | None = None
         self._telemetry = telemetry
+        self._problem = problem
 
     @override
     def render(self, request: Request) -> Any:
-        if request.path != b"/metrics" or request.method not in (b"GET", b"HEAD"):
-            request.setResponseCode(NOT_FOUND)
-            return b"only /metrics is here\n"
+        if request.method in (b"GET", b"HEAD"):
+            if request.path == b"/metrics" and self.metrics is not None:
+                return self._measure(request, self.metrics)
+            if request.path == b"/healthz":
+                # The reactor runs: it has come here.
+                return b"ok\n"
+            if request.path in (b"/readyz", b"/metrics"):
+                return self._readiness(request)
+        request.setResponseCode(NOT_FOUND)
+        return b"only /metrics, /healthz and /readyz are here\n"
+
+    def _readiness(self, request: Request) -> bytes:
+        problem = self._problem()
+        request.setHeader(b"content-type", b"text/plain; charset=utf-8")
+        if problem is None:
+            return b"ok\n"
+        request.setResponseCode(SERVICE_UNAVAILABLE)
+        return f"no mail is accepted: {problem}\n".encode()
+
+    def _measure(self, request: Request, metrics: Metrics) -> Any:
         gone: list[Any] = []
         _ended = request.notifyFinish().addErrback(gone.append)
 
@@ -134,13 +156,13 @@ class _MetricsPage(Resource):
                 request.setResponseCode(INTERNAL_SERVER_ERROR)
                 request.finish()
 
-        _ = Deferred.fromCoroutine(self._metrics.text()).addCallback(answer).addErrback(fail)
+        _ = Deferred.fromCoroutine(metrics.text()).addCallback(answer).addErrback(fail)
         return NOT_DONE_YET
 
 
-def metrics_site(sources: Sources, reactor: Any) -> Site:
+def monitoring_site(page: MonitoringPage, reactor: Any) -> Site:
     """Return the factory of the HTTP listener, which writes no access log."""
-    site = Site(_MetricsPage(Metrics(sources, reactor.seconds), sources.telemetry), reactor=reactor)
+    site = Site(page, reactor=reactor)
     site.noisy = False
     site.displayTracebacks = False
     site.log = lambda request: None  # type: ignore[method-assign]

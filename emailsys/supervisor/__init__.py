@@ -2,6 +2,14 @@
 
 from emailsys.supervisor.errors import StartupError
 from emailsys.supervisor.folder import LOCK_NAME, FolderLock, check_state_folder, holder_of, make_state_folder
+from emailsys.supervisor.inherited import (
+    SUCCESSION,
+    TAKE_OVER,
+    TOO_LATE,
+    Inheritance,
+    Predecessor,
+    activated_listeners,
+)
 from emailsys.supervisor.privileges import (
     as_owner,
     check_configuration,
@@ -18,9 +26,15 @@ from emailsys.supervisor.sockets import BACKLOG, Bound, bind_all, close_all, exp
 __all__ = [
     "BACKLOG",
     "LOCK_NAME",
+    "SUCCESSION",
+    "TAKE_OVER",
+    "TOO_LATE",
     "Bound",
     "FolderLock",
+    "Inheritance",
+    "Predecessor",
     "StartupError",
+    "activated_listeners",
     "as_owner",
     "bind_all",
     "check_configuration",

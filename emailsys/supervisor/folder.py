@@ -49,9 +49,11 @@ def check_state_folder(folder: Path) -> None:
         raise StartupError(f"state folder {folder}: found a file; allowed: a folder", Exit.CANNOT_CREATE)
     # On Windows, the mode does not tell who may write.
     if HAS_USERS and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        is_own = status.st_uid == effective_user()
+        remedy = f"run: chmod 700 {folder}" if is_own else f"use a folder of your own in it: --state {folder}/emailsys"
         raise StartupError(
             f"state folder {folder}: found mode {stat.S_IMODE(status.st_mode):04o}, which lets others write; "
-            f"allowed: 0700; run: chmod 700 {folder}",
+            f"allowed: 0700; {remedy}",
             Exit.CONFIG,
         )
     if is_read_only(folder):
@@ -75,6 +77,29 @@ class FolderLock:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        #: Whether another process holds the lock, too, and the lock file is that process's.
+        self.is_handed_over = False
+
+    @property
+    def descriptor(self) -> int:
+        """The open file that holds the lock."""
+        return self._descriptor
+
+    @classmethod
+    def inherit(cls, descriptor: int, folder: Path, name: str = LOCK_NAME) -> FolderLock:
+        """Return the lock on an open file that another process has passed on.
+
+        @raise StartupError: it is not the lock of this folder.
+        """
+        try:
+            is_same = os.path.samestat(os.fstat(descriptor), (folder / name).stat())
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise StartupError(f"state folder {folder}: is not that of the running daemon", Exit.CONFIG)
+        lock = cls(descriptor)
+        lock.is_handed_over = True
+        return lock
 
     @classmethod
     def take(cls, folder: Path, name: str = LOCK_NAME, what: str = "emailsys") -> FolderLock:
@@ -104,13 +129,15 @@ class FolderLock:
 
     def write_pid(self) -> None:
         """Write the pid of this process into the lock file. Call again after a fork."""
+        self.is_handed_over = False
         os.ftruncate(self._descriptor, 0)
         write_at(self._descriptor, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Release the lock. A second call does nothing."""
         if self._descriptor >= 0:
-            os.ftruncate(self._descriptor, 0)
+            if not self.is_handed_over:
+                os.ftruncate(self._descriptor, 0)
             LOCKS.close(self._descriptor)
             self._descriptor = -1
 

@@ -6,16 +6,20 @@ import errno
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any, Final
 
 from emailsys.config.exit_status import Exit
-from emailsys.config.settings import Listen, Settings
+from emailsys.config.settings import Listen, Settings, WebSettings
 from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, shown_address
+from emailsys.mail.ip import is_loopback
 from emailsys.platforms.listeners import listener_of
 from emailsys.supervisor.errors import StartupError
 
 # Connections that may wait for accept() on a listening socket; the kernel limits it (somaxconn).
 BACKLOG: Final = 1024
+# Services whose addresses are not in [listen], with their keys.
+_KEYS: Final = {"metrics": "monitoring.metrics_listen", "http": "web.listen", "https": "web.listen"}
 # Free ports that are tried until one is free for IPv4 and IPv6.
 _FREE_PORTS: Final = 16
 
@@ -26,12 +30,19 @@ class Bound:
 
     service: str
     socket: socket.socket
+    #: Whether systemd opened it, for a socket unit.
+    is_activated: bool = False
 
     @property
     def shown(self) -> str:
         """The address as the configuration writes it."""
         host, port = self.socket.getsockname()[:2]
         return shown_address(host, port)
+
+    def is_for(self, service: str, pair: tuple[str, int]) -> bool:
+        """Return whether the socket belongs to the service and is bound to the address. Port 0 is every port."""
+        host, port = self.socket.getsockname()[:2]
+        return service == self.service and ip_address(pair[0]) == ip_address(host) and pair[1] in (0, port)
 
 
 def has_ipv6(host: str = "::1") -> bool:
@@ -67,23 +78,43 @@ def listens_of(settings: Settings) -> Sequence[tuple[str, Listen]]:
         ("pop3", settings.pop3_listen),
         ("pop3s", settings.pop3s_listen),
         ("metrics", Listen(settings.monitoring.metrics_listen)),
+        ("http", Listen(tuple(pair for pair in settings.web.listen if is_clear(settings.web, pair)))),
+        ("https", Listen(tuple(pair for pair in settings.web.listen if not is_clear(settings.web, pair)))),
     )
 
 
-def bind_all(settings: Settings) -> list[Bound]:
+def is_clear(web: WebSettings, pair: tuple[str, int]) -> bool:
+    """Tell whether the web face is served without TLS at an address: on loopback, and behind a proxy that ends TLS."""
+    return web.behind_proxy or pair[0] == LOOPBACK or is_loopback(pair[0])
+
+
+def bind_all(settings: Settings, activated: Iterable[Bound] = (), inherited: Iterable[Bound] = ()) -> list[Bound]:
     """Bind and listen on each address of each service. On an error, no socket stays bound.
 
+    @param activated: sockets of systemd. A service that has some listens on these instead of its addresses.
+    @param inherited: sockets of a predecessor. They are used for addresses that are the same; the others are closed.
     @raise StartupError: an address cannot be bound. The message names service, address, reason and what to do.
     """
     ipv6 = has_ipv6()
-    bound: list[Bound] = []
+    left = [*inherited]
+    bound = [*activated, *(one for one in left if one.is_activated)]
+    is_activated = {one.service for one in bound}
+    left = [one for one in left if not one.is_activated]
     try:
         for service, listen in listens_of(settings):
-            for pair in listen.addresses:
-                bound += _bind(service, expand([pair], ipv6))
+            for pair in () if service in is_activated else listen.addresses:
+                pairs = expand([pair], ipv6)
+                taken = [one for wanted in pairs for one in left if one.is_for(service, wanted)]
+                left = [one for one in left if one not in taken]
+                if len(taken) == len(pairs):
+                    bound += taken
+                else:
+                    close_all(taken)
+                    bound += _bind(service, pairs)
     except StartupError:
         close_all(bound)
         raise
+    close_all(left)
     return bound
 
 
@@ -111,7 +142,7 @@ def with_ports(settings: Settings, bound: Iterable[Bound]) -> Settings:
     free: dict[str, Any] = {
         f"{name}_listen": Listen(tuple(one.socket.getsockname()[:2] for one in listeners if one.service == name))
         for name, listen in listens_of(settings)
-        if name != "metrics" and any(port == 0 for _, port in listen.addresses)
+        if name not in _KEYS and any(port == 0 for _, port in listen.addresses)
     }
     return replace(settings, **free)
 
@@ -134,11 +165,12 @@ def _listening(service: str, host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        where = f"listen.{service}: {shown_address(host, port)}"
+        key = _KEYS.get(service, f"listen.{service}")
+        where = f"{key}: {shown_address(host, port)}"
         if error.errno == errno.EADDRINUSE:
             program = listener_of(host, port) or "another program"
             raise StartupError(
-                f"{where} is already in use by {program}; stop it, or change listen.{service}", Exit.UNAVAILABLE
+                f"{where} is already in use by {program}; stop it, or change {key}", Exit.UNAVAILABLE
             ) from None
         if error.errno == errno.EACCES:
             raise StartupError(
@@ -148,8 +180,6 @@ def _listening(service: str, host: str, port: int) -> socket.socket:
                 Exit.NO_PERMISSION,
             ) from None
         if error.errno == errno.EADDRNOTAVAIL:
-            raise StartupError(
-                f"{where}: this machine has no such address; change listen.{service}", Exit.UNAVAILABLE
-            ) from None
+            raise StartupError(f"{where}: this machine has no such address; change {key}", Exit.UNAVAILABLE) from None
         raise StartupError(f"{where}: {error.strerror}", Exit.OS) from None
     return listener

@@ -1,0 +1,30 @@
+"""Lock and sockets of a daemon, opened before privileges are dropped."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+
+from emailsys.daemon.checks import DaemonChecks
+from emailsys.supervisor import Bound, FolderLock, Predecessor, close_all
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedResources:
+    """Lock and sockets that were opened before privileges were dropped, and plugins that were loaded after it."""
+
+    lock: FolderLock
+    listeners: tuple[Bound, ...]
+    # None where the system has no Unix sockets.
+    control: socket.socket | None
+    # The daemon that this one succeeds, if any.
+    predecessor: Predecessor | None = None
+    # Plugins are loaded at the start, where their faults reach the terminal.
+    checks: DaemonChecks = field(default_factory=DaemonChecks)
+
+    def release(self) -> None:
+        """Close the sockets and release the lock. A second call does nothing."""
+        close_all(self.listeners)
+        if self.control is not None:
+            self.control.close()
+        self.lock.release()

@@ -1,0 +1,81 @@
+"""Graceful end of sessions: idle ones at once, the others when their command is done or their time is up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from twisted.internet.task import deferLater
+
+_DRAIN_POLL: Final = 0.05
+# Seconds in which clients whose message is interrupted can read the 421.
+_LAST_REPLY_SECONDS: Final = 2.0
+# Seconds that clients may go on after another process has taken over, and the silence after which one does not.
+_FINISH_SECONDS: Final = 20.0
+_SILENCE: Final = 1.0
+
+
+class Drainable(Protocol):
+    """A factory whose sessions can be ended."""
+
+    sessions: Any
+
+    def drain(self) -> int:
+        """Close idle sessions; return how many sessions are left."""
+
+    def interrupt(self) -> int:
+        """Close sessions that receive a message, too; return how many sessions are left."""
+
+
+class SessionEndings:
+    """Counts the sessions of servers, and ends them.
+
+    @param reactor: with time.
+    @param factories: the servers, by service. More may be added.
+    """
+
+    def __init__(self, reactor: Any, factories: dict[str, Drainable]) -> None:
+        self._reactor = reactor
+        self.factories = factories
+
+    def count(self) -> dict[str, int]:
+        """Return the number of sessions of each service."""
+        return {name: len(factory.sessions) for name, factory in self.factories.items()}
+
+    async def _finish(self) -> None:
+        """Wait until no client is in the middle of anything: all that are left have been silent for a moment.
+
+        Nobody waits for these sessions, because another process serves.
+        """
+        deadline = self._reactor.seconds() + _FINISH_SECONDS
+        while self._reactor.seconds() < deadline and any(
+            getattr(session.connection, "silent_for", _SILENCE) < _SILENCE
+            for factory in self.factories.values()
+            for session in factory.sessions
+        ):
+            await deferLater(self._reactor, _DRAIN_POLL)
+
+    async def end(self, patience: float, is_succeeded: bool = False) -> int:
+        """Close idle sessions with 421 or -ERR, and the others after `patience` seconds; return how many.
+
+        A message under way gets 421, too. What is still left two seconds later is aborted.
+
+        @param is_succeeded: whether another process serves already, so that clients may finish first.
+        """
+        if is_succeeded:
+            await self._finish()
+        factories = tuple(dict.fromkeys(self.factories.values()))
+        left = await self._until_ended([factory.drain for factory in factories], patience)
+        if left:
+            _ = await self._until_ended([factory.interrupt for factory in factories], _LAST_REPLY_SECONDS)
+        for factory in factories:
+            for session in tuple(factory.sessions):
+                session.connection.abort()
+        return left
+
+    async def _until_ended(self, steps: Sequence[Callable[[], int]], patience: float) -> int:
+        """Repeat the steps until no session is left, for `patience` seconds; return how many are left."""
+        deadline = self._reactor.seconds() + patience
+        while (left := sum(step() for step in steps)) and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, _DRAIN_POLL)
+        return left

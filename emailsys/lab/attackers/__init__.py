@@ -1,0 +1,1 @@
+"""Attackers: programs that listen in on, change, guess or forge what a real daemon gets."""

@@ -1,0 +1,1 @@
+"""Mail hosts of other people, and deliberately weak ones, on loopback."""
