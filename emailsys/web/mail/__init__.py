@@ -1,0 +1,1 @@
+"""Mail in a browser: lists, messages, attachments, composing and deleting."""
