@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from emailsys.client.compose.draft import Draft
     from emailsys.client.compose.message_builder import OutgoingMessage
     from emailsys.client.compose.protection import Plan
+    from emailsys.client.compose.templates import Templates
     from emailsys.client.contacts.book import ContactBook
     from emailsys.client.crypto.gpg import Gpg
     from emailsys.client.crypto.opening import Opener
@@ -120,6 +121,13 @@ class UserMailbox:
 
         return ContactBook(self.paths.accounts.with_name("contacts.toml"))
 
+    @cached_property
+    def templates(self) -> Templates:
+        """The templates of messages, in the folder templates beside mail.toml."""
+        from emailsys.client.compose.templates import Templates
+
+        return Templates(self.paths.accounts.with_name("templates"), self.contacts.expand)
+
     def close(self) -> None:
         """Close the archive if it was opened."""
         archive = self.__dict__.get("archive")
@@ -162,6 +170,14 @@ class UserMailbox:
 
         return Draft(sender=sender_mailbox(account), text="", sign=account.sign, encrypt=account.encrypt)
 
+    def letter(self, account: Account, link: str) -> Draft:
+        """Return a draft from a mailto: link. @raise ComposeError: it has an invalid address."""
+        from emailsys.client.compose.mailto import draft_of_link
+
+        draft = draft_of_link(link)
+        draft.sender = sender_mailbox(account)
+        return as_usual(account, draft)
+
     def reply(self, summary: Summary, reply_to: str = "sender", ask: bool = False) -> Draft:
         """Return a draft that answers a message, from the address of the account that the message was sent to.
 
@@ -175,7 +191,7 @@ class UserMailbox:
         asked = {address.key for address in recipients_of(octets)}
         own = identities(account)
         sender = next((one for one in own if one.address.key in asked), own[0])
-        return _as_usual(account, reply(octets, sender, account.owns, ReplyTo(reply_to), self.opener(ask)))
+        return as_usual(account, reply(octets, sender, account.owns, ReplyTo(reply_to), self.opener(ask)))
 
     def forward(self, summary: Summary, inline: bool = False, ask: bool = False) -> Draft:
         """Return a draft that forwards a message: as an attachment, or with its text if `inline`. `ask`: as `reply`."""
@@ -183,14 +199,16 @@ class UserMailbox:
 
         account = self.account_for(summary)
         octets = self.archive.octets(summary.key)
-        return _as_usual(account, forward(octets, sender_mailbox(account), inline, self.opener(ask)))
+        return as_usual(account, forward(octets, sender_mailbox(account), inline, self.opener(ask)))
 
     def sign(self, account: Account, draft: Draft) -> None:
         """Put the account's signature below the text of a new draft (RFC 3676 §4.3)."""
-        if account.signature and draft.text is not None:
-            draft.text = f"{draft.text}\n\n-- \n{account.signature}\n"
-        elif account.signature and draft.markdown is not None:
-            draft.markdown = f"{draft.markdown}\n\n-- \n{account.signature}\n"
+        from emailsys.client.compose.signature import signed
+
+        if draft.text is not None:
+            draft.text = signed(draft.text, account.signature)
+        elif draft.markdown is not None:
+            draft.markdown = signed(draft.markdown, account.signature)
 
     def save_draft(self, account: Account, draft: Draft, key: str | None = None) -> str:
         """Save a draft and return its key. @param key: the saved draft to replace."""
@@ -257,15 +275,16 @@ class UserMailbox:
         return protection.build(draft, self.now(), self.gpg, account.openpgp_key, ask)
 
     def queue(
-        self, account: Account, draft: Draft, hold: float = 0.0, notices: Notices | None = None, ask: bool = False
+        self, account: Account, draft: Draft, hold: float = 0.0, ask: bool = False, at: datetime | None = None
     ) -> str:
         """Build a message from a draft, put it into the outbox and return its key. It is on disk on return.
 
         @param hold: seconds before the message may be sent.
         @param ask: whether the user may be asked for the passphrase of the key.
+        @param at: when to send it, in place of `hold`.
         @raise ComposeError: the draft is incomplete, has an invalid field, or cannot be protected.
         """
-        return self.put(account, self.build(account, draft, ask), hold, notices)
+        return self.put(account, self.build(account, draft, ask), hold, at=at)
 
     def put(
         self,
@@ -360,7 +379,7 @@ class UserMailbox:
         return summary.folder.name == DRAFTS
 
 
-def _as_usual(account: Account, draft: Draft) -> Draft:
+def as_usual(account: Account, draft: Draft) -> Draft:
     """Protect a draft as the account says, or more if the draft asks for it."""
     draft.sign = draft.sign or account.sign
     if draft.encrypt is Encrypt.NEVER:

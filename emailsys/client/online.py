@@ -16,6 +16,7 @@ from emailsys.client.mailbox import UserMailbox
 
 if TYPE_CHECKING:
     from emailsys.client.send.sender import Sender, SendProgress, SendResult
+    from emailsys.interfaces.wiretap import IWiretap
 
 
 class _ThreadSecrets:
@@ -61,17 +62,20 @@ class MailTransfer:
         prompt: Prompt | None = None,
         fetching: Callable[[Progress], None] = lambda progress: None,
         sending: Callable[[SendProgress], None] = lambda progress: None,
+        wiretap: IWiretap | None = None,
     ) -> None:
         """
         @param prompt: asks the user for a password.
         @param fetching: callback with the progress of a fetch.
         @param sending: callback with the progress of a message that is being sent.
+        @param wiretap: records the connections for sending; None records none.
         """
         self.mailbox = mailbox
         self.reactor = reactor
         self.secrets = Secrets(threads_of(reactor), prompt)
         self._fetching = fetching
         self._sending = sending
+        self._wiretap = wiretap
         self._sender: Sender | None = None
 
     def sender(self) -> Sender:
@@ -81,7 +85,13 @@ class MailTransfer:
         if self._sender is None:
             mailbox = self.mailbox
             self._sender = Sender(
-                self.reactor, mailbox.archive, mailbox.outbox, self.secrets, mailbox.now, self._sending
+                self.reactor,
+                mailbox.archive,
+                mailbox.outbox,
+                self.secrets,
+                mailbox.now,
+                self._sending,
+                wiretap=self._wiretap,
             )
         return self._sender
 

@@ -138,19 +138,23 @@ def _are_words(words: list[object]) -> bool:
 
 
 def _always(value: object) -> bool:
-    if value not in ("always", "never"):
+    if not isinstance(value, bool) and value not in ("always", "never"):
         raise Unfit('"always" or "never"')
-    return value == "always"
+    return value in (True, "always")
 
 
 def _encrypt(value: object) -> Encrypt:
+    if isinstance(value, bool):
+        # "true" could also mean "when-possible": a message that goes out readable must not be a guess.
+        raise Unfit('"never", "when-possible" or "always", as text')
     found = next((one for one in Encrypt if one.value == value), None)
     if found is None:
         raise Unfit('"never", "when-possible" or "always"')
     return found
 
 
-def _openpgp_key(value: object) -> str:
+def openpgp_key(value: object) -> str:
+    """Return the id of a key. @raise Unfit: it is none."""
     text = _text(value)
     if not _KEY_ID.fullmatch(text):
         raise Unfit("the fingerprint of a key, or its id of 16 digits")
@@ -227,7 +231,7 @@ def _account(state: Document, path: str, name: str, value: object, folder: Path,
         copy_to_sent=state.read(path, table, "copy_to_sent", a_boolean, True),
         sign=state.read(path, table, "sign", _always, False),
         encrypt=state.read(path, table, "encrypt", _encrypt, Encrypt.NEVER),
-        openpgp_key=state.read(path, table, "openpgp_key", _openpgp_key, ""),
+        openpgp_key=state.read(path, table, "openpgp_key", openpgp_key, ""),
         aliases=state.read(path, table, "aliases", _addresses, ()),
         signature=state.read(path, table, "signature", _lines, ""),
         fetch_every=state.read(path, table, "fetch_every", a_count(0, 10_080), FETCH_EVERY),

@@ -222,7 +222,7 @@ class Archive(ArchiveReader):
         for folder in {addition.folder for addition in additions}:
             self._require_folder(folder)
         with self.writer() as writer:
-            return writer.add(additions)
+            return writer.add(additions, reads_whole=True)
 
     def writer(self, seconds: Callable[[], float] = time.monotonic) -> Writer:
         """A writer of many batches, for one thread, which updates the index after them.
@@ -334,6 +334,10 @@ class Archive(ArchiveReader):
         return len(rows)
 
     # The index
+
+    def shrink_log(self) -> None:
+        """Free the disk space of the index's log. Call it after much was added."""
+        self._index.shrink_log()
 
     def refresh(self) -> int:
         """Bring the index up to date with files that other programs changed. Return its version.

@@ -12,6 +12,7 @@ from base64 import b32encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,16 @@ def translated_disk_errors() -> Iterator[None]:
 
 def new_key(source: str | None) -> str:
     """Return the key of a new message, 80 bits: derived from its source, or random without one."""
-    octets = hashlib.sha256(source.encode()).digest()[:10] if source is not None else secrets.token_bytes(10)
+    return _key(secrets.token_bytes(10)) if source is None else _key_from(source)
+
+
+# A batch of messages is looked up first, and then added.
+@lru_cache(maxsize=1024)
+def _key_from(source: str) -> str:
+    return _key(hashlib.sha256(source.encode()).digest()[:10])
+
+
+def _key(octets: bytes) -> str:
     return b32encode(octets).decode("ascii").lower()
 
 

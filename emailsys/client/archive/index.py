@@ -24,7 +24,7 @@ from emailsys.client.archive.values import ArchiveError, ArchiveFull, Flag, Fold
 from emailsys.client.archive.word_index import WORDS, add_words, checksum, remove_words
 
 # Increment it to rebuild every index when it is next opened.
-_VERSION: Final = 6
+_VERSION: Final = 7
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
 # In KiB, for each connection. The word index writes faster with more; the full screen reads with several connections.
@@ -57,7 +57,7 @@ CREATE TABLE journals (account TEXT PRIMARY KEY, octets INTEGER NOT NULL);
 CREATE TABLE gone (id INTEGER PRIMARY KEY);
 {WORDS};
 """
-_NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "people", "words")
+_NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "people", "words", "prefixes")
 
 SUMMARY: Final = """m.id, m.key, f.account, f.name, m.subject, m.sender, m.recipients, m.preview, m.octets,
     m.attachments, m.flags, m.message_id, m.thread, m.unverified, m.date,
@@ -171,6 +171,12 @@ class Index:
         """Close the connections of all threads: at once, or after the statement that a thread is running."""
         self._watching = None
         self._threads = threading.local()
+
+    def shrink_log(self) -> None:
+        """Write the log into the file, and empty it. After much was added, it is tens of megabytes long."""
+        # It stays as it is while another program reads, and on a full disk.
+        with suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def version(self) -> int:
         """Return a number that changes when any thread or process changes the index, as long as this is open."""

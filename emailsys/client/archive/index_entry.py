@@ -97,6 +97,14 @@ def spaced(text: str) -> str:
     return _symbols().sub(_symbol_word, _unspaced().sub(r" \g<0> ", unicodedata.normalize("NFC", text)))
 
 
+def is_one_word(text: str) -> bool:
+    """Whether SQLite's tokenizer takes text as one word for certain.
+
+    It knows the letters of Unicode 6.1. For all later ones, and for what `spaced` divides, this is False.
+    """
+    return all(unicodedata.ucd_3_2_0.category(one)[0] in "LN" for one in spaced(text)) and text != ""
+
+
 def _symbol_word(found: re.Match[str]) -> str:
     # SQLite's tokenizer drops symbols, and takes characters for private use as letters. A run is one word.
     return f" \ue000{ord(found[1]):x} "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -135,12 +137,13 @@ def _where(index: Index, scope: Scope) -> _Where:
         selection = scope.query.selection(folders)
         if selection.match:
             # The words are scanned first, already in order of date, so that a list by date stops at its limit.
-            tables = "FROM words CROSS JOIN messages m ON m.id = words.rowid JOIN folders f USING (folder)"
-            conditions.append("words MATCH ?")
+            words = selection.table
+            tables = f"FROM {words} CROSS JOIN messages m ON m.id = {words}.rowid JOIN folders f USING (folder)"
+            conditions.append(f"{words} MATCH ?")
             values.append(selection.match)
         conditions += selection.conditions
         values += selection.values
-        number = "words.rowid" if selection.match else "m.id"
+        number = _number(tables)
         for sign, bound in ((">=", selection.least), ("<", selection.most)):
             if bound is not None:
                 conditions.append(f"{number} {sign} ?")
@@ -154,11 +157,16 @@ def _where(index: Index, scope: Scope) -> _Where:
     return tables, conditions, values
 
 
+def _number(tables: str) -> str:
+    """Return the column of the message numbers by which tables are sorted. FTS5 sorts by its own number only."""
+    first = tables.split()[1]
+    return "m.id" if first == "messages" else f"{first}.rowid"
+
+
 def _flat_page(index: Index, where: _Where, by: SortBy, ascending: bool, limit: int, beyond: Place | None) -> Page:
     tables, conditions, values = where[0], [*where[1]], [*where[2]]
     value, sign, way = VALUES[by], ">" if ascending else "<", "ASC" if ascending else "DESC"
-    # FTS5 sorts by its own number only.
-    number = "words.rowid" if tables.startswith("FROM words") else "m.id"
+    number = _number(tables)
     if by is SortBy.DATE:
         value = number
     if beyond is not None:
@@ -187,6 +195,85 @@ def _threads_page(index: Index, where: _Where, by: SortBy, ascending: bool, limi
     thread = "m.thread"
     if large:
         thread = f"CASE WHEN m.thread IN ({', '.join(str(number) for (number,) in large)}) THEN -m.id ELSE m.thread END"
+    if by is not SortBy.DATE or ascending:
+        places = _sorted_conversations(index, matching, values, thread, by, ascending, limit, beyond)
+        rows = _trees(index, where, [number for _, number in places])
+    elif _number(tables) == "m.id":
+        places, _ = _newest_conversations(index, matching, values, thread, "m.id", limit, beyond, False)
+        rows = _trees(index, where, [number for _, number in places])
+    else:
+        # The words are looked up once, because that can take most of the time.
+        number = _number(tables)
+        places, found = _newest_conversations(index, matching, values, thread, number, limit, beyond, True)
+        only = ("FROM messages m JOIN folders f USING (folder)", [f"m.id IN {_NUMBERS}"], [json.dumps(found)])
+        rows = _trees(index, only, [number for _, number in places])
+    return Page(rows, *_ends(places), len(places) < limit)
+
+
+def _newest_conversations(
+    index: Index,
+    matching: str,
+    values: Sequence[Any],
+    thread: str,
+    number: str,
+    limit: int,
+    beyond: Place | None,
+    with_messages: bool,
+) -> tuple[list[Place], list[int]]:
+    """Return the places of conversations, the newest first, and the numbers of their messages that match.
+
+    Reads the matching messages from the newest one on, and no more than needed.
+
+    @param thread: the SQL expression of the conversation. `number` is that of the message number.
+    @param with_messages: whether the numbers of all their messages are returned, and not of the newest ones only.
+    """
+    places: list[Place] = []
+    numbers: list[int] = []
+    seen: set[int] = set()
+    chosen: set[int] = set()
+    least = 0
+    rows = index.connection.execute(f"SELECT {number}, {thread} {matching} ORDER BY {number} DESC", values)
+    with closing(rows):
+        for one, conversation in rows:
+            if one < least:
+                break
+            # A conversation has the place of its newest message, which comes first.
+            if conversation not in seen and len(places) < limit:
+                seen.add(conversation)
+                if beyond is None or one < beyond[0]:
+                    places.append((one, conversation))
+                    chosen.add(conversation)
+                    if len(places) == limit:
+                        if not with_messages:
+                            break
+                        least = _first_message(index, chosen)
+            if conversation in chosen:
+                numbers.append(one)
+    return places, numbers
+
+
+def _first_message(index: Index, conversations: AbstractSet[int]) -> int:
+    """Return the lowest message number of conversations. A negative number stands for one message."""
+    numbers = json.dumps([*conversations])
+    (least,) = index.connection.execute(
+        f"SELECT min(id) FROM messages WHERE thread IN {_NUMBERS}",  # noqa: S608
+        (numbers,),
+    ).fetchone()
+    singles = [-one for one in conversations if one < 0]
+    return min(singles if least is None else [*singles, int(least)])
+
+
+def _sorted_conversations(
+    index: Index,
+    matching: str,
+    values: Sequence[Any],
+    thread: str,
+    by: SortBy,
+    ascending: bool,
+    limit: int,
+    beyond: Place | None,
+) -> list[Place]:
+    """Return the places of conversations in any order."""
     sign, way = (">", "ASC") if ascending else ("<", "DESC")
     # SQLite takes the value of the row that has the smallest or the largest number.
     value = "max(m.id)" if by is SortBy.DATE else VALUES[by]
@@ -194,12 +281,10 @@ def _threads_page(index: Index, where: _Where, by: SortBy, ascending: bool, limi
     grouped = f"SELECT {value} AS value, {thread} AS conversation{least} {matching} GROUP BY conversation"
     grouped = f"FROM ({grouped})"
     more = f"WHERE (value, conversation) {sign} (?, ?)" if beyond is not None else ""
-    places = index.connection.execute(
+    return index.connection.execute(
         f"SELECT value, conversation {grouped} {more} ORDER BY value {way}, conversation {way} LIMIT ?",
         (*values, *(beyond or ()), limit),
     ).fetchall()
-    rows = _trees(index, where, [number for _, number in places])
-    return Page(rows, *_ends(places), len(places) < limit)
 
 
 def _trees(index: Index, where: _Where, conversations: Sequence[int]) -> list[Listed]:
@@ -208,10 +293,15 @@ def _trees(index: Index, where: _Where, conversations: Sequence[int]) -> list[Li
     # A message of a large conversation stands for itself.
     singles = [-number for number in conversations if number < 0]
     whole = {number for number in conversations if number >= 0}
+    numbers = (json.dumps([*whole]), json.dumps(singles))
+    theirs = f"(m.thread IN {_NUMBERS} OR m.id IN {_NUMBERS})"
+    # Otherwise a search would scan all of its words once more.
+    ends = index.connection.execute(f"SELECT min(m.id), max(m.id) FROM messages m WHERE {theirs}", numbers)  # noqa: S608
+    within = f"{_number(tables)} BETWEEN ? AND ?"
     found = index.connection.execute(
-        f"""SELECT {SUMMARY}, m.ancestors {tables} WHERE {" AND ".join((*conditions, "1"))}
-        AND (m.thread IN {_NUMBERS} OR m.id IN {_NUMBERS}) ORDER BY m.id""",
-        (*values, json.dumps([*whole]), json.dumps(singles)),
+        f"""SELECT {SUMMARY}, m.ancestors {tables} WHERE {" AND ".join((*conditions, within))}
+        AND {theirs} ORDER BY m.id""",
+        (*values, *ends.fetchone(), *numbers),
     )
     nodes: dict[int, list[Node]] = {}
     for row in found:

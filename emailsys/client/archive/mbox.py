@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 from emailsys.client.archive.values import ArchiveError, Flag
 from emailsys.mail.message.dates import parse_date
 
-_ENVELOPE: Final = re.compile(rb"From [^\r\n]*\r?\n?")
+_SEPARATOR: Final = b"From "
 # RFC 4155 §A: the date of asctime. Programs leave out the seconds, or add a zone; some write a date of RFC 5322.
 _DATE: Final = re.compile(
     rb"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?[ ]+)?(?:[a-z]{3}[ ]+\d{1,2}|\d{1,2}[ ]+[a-z]{3}[ ]+\d{4})[ ]+"
@@ -53,7 +53,7 @@ def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
         if not first:
             # Programs keep a folder without messages as an empty file.
             return
-        if not _ENVELOPE.match(first):
+        if not first.startswith(_SEPARATOR):
             what = "in MMDF format, which is not supported" if is_mmdf(first) else "not an mbox file"
             advice = "; convert it to mbox first" if is_mmdf(first) else ": it does not start with a From line"
             raise ArchiveError(f"{path} is {what}{advice}")
@@ -73,33 +73,35 @@ class _Reader:
         lines: list[bytes] = []
         is_head = True
         at = len(self._first)
-        line = self._file.readline()
+        readline = self._file.readline
+        line = readline()
         while line:
-            following = self._file.readline()
             begin, at = at, at + len(line)
-            is_separator = not is_head and lines[-1] in _BLANK and begin >= self._counted
-            if is_separator and self._separates(line, following):
-                yield moment, _unquoted(lines)
-                moment, lines, is_head = _date_of(line), [], True
-            else:
-                lines.append(line)
-                if is_head and line in _BLANK:
-                    is_head = False
-                    self._counted = self._end_of_body(lines, at, at + len(following))
-            line = following
+            if line.startswith(_SEPARATOR) and not is_head and lines[-1] in _BLANK and begin >= self._counted:
+                following = readline()
+                if self._separates(line, following):
+                    yield moment, _unquoted(lines)
+                    moment, lines, is_head = _date_of(line), [], True
+                else:
+                    lines.append(line)
+                line = following
+                continue
+            lines.append(line)
+            if is_head and line in _BLANK:
+                is_head = False
+                self._counted = self._end_of_body(lines, at)
+            line = readline()
         yield moment, _unquoted(lines)
 
     def _separates(self, line: bytes, following: bytes) -> bool:
-        if not _ENVELOPE.match(line):
-            return False
         if not self._needs_date:
             return _FIELD.match(following) is not None
         return _has_date(line) and (following in _BLANK or _FIELD.match(following) is not None)
 
-    def _end_of_body(self, head: list[bytes], body: int, position: int) -> int:
+    def _end_of_body(self, head: list[bytes], body: int) -> int:
         """Return where the body ends by its Content-Length; where it begins, if there is none or it is wrong.
 
-        @param position: the position of the file, which does not change.
+        @param body: the position of the file, which does not change.
         """
         stated = next((found for line in head if (found := _LENGTH.match(line)) is not None), None)
         if stated is None:
@@ -108,7 +110,7 @@ class _Reader:
         self._file.seek(end)
         is_right = _FOLLOWS.match(self._file.read(64)) is not None
         size = self._file.seek(0, 2)
-        self._file.seek(position)
+        self._file.seek(body)
         return end if is_right and end <= size else body
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from emailsys.client.archive.index_entry import spaced
+from emailsys.client.archive.index_entry import is_one_word, spaced
 from emailsys.client.archive.search_terms import All, Any_, Bound, Condition, Named, Not, Selection, Term, Words, select
 from emailsys.client.archive.values import TRASH, BadQuery, order_of
+from emailsys.client.archive.word_index import LONGEST_PREFIX
 from emailsys.client.text.file_names import folded
 
 # A sign, a field, and a phrase, the beginning of a group, or a word.
@@ -287,9 +288,13 @@ class _Parser:
         # Phrases and plain words match exactly; "word*" and words of address fields also match as prefixes.
         # A prefix of one letter would match too much.
         prefix = value.endswith("*") or (name in ("from", "to", "cc", "file", "attachment"))
-        prefix = prefix and len(value.rstrip("*")) > 1
-        phrase = _phrase(value.rstrip("*"), prefix and not is_phrase)
-        return Words(f"({_COLUMNS[name]} : {phrase})" if name else f"({phrase})")
+        text = value.rstrip("*")
+        prefix = prefix and len(text) > 1 and not is_phrase
+        phrase = _phrase(text, prefix)
+        if name:
+            return Words(f"({_COLUMNS[name]} : {phrase})")
+        is_single = is_one_word(text)
+        return Words(f"({phrase})", is_single, is_single and prefix and len(text) <= LONGEST_PREFIX)
 
 
 def _not(term: Term) -> Term:

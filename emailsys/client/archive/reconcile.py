@@ -17,6 +17,7 @@ from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.unreadable import insert_readable, readable_fields
 from emailsys.client.archive.values import Folder
+from emailsys.client.archive.word_index import optimize_words
 from emailsys.client.base.folders import sync_folder
 from emailsys.client.text.file_names import folded
 
@@ -291,7 +292,7 @@ def rebuild(
     for text in unread:
         report(text)
     connection = index.connection
-    connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+    optimize_words(connection)
     # The journal has the marks of messages that cannot be read now. Then it stays as it is.
     accounts = [] if unread else connection.execute("SELECT DISTINCT account FROM folders").fetchall()
     for (account,) in accounts:
@@ -306,6 +307,5 @@ def rebuild(
         journal.compact(marks)
         with index.transaction() as connection:
             record_journal(connection, account, journal.size())
-    with suppress(sqlite3.Error):
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    index.shrink_log()
     return count

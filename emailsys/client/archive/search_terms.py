@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from emailsys.client.archive.values import BadQuery
 from emailsys.client.text.file_names import folded
 from emailsys.client.text.terminal import safe_line
 
+# The tables of words: see `word_index`.
+_WORDS: Final = "words"
+_PREFIXES: Final = "prefixes"
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words in the text of a message: an FTS5 expression in parentheses."""
+    """Words in the text of a message: an FTS5 expression in parentheses.
+
+    `is_single` is whether it is one word in any field, and `is_short_prefix` whether it is a prefix of one that the
+    table `prefixes` finds faster: many words begin with it.
+    """
 
     match: str
+    is_single: bool = False
+    is_short_prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +82,13 @@ Term = Words | Condition | Bound | Named | Not | All | Any_
 
 @dataclass(slots=True)
 class Selection:
-    """A translated search: an FTS5 expression, "" for none; SQL conditions; and bounds of the message numbers."""
+    """A translated search: an FTS5 expression, "" for none; SQL conditions; and bounds of the message numbers.
+
+    `table` is the table of words that the expression is for.
+    """
 
     match: str = ""
+    table: str = _WORDS
     conditions: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     least: int | None = None
@@ -93,7 +107,12 @@ def select(term: Term, folders: Sequence[tuple[str, str]]) -> Selection:
     selection = Selection()
     terms = term.terms if isinstance(term, All) else (term,)
     words = [one for one in terms if _match(one)]
+    selection.table = _table(All(tuple(words)))
+    if selection.table == _WORDS:
+        # The table of prefixes finds the others.
+        words = [one for one in words if _table(one) == _WORDS]
     unwanted = [one for one in terms if isinstance(one, Not) and _match(one.term)] if words else []
+    unwanted = [one for one in unwanted if _is_for(selection.table, one.term)]
     selection.match = _match(All((*words, *unwanted))) if words else ""
     for one in terms:
         if isinstance(one, Bound):
@@ -104,6 +123,30 @@ def select(term: Term, folders: Sequence[tuple[str, str]]) -> Selection:
         elif one not in words and one not in unwanted:
             selection.conditions.append(_sql(one, selection.values, folders))
     return selection
+
+
+def _all_words(term: Term) -> list[Words]:
+    match term:
+        case Words():
+            return [term]
+        case Not(inner):
+            return _all_words(inner)
+        case All(terms) | Any_(terms):
+            return [words for one in terms for words in _all_words(one)]
+        case _:
+            return []
+
+
+def _table(term: Term) -> str:
+    """Return the table that finds the words of a term faster."""
+    words = _all_words(term)
+    is_for_prefixes = all(one.is_single for one in words) and any(one.is_short_prefix for one in words)
+    return _PREFIXES if is_for_prefixes else _WORDS
+
+
+def _is_for(table: str, term: Term) -> bool:
+    """Whether a table can find the words of a term, and fast."""
+    return _table(term) == table or (table == _PREFIXES and all(one.is_single for one in _all_words(term)))
 
 
 def _match(term: Term) -> str:
@@ -129,7 +172,8 @@ def _sql(term: Term, values: list[Any], folders: Sequence[tuple[str, str]]) -> s
     """Return an SQL condition for a term, and add its values."""
     if match := _match(term):
         values.append(match)
-        return "m.id IN (SELECT rowid FROM words WHERE words MATCH ?)"
+        table = _table(term)
+        return f"m.id IN (SELECT rowid FROM {table} WHERE {table} MATCH ?)"  # noqa: S608 -- the table's name is ours
     match term:
         case Condition(sql, its_values):
             values.extend(its_values)

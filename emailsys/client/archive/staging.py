@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from emailsys.client.archive.files import Spool, SyncThreads, new_key, spool_at, translated_disk_errors
 from emailsys.client.archive.marks import NO_MARKS, Marks
 from emailsys.client.archive.parts import Parts, remove_unowned
-from emailsys.client.archive.unreadable import readable_name
 from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.base.folders import make_folder
+
+if TYPE_CHECKING:
+    from emailsys.client.archive.index_entry import IndexFields
 
 #: The folder of staged messages below the store's folder.
 ARRIVING: Final = ".arriving"
@@ -29,16 +32,30 @@ def make_staging_folder(root: Path) -> None:
     remove_unowned(root / ARRIVING)
 
 
+class Reading(enum.Enum):
+    """How much of a message is read while it is staged."""
+
+    #: Nothing: whoever names the file reads its header. This process then needs no parser.
+    NOTHING = enum.auto()
+    #: The header, for the file name.
+    HEADER = enum.auto()
+    #: The whole message, for the index too.
+    WHOLE = enum.auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Staged:
     """A message whose octets are on disk under a temporary name."""
 
     key: str
     folder: Folder
+    #: The name that the file gets; "" if nothing was read.
     name: str
     octets: int
     spool: Spool
     marks: Marks = NO_MARKS
+    #: What the index stores, and the time of arrival; None if the file is read again for the index.
+    entry: tuple[datetime, IndexFields] | None = None
 
 
 class Staging:
@@ -57,7 +74,9 @@ class Staging:
         self._parts.close()
 
     @contextmanager
-    def staged(self, additions: Sequence[Addition], now: datetime) -> Iterator[list[Staged]]:
+    def staged(
+        self, additions: Sequence[Addition], now: datetime, reading: Reading = Reading.HEADER
+    ) -> Iterator[list[Staged]]:
         """Write and sync messages. At the end of the context, those without a final name are removed.
 
         @param now: the time of arrival of messages that have none.
@@ -69,15 +88,29 @@ class Staging:
                 key = new_key(addition.source)
                 # The index reads the time of arrival from the file's modification time.
                 arrived = addition.arrived or now
-                name = readable_name(self._root, key, addition.octets, arrived)
+                name, entry = self._read(key, addition.octets, arrived, reading)
                 marks = NO_MARKS
                 if addition.flags or addition.tags or addition.note is not None:
                     marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)
                 spool = spool_at(self._parts.new_path(), addition.octets, arrived)
-                staged.append(Staged(key, addition.folder, name, len(addition.octets), spool, marks))
+                staged.append(Staged(key, addition.folder, name, len(addition.octets), spool, marks, entry))
             with translated_disk_errors():
                 self._syncing.sync([one.spool for one in staged])
             yield staged
         finally:
             for one in staged:
                 one.spool.drop()
+
+    def _read(
+        self, key: str, octets: bytes, arrived: datetime, reading: Reading
+    ) -> tuple[str, tuple[datetime, IndexFields] | None]:
+        """Return the file name and what the index stores of a message."""
+        if reading is Reading.NOTHING:
+            return "", None
+        # The parser. A fetch that only stages messages needs none.
+        from emailsys.client.archive.unreadable import readable_name, readable_name_and_fields
+
+        if reading is Reading.HEADER:
+            return readable_name(self._root, key, octets, arrived), None
+        name, fields = readable_name_and_fields(self._root, key, octets, arrived)
+        return name, (arrived, fields)

@@ -70,6 +70,16 @@ def readable_fields(root: Path, key: str, octets: bytes, arrived: datetime) -> I
         return _without(arrived, record(root, "reading the message", key, error))
 
 
+def readable_name_and_fields(root: Path, key: str, octets: bytes, arrived: datetime) -> tuple[str, IndexFields]:
+    """Return file name and index fields of a new message, and read it only once for both."""
+    try:
+        fields = index_fields(octets, arrived)
+        return file_name(key, fields.date, fields.sender, fields.subject), fields
+    except Exception as error:
+        defect = record(root, "reading the message", key, error)
+        return readable_name(root, key, octets, arrived), _without(arrived, defect)
+
+
 def _without(arrived: datetime, defect: str) -> IndexFields:
     return IndexFields(
         date=arrived.astimezone(UTC),

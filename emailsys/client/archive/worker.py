@@ -109,8 +109,8 @@ def serve(
     - ["known", [SOURCE, ...]] looks up sources. Answer: an object with the key of each source that is stored.
     - ["add", [[account, folder, source, octets, flags, tag, ...], ...]], followed by the octets of the messages.
       Answer: the keys, once the messages are on disk under their final names.
-    - ["name", [[account, folder, key, name, octets, path, flags, tag, ...], ...]] names staged messages. Answer: the
-      keys.
+    - ["name", [[account, folder, key, path, flags, tag, ...], ...]] reads the headers of staged messages, and names the
+      messages. Answer: the keys.
 
     The client sends the next request after the answer. Named messages are written to the index when no request
     arrives for 50 ms, when much is queued, and at the end.
@@ -148,7 +148,7 @@ def _answer(archive: Archive, writer: Writer, verb: str, what: Any, additions: S
         if verb == _ADD:
             return writer.add(additions)
         if verb == _NAME:
-            return writer.name([_staged(*row) for row in what])
+            return writer.name([_staged(writer, *row) for row in what])
         writer.flush()
         if verb == _KNOWN:
             return archive.known(what)
@@ -159,13 +159,11 @@ def _answer(archive: Archive, writer: Writer, verb: str, what: Any, additions: S
         return None
 
 
-def _staged(account: str, folder: str, key: str, name: str, octets: int, path: str, flags: int, *tags: str) -> Staged:
-    from emailsys.client.archive.files import Spool
+def _staged(writer: Writer, account: str, folder: str, key: str, path: str, flags: int, *tags: str) -> Staged:
     from emailsys.client.archive.marks import Marks
-    from emailsys.client.archive.staging import Staged
     from emailsys.client.archive.values import Flag, Folder
 
-    return Staged(key, Folder(account, folder), name, octets, Spool(path), Marks(Flag(flags), tags))
+    return writer.read_staged(key, Folder(account, folder), path, Marks(Flag(flags), tags))
 
 
 def _additions(rows: Sequence[Any], asked: BinaryIO) -> Sequence[Addition] | None:
@@ -232,10 +230,10 @@ class WorkerProcess:
         return keys
 
     def name(self, staged: Sequence[Staged]) -> list[str] | None:
-        """As `Writer.name`, for messages without a note."""
+        """As `Writer.name`, for messages without a note. The worker reads their headers."""
         rows = [
             (
-                *(one.folder.account, one.folder.name, one.key, one.name, one.octets, os.path.abspath(one.spool.path)),
+                *(one.folder.account, one.folder.name, one.key, os.path.abspath(one.spool.path)),
                 *(int(one.marks.flags), *one.marks.tags),
             )
             for one in staged
@@ -324,7 +322,9 @@ class WorkerArchive:
     def add_many(self, additions: Sequence[Addition]) -> list[str]:
         """As `Archive.add_many`, but the worker writes the index later."""
         if self._worker.is_busy and len(additions) >= _MIN_STAGED and not self._worker.is_gone:
-            with self._own_staging().staged(additions, self._now()) as staged:
+            from emailsys.client.archive.staging import Reading
+
+            with self._own_staging().staged(additions, self._now(), Reading.NOTHING) as staged:
                 keys = self._worker.name(staged)
         else:
             keys = self._worker.add(additions)

@@ -11,11 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.index import Index
-from emailsys.client.archive.marks import Journal, append_marks
+from emailsys.client.archive.files import Spool, translated_disk_errors
+from emailsys.client.archive.index import Entry, Index
+from emailsys.client.archive.index_entry import moment_of
+from emailsys.client.archive.marks import Journal, Marks, append_marks
 from emailsys.client.archive.reconcile import folder_path, folder_stamp, read_entry, record_journal, record_stamp
-from emailsys.client.archive.staging import Staged, Staging
-from emailsys.client.archive.unreadable import insert_readable
+from emailsys.client.archive.staging import Reading, Staged, Staging
+from emailsys.client.archive.unreadable import insert_readable, readable_name
 from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.base.folders import sync_folders
 
@@ -86,13 +88,25 @@ class Writer:
             or self._seconds() - self._locked_at >= _MAX_LOCK_SECONDS
         )
 
-    def add(self, additions: Sequence[Addition]) -> list[str]:
+    def add(self, additions: Sequence[Addition], reads_whole: bool = False) -> list[str]:
         """Write, sync and name messages. Return their keys once files and folders are on disk.
 
+        @param reads_whole: read the messages for the index too: less work in total, if `flush` follows at once.
         @raise ArchiveError: none of these messages was added.
         """
-        with self._staging.staged(additions, self._now()) as staged:
+        reading = Reading.WHOLE if reads_whole else Reading.HEADER
+        with self._staging.staged(additions, self._now(), reading) as staged:
             return self.name(staged)
+
+    def read_staged(self, key: str, folder: Folder, path: str, marks: Marks) -> Staged:
+        """Return a message that another process staged without reading it. Reads the header, for the file name.
+
+        @raise ArchiveError: the staged file cannot be read.
+        """
+        with translated_disk_errors(), open(path, "rb", buffering=0) as file:
+            octets = file.read()
+            arrived = moment_of(os.fstat(file.fileno()).st_mtime)
+        return Staged(key, folder, readable_name(self._root, key, octets, arrived), len(octets), Spool(path), marks)
 
     def name(self, staged: Sequence[Staged]) -> list[str]:
         """Name staged messages. Return their keys once the folders are on disk.
@@ -158,13 +172,15 @@ class Writer:
             folder: 0 if folder in changed_by_others else folder_stamp(path) for folder, path in paths.items()
         }
 
+    def _entry(self, one: Staged) -> Entry | None:
+        if one.entry is None:
+            return read_entry(self._root, one.folder, one.name, one.key, one.marks)
+        arrived, fields = one.entry
+        return Entry(one.key, one.folder, one.name, one.octets, arrived, fields, one.marks)
+
     def _write_index(self, queue: _IndexQueue) -> None:
         """Add the queue to the index. Errors of SQLite are ignored: a later comparison with the files repairs them."""
-        entries = [
-            entry
-            for one in queue.messages.values()
-            if (entry := read_entry(self._root, one.folder, one.name, one.key, one.marks)) is not None
-        ]
+        entries = [entry for one in queue.messages.values() if (entry := self._entry(one)) is not None]
         with suppress(sqlite3.Error), self._index.transaction() as connection:
             insert_readable(self._root, self._index, connection, entries)
             for folder, stamp in queue.stamps.items():

@@ -28,10 +28,15 @@ def save_draft(
     @raise ArchiveError: the draft was not saved. The previous version remains.
     """
     octets = draft_octets(draft, now, seal)
-    if key is None or archive.get(key).folder.name != DRAFTS:
-        return archive.add(Addition(octets, Folder(account, DRAFTS), flags=Flag.SEEN))
-    archive.replace(key, octets)
-    return archive.get(key).key
+    drafts = Folder(account, DRAFTS)
+    former = archive.get(key) if key is not None else None
+    if former is None or former.folder.name != DRAFTS:
+        return archive.add(Addition(octets, drafts, flags=Flag.SEEN))
+    archive.replace(former.key, octets)
+    if former.folder != drafts:
+        # Another account was chosen in the meantime.
+        archive.move([former.key], drafts)
+    return former.key
 
 
 def open_draft(archive: Archive, key: str, opener: Opener | None = None) -> Draft:

@@ -14,15 +14,38 @@ from emailsys.mail.address import Address
 from emailsys.mail.message.headers import HeaderSection, fields_end, header_end
 from emailsys.mail.message.ids import message_ids
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
-from emailsys.mail.message.mime import parse_header
+from emailsys.mail.message.mime import Part, parse_header
 from emailsys.mail.trace_fields import date_time
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+_PKCS7: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _RECIPIENTS: Final = ("to", "cc", "bcc")
 # The first line of a message in an mbox file, which some programs pass on.
 _MBOX_LINE: Final = re.compile(rb"\A(?:>?From (?![ \t]*:)[^\r\n]*\r\n)+")
 # RFC 5322 §3.6.3: Bcc is removed. Return-Path is removed because only the final server adds it.
 _REMOVED: Final = re.compile(rb"^(?:resent-)?(?:bcc|return-path)[ \t]*:(?:[^\r]|\r\n[ \t])*\r\n", re.I | re.M)
+
+
+def check_is_encrypted(octets: bytes, account: str) -> None:
+    """Check a finished message of an account that encrypts all messages. It is sent as it is, and must not be clear.
+
+    @raise ComposeError: it is not encrypted.
+    """
+    root = parse_header(octets)
+    if root.content_type == "multipart/encrypted" or _is_enveloped(root):
+        return
+    if root.content_type == "text/plain" and root.raw.lstrip().startswith(b"-----BEGIN PGP MESSAGE-----"):
+        return
+    raise ComposeError(
+        f"The account {account} encrypts all messages, and this finished message is not encrypted. Encrypt it first, "
+        "or send it in clear with --no-encrypt."
+    )
+
+
+def _is_enveloped(root: Part) -> bool:
+    # RFC 8551 §3.2.2.
+    kind = root.parameters.get("smime-type", "").strip().lower()
+    return root.content_type in _PKCS7 and kind in ("enveloped-data", "authenveloped-data")
 
 
 def complete_message(

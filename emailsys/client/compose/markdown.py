@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
-
-from markdown_it import MarkdownIt
+from typing import TYPE_CHECKING, Final
 
 from emailsys.client.compose.draft import ComposeError
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 # Characters of one text. The conversion takes up to 18 s for a million characters.
 _MAX_TEXT: Final = 200_000
@@ -15,6 +16,9 @@ _MAX_TEXT: Final = 200_000
 
 @lru_cache(maxsize=1)
 def _markdown() -> MarkdownIt:
+    # Few messages need it.
+    from markdown_it import MarkdownIt
+
     # CommonMark with tables and strikethrough. HTML in the text is escaped. A line end is a line break, as users
     # expect in mail.
     return MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])

@@ -13,7 +13,7 @@ from emailsys.client.compose.protection_words import set_protection
 from emailsys.client.crypto.opening import Opener
 from emailsys.mail.message.contents import contents
 from emailsys.mail.message.ids import message_ids
-from emailsys.mail.message.mailboxes import read_mailboxes
+from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
 from emailsys.mail.message.mime import Part, parse
 
 # Fields that servers and stores add (RFC 8601, RFC 8617, RFC 6376), which a draft moved here from elsewhere may have.
@@ -88,11 +88,17 @@ def draft_of(octets: bytes, is_draft: bool = False, opener: Opener | None = None
         # Without what was decrypted: the rest of the message may come from somebody else.
         payload = parse(octets)
     text, html, files = body_and_files(payload)
+
+    def people(name: str) -> list[Mailbox]:
+        field = root.text_of(name)
+        # Of the user's own list nothing is left out, however long it is.
+        return read_mailboxes(field, len(field)) if is_draft else read_mailboxes(field)
+
     draft = Draft(
-        to=read_mailboxes(root.text_of("to")),
-        cc=read_mailboxes(root.text_of("cc")),
-        bcc=read_mailboxes(root.text_of("bcc")),
-        reply_to=read_mailboxes(root.text_of("reply-to")),
+        to=people("to"),
+        cc=people("cc"),
+        bcc=people("bcc"),
+        reply_to=people("reply-to"),
         subject=(payload if is_encrypted and payload.first("subject") else root).decoded_of("subject"),
         text=text.text()[0] if text is not None else None,
         html=html.text()[0] if html is not None else None,

@@ -29,15 +29,20 @@ def _own_words(draft: Draft) -> str:
     return _QUOTED.sub("", text)
 
 
+def not_attached(draft: Draft) -> list[str]:
+    """Return a warning for each file that a link asked for."""
+    return [
+        f"the link asks for the file {safe_line(one[:_MAX_SHOWN])!r}: it is not attached" for one in draft.not_attached
+    ]
+
+
 def warnings(draft: Draft) -> list[str]:
     """Return warnings to show: a lost recipient, a mentioned but missing attachment, an empty subject or message."""
     found = [
         f"the message has no usable address in {safe_line(one[:_MAX_SHOWN])!r}: it gets no copy"
         for one in draft.unusable
     ]
-    found += [
-        f"the link asks for the file {safe_line(one[:_MAX_SHOWN])!r}: it is not attached" for one in draft.not_attached
-    ]
+    found += not_attached(draft)
     own = _own_words(draft)
     if not draft.attachments and (word := _MENTIONS_FILES.search(f"{draft.subject}\n{own}")):
         found.append(f"the text says {word[0]!r}, but nothing is attached")

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from emailsys.client.accounts.values import AccountError
@@ -68,13 +69,21 @@ class ContactBook:
     def __init__(self, path: Path) -> None:
         """@param path: for example `locations.contacts_file()`. The first contact creates file and folder."""
         self._path = path
+        # The state of the file when it was read, and its contacts.
+        self._read: tuple[tuple[int, ...], Mapping[str, Contact]] = (), {}
 
     def load(self) -> Mapping[str, Contact]:
         """Return the contacts by short name. Without a file there are none.
 
+        The file is read again only if it changed: completion asks at each key.
+
         @raise ContactError: the file is invalid.
         """
         try:
+            found = self._path.stat()
+            state = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+            if state == self._read[0]:
+                return self._read[1]
             document = tomllib.loads(self._path.read_bytes().decode("utf-8-sig"))
         except FileNotFoundError:
             return {}
@@ -82,7 +91,9 @@ class ContactBook:
             raise ContactError(f"{self._path}: cannot be read: {error.strerror}") from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ContactError(f"{self._path}: is not TOML: {error}") from error
-        return {name: self._contact(name, table) for name, table in document.items()}
+        contacts = {name: self._contact(name, table) for name, table in document.items()}
+        self._read = state, MappingProxyType(contacts)
+        return self._read[1]
 
     def put(self, contacts: Iterable[Contact]) -> None:
         """Add or replace contacts, and sync the file. @raise ContactError: one is invalid, or the disk refuses."""

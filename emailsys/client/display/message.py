@@ -20,8 +20,8 @@ from emailsys.client.text.message_text import plain_text, read_text
 from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.contents import Contents, contents
+from emailsys.mail.message.defects import field_defects, message_defects
 from emailsys.mail.message.fields import decode_words
-from emailsys.mail.message.mailboxes import unusable_addresses
 from emailsys.mail.message.mime import Part, parse
 from emailsys.mail.message.structure import Row, structure
 
@@ -156,7 +156,7 @@ def view_part(octets: bytes, number: str, opener: Opener | None = None) -> Messa
     is_root = number == "1"
     if part.is_message:
         return view(part.raw if part.parts else part.decoded()[0], opener=opener)
-    defects = list(part.defects)
+    defects = [*part.defects, *field_defects(part.fields, is_message=False)]
     text = report_text(part)
     if part.content_type.startswith("text/") and part.is_leaf:
         text, wrong = plain_text(part, MAX_SHOWN)
@@ -224,12 +224,10 @@ def view(octets: bytes, html: bool = False, opener: Opener | None = None) -> Mes
     def framed(part: Part) -> str:
         return frame_of(opened.covering.get(id(part), ())) if is_parted else ""
 
-    body, defects, found = read_text(root, MAX_SHOWN, html, framed=framed)
+    body, defects, found = read_text(root, MAX_SHOWN, html, framed=framed, names_pictures=True)
     body = "\n\n".join(one for one in (body, report_text(root)) if one)
-    defects = [f"part {part.number}: {one}" for part in root.walk() for one in part.defects] + defects
+    defects = [f"part {part.number}: {one}" for part, wrong in message_defects(root) for one in wrong] + defects
     defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
-    for name in ("Reply-To", "To", "Cc"):
-        defects += [f"{name}: no usable address in {one[:100]!r}" for one in unusable_addresses(root.text_of(name))]
     files = _files_of(found)
     defects = [*dict.fromkeys(defects + [f"part {file.number}: {one}" for file in files for one in file.defects])]
     if len(defects) > _MAX_DEFECTS:
@@ -282,6 +280,7 @@ def safe_structure(octets: bytes, opener: Opener | None = None) -> list[Row]:
             safe_line(row.content_id),
             row.links,
             tuple(safe_line(one) for one in row.defects),
+            tuple(safe_line(one) for one in row.notes),
         )
         for row in structure(_opened(parse(octets), opener).root)
     ]

@@ -9,4 +9,6 @@ def problem_text(problem: str, advice: str = "") -> str:
         return problem
     if problem.endswith((".", "!", "?")):
         return f"{problem} {advice[0].upper()}{advice[1:]}"
+    if advice[0].isupper():
+        return f"{problem}. {advice}"
     return f"{problem}; {advice}"

@@ -179,15 +179,17 @@ class Fetcher:
         state: Path,
         now: Callable[[], datetime],
         progress: Callable[[Progress], None] = lambda progress: None,
+        streams: OpenStreams | None = None,
     ) -> None:
         """
         @param state: the state folder of the client, for example `locations.state_folder()`.
         @param progress: called from any thread, by one thread at a time.
+        @param streams: makes the connections.
         """
         self.store = store
         self.secrets = secrets
         self.now = now
-        self.streams = OpenStreams()
+        self.streams = streams or OpenStreams()
         self._progress = progress
         self._callback_lock = Lock()
         self._state = state

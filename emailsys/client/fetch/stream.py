@@ -8,6 +8,7 @@ import selectors
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock
 from typing import Final, Protocol
@@ -180,7 +181,7 @@ class TCPStream:
 
     def start_tls(self, server: ExpectedServer, seconds: float) -> None:
         """Do the TLS handshake."""
-        connection = server.connection(self._connected())
+        connection = self._tls_over(server, self._connected())
         connection.set_connect_state()
         deadline = time.monotonic() + seconds
         while True:
@@ -197,6 +198,10 @@ class TCPStream:
             else:
                 self._connection = connection
                 return
+
+    def _tls_over(self, server: ExpectedServer, plain: socket.socket) -> SSL.Connection:
+        """Return the TLS connection to a server over a connected socket."""
+        return server.connection(plain)
 
     def receive(self, seconds: float) -> bytes:
         """Wait for octets. Return b"" after the peer has closed the connection."""
@@ -282,14 +287,16 @@ class TCPStream:
 class OpenStreams:
     """Factory of streams that can all be aborted together."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], TCPStream] = TCPStream) -> None:
+        """@param make: makes each stream, such as one that is recorded."""
+        self._make = make
         self._guard = Lock()
         self._streams: WeakSet[TCPStream] = WeakSet()
         self._is_stopped = Event()
 
     def new(self) -> Stream:
         """Return a stream that is not connected."""
-        stream = TCPStream()
+        stream = self._make()
         with self._guard:
             self._streams.add(stream)
             if self._is_stopped.is_set():

@@ -40,9 +40,9 @@ def run_in_threads(
     @raise Exception: the first exception, in order of functions.
     """
     calls = [_Call(function) for function in functions]
-    for call in calls:
-        call.start()
     try:
+        for call in calls:
+            call.start()
         while any(call.is_alive() for call in calls):
             for call in calls:
                 call.join(_JOIN_TIMEOUT)
@@ -51,7 +51,8 @@ def run_in_threads(
     except BaseException:
         stop()
         for call in calls:
-            call.join(_STOP_TIMEOUT)
+            if call.is_alive():
+                call.join(_STOP_TIMEOUT)
         raise
     results: list[T] = []
     for call in calls:

@@ -6,12 +6,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from emailsys.client.opening.values import OpeningError
 
 # Kinds of targets that are opened. Others run programs, or read files of this computer.
-_SCHEMES: Final = ("http", "https", "mailto")
+_SCHEMES: Final = ("http", "https")
 # A note at the end of HTML that was converted to text, and a target in running text.
 _NOTE: Final = re.compile(r"^[> ]*\[(\d{1,5})\] ((?:https?://|mailto:)\S+)$", re.M | re.I)
 _TARGET: Final = re.compile(r"(?<![\w/])(?:https?://|mailto:)[^\s<>\"\\^`{|}]+", re.I)
@@ -74,7 +74,9 @@ def _without_end(target: str) -> str:
 
 
 def checked(target: str) -> str:
-    """Return a target that may be opened, and that every program reads in the same way.
+    """Return a target of the web that may be opened, and that every program reads in the same way.
+
+    A mailto: link is for the composer, and is not checked here.
 
     @raise OpeningError: it is of another kind, has no host, or programs would take different hosts from it.
     """
@@ -84,19 +86,16 @@ def checked(target: str) -> str:
     except ValueError as error:
         raise OpeningError(f"The link cannot be opened: {error}.") from error
     if parts.scheme.lower() not in _SCHEMES:
-        raise OpeningError("Only links of http, https and mailto are opened.")
+        raise OpeningError("Only links of http and https are opened.")
     if len(target) > _MAX_TARGET or any(one.isspace() or not one.isprintable() for one in target):
         raise OpeningError("The link cannot be opened: it is too long, or has blanks or invisible characters.")
     # Browsers read "\" as "/", so that another host comes before it.
     if "\\" in target:
         raise OpeningError(_DIFFERENT)
-    if parts.scheme.lower() != "mailto":
-        if not host:
-            raise OpeningError("The link cannot be opened: it names no host.")
-        if parts.netloc.count("@") > 1 or _ENCODED.search(parts.netloc) or not _is_clear(host, parts.netloc):
-            raise OpeningError(_DIFFERENT)
-    elif any(name.lower().startswith("attach") for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
-        raise OpeningError("The link is not opened: it would attach a file of this computer to a message.")
+    if not host:
+        raise OpeningError("The link cannot be opened: it names no host.")
+    if parts.netloc.count("@") > 1 or _ENCODED.search(parts.netloc) or not _is_clear(host, parts.netloc):
+        raise OpeningError(_DIFFERENT)
     return _ENCODED.sub(lambda found: f"%{ord(found[0]):02X}", target)
 
 
@@ -119,8 +118,6 @@ def _is_clear(host: str, netloc: str) -> bool:
 def question(target: str) -> str:
     """Return the question before a link is opened: the whole target, and its host as the network knows it."""
     parts = urlsplit(target)
-    if parts.scheme.lower() == "mailto":
-        return f"Open this link?\n\n{target}"
     host = parts.hostname or ""
     if not host.isascii():
         import idna

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.rule_values import Rule
 from emailsys.client.archive.values import Flag, Folder, NoSuchMessage, Summary
+from emailsys.client.rules.filing import advice
 from emailsys.client.rules.matching import Verdict, verdict
 
 if TYPE_CHECKING:
@@ -62,6 +63,6 @@ def apply(archive: Archive, found: Sequence[Judged], note: Callable[[str], None]
         else:
             note(
                 f"The account {folder.account} has no folder {folder.name}, so that {len(keys):,} of its messages stay "
-                f"where they are. Add it: emailsys mail folder add {folder.name}"
+                f"where they are. {advice(folder)}"
             )
     return len(matching)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from shlex import quote
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 # Sentences for the user about one fetch.
 _MAX_NOTES: Final = 20
+
+
+def advice(folder: Folder) -> str:
+    """Return a sentence that tells how to add the folder of a rule to its account."""
+    return f"Add it: emailsys mail folder add {quote(f'{folder.account}/{folder.name}')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class Filing:
         rule = next(one for one in reversed(found.rules) if one.folder is not None)
         self._note(
             f"{rule.name}: the account {self._account.name} has no folder {name}, so that its messages stay in Inbox. "
-            f"Add it: emailsys mail folder add {name}"
+            f"{advice(folder)}"
         )
         return self._inbox
 

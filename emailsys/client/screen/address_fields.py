@@ -12,7 +12,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.widgets import Input, OptionList
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 from typing_extensions import override
 
@@ -27,7 +27,8 @@ from emailsys.mail.message.mailboxes import Mailbox
 class AddressField(Surviving, Vertical):
     """An input line for addresses, with a list of suggestions that opens below it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in OFFERED]
+    # The composer handles Tab, in the order of the keys.
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in OFFERED if key.action.startswith("offer_")]
 
     def __init__(self, name: str, text: str, find: Callable[[str], Sequence[Mailbox]]) -> None:
         """
@@ -98,8 +99,6 @@ class AddressField(Surviving, Vertical):
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
         """Enable the keys of the suggestions only while these are open."""
-        if action == "take_offer":
-            return self._highlighted is not None
         return self.is_offering or not action.startswith("offer_")
 
     def action_offer_next(self) -> None:
@@ -110,18 +109,12 @@ class AddressField(Surviving, Vertical):
         """Move to the previous suggestion."""
         self._offers.action_cursor_up()
 
-    def action_take_offer(self) -> None:
-        """Insert the highlighted suggestion."""
-        if self._highlighted is not None:
-            self._take(self._found[self._highlighted])
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Insert the highlighted suggestion on Enter, or go to the next field if there is none."""
-        event.stop()
-        if self._highlighted is not None:
-            self.action_take_offer()
-        else:
-            self.screen.focus_next()
+    def take_offer(self) -> bool:
+        """Insert the highlighted suggestion. Return whether there is one."""
+        if (highlighted := self._highlighted) is None:
+            return False
+        self._take(self._found[highlighted])
+        return True
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Insert the suggestion that was clicked."""

@@ -14,12 +14,12 @@ from textual.binding import BindingType
 from textual.widgets import TextArea
 from typing_extensions import override
 
-from emailsys.client.screen.composer import Composer
 from emailsys.client.screen.keys import EVERYWHERE
 from emailsys.client.screen.leaving import SendingDialog
 from emailsys.client.screen.main_screen import MainScreen
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.stylesheet import STYLESHEET
+from emailsys.client.screen.unsaved_text import UnsavedText
 
 # Windows has no SIGHUP.
 _ENDING: Final = ("SIGTERM", "SIGHUP")
@@ -45,9 +45,9 @@ class MailApp(MailProgram):
         """Open the main screen. All other screens open above it."""
         self.push_screen(MainScreen(self.mailbox, self))
 
-    def _composers(self) -> Iterator[Composer]:
+    def _composers(self) -> Iterator[UnsavedText]:
         with suppress(ScreenStackError):
-            yield from (screen for screen in self.screen_stack if isinstance(screen, Composer))
+            yield from (screen for screen in self.screen_stack if isinstance(screen, UnsavedText))
 
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from datetime import datetime
 from typing import ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Checkbox, Footer, Input, Label, OptionList, Select, Static, TextArea
+from textual.widgets import Checkbox, Input, Label, Static, TextArea
 from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.accounts.values import Account, AccountError, Encrypt
 from emailsys.client.archive.values import NoSuchMessage
 from emailsys.client.base.edited_file import EditedFile
-from emailsys.client.compose.attachments import attach
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
-from emailsys.client.compose.editor_text import from_text, to_text
-from emailsys.client.compose.warnings import warnings
+from emailsys.client.compose.editor_text import to_text
+from emailsys.client.compose.signature import signed_instead
+from emailsys.client.compose.warnings import not_attached, warnings
 from emailsys.client.display.list_text import size_text
-from emailsys.client.mailbox import UserMailbox, identities, sender_mailbox
+from emailsys.client.mailbox import UserMailbox, sender_mailbox
 from emailsys.client.screen.address_fields import AddressField
-from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog
-from emailsys.client.screen.keys import ATTACHED, COMPOSING
+from emailsys.client.screen.attachment_list import AttachmentList
+from emailsys.client.screen.composing_actions import ComposingActions
+from emailsys.client.screen.dialogs import ConfirmDialog
+from emailsys.client.screen.key_line import KeyLine
+from emailsys.client.screen.key_order import keys_handled, open_dialog
+from emailsys.client.screen.keys import COMPOSING
 from emailsys.client.screen.marked_checkbox import MarkedCheckbox
-from emailsys.client.screen.own_terminal import check_terminal_is_free, run_program
 from emailsys.client.screen.protection_line import ProtectionLine, may_send
+from emailsys.client.screen.sender_field import SenderField
 from emailsys.client.screen.survival import Surviving
 from emailsys.client.screen.text_fields import SafeInput, SafeTextArea
+from emailsys.client.screen.unsaved_text import keep_in
 from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
@@ -47,22 +49,19 @@ SAVE_EVERY: Final = 5.0
 _PEOPLE: Final = ("to", "cc", "bcc")
 
 
-class AttachmentList(Surviving, OptionList):
-    """The list of attachments."""
+class Composer(Surviving, Screen[tuple[Account, Draft, str, datetime | None] | None]):
+    """Write one message. The result is None to leave, or else what to send.
 
-    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in ATTACHED]
+    That is the account, the draft, its key, and the moment of sending, or None for at once.
+    """
 
-    def action_detach(self) -> None:
-        """Remove the highlighted attachment."""
-        screen = self.screen
-        if isinstance(screen, Composer) and self.highlighted is not None:
-            screen.detach(self.highlighted)
-
-
-class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
-    """Write one message. The result is account, draft and the draft's key to send it, or None to leave."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in COMPOSING]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(key.binding(priority=True) for key in COMPOSING),
+        # With priority: the field with the focus gets its keys before these, and the next field those after them.
+        Binding("tab", "next_field", show=False, priority=True),
+        Binding("enter", "next_field(True)", show=False, priority=True),
+        Binding("shift+tab", "previous_field", show=False, priority=True),
+    ]
 
     def __init__(
         self, mailbox: UserMailbox, accounts: Sequence[Account], account: Account, draft: Draft, key: str | None
@@ -71,26 +70,24 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         super().__init__()
         self._mailbox = mailbox
         self._draft = draft
-        #: What From can be: each account with each of its addresses, and first what the draft has.
-        self._senders = [(one, sender) for one in accounts for sender in identities(one)]
-        own = draft.sender or sender_mailbox(account)
-        if (account, own) not in self._senders:
-            self._senders.insert(0, (account, own))
-        self._first_sender = self._senders.index((account, own))
+        self._sender = SenderField(accounts, account, draft.sender or sender_mailbox(account))
+        # The account that the protection and the signature of the draft follow.
+        self._followed = account
         self._key = key
         # Text and attachments as they were last saved.
         self._saved: tuple[str, Sequence[Attachment]] | None = None
         self._saving = asyncio.Lock()
+        self._at: datetime | None = None
+        self._actions = ComposingActions(mailbox, self)
 
     @override
     def compose(self) -> ComposeResult:
         draft = self._draft
-        yield Static("New message", classes="bar")
+        yield Static("New message", id="title", classes="bar")
         with Vertical(id="fields"):
-            senders = self._sender_lines()
             with Horizontal(classes="field"):
                 yield Label("From")
-                yield Select(senders, value=self._first_sender, allow_blank=False, id="from", compact=True)
+                yield self._sender
             for name in _PEOPLE:
                 with Horizontal(classes="field"):
                     yield Label(name.capitalize())
@@ -99,11 +96,11 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
                 yield Label("Subject")
                 yield SafeInput(draft.subject, id="subject", compact=True)
         yield Static(id="unusable", markup=False)
-        yield AttachmentList(id="attachments", markup=False)
+        yield AttachmentList(self._remove_attachment)
         yield SafeTextArea(draft.body, id="body", soft_wrap=True)
         yield MarkedCheckbox("Markdown: send as text and HTML", draft.markdown is not None, id="markdown", compact=True)
         yield ProtectionLine()
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Focus the first empty field."""
@@ -112,6 +109,8 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
         self.query_one(first).focus()
         self._saved = self._content()
+        for words in not_attached(self._draft):
+            self.notify(f"Warning: {words}.", severity="warning", markup=False, timeout=20)
         self.show_protection()
         self.set_interval(SAVE_EVERY, self.guarded(self.save_if_changed))
 
@@ -141,7 +140,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         old = self._draft
         draft = replace(
             old,
-            sender=self._chosen_sender()[1],
+            sender=self._sender.chosen[1],
             to=people["to"],
             cc=people["cc"],
             bcc=people["bcc"],
@@ -156,24 +155,6 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         else:
             draft.text = body
         return draft
-
-    def _chosen_sender(self) -> tuple[Account, Mailbox]:
-        number = self.query_one("#from", Select).value
-        return self._senders[number if isinstance(number, int) else self._first_sender]
-
-    def _sender_lines(self) -> list[tuple[Content, int]]:
-        return [(Content(safe_line(str(sender))), number) for number, (_, sender) in enumerate(self._senders)]
-
-    def _choose_sender(self, sender: Mailbox) -> None:
-        """Choose what the user wrote in From with an editor."""
-        account, chosen = self._chosen_sender()
-        if sender == chosen:
-            return
-        select = self.query_one("#from", Select)
-        if sender not in [one for _, one in self._senders]:
-            self._senders.append((account, sender))
-            select.set_options(self._sender_lines())
-        select.value = [one for _, one in self._senders].index(sender)
 
     def _content(self) -> tuple[str, Sequence[Attachment]]:
         return self._as_text(), tuple(self._draft.attachments)
@@ -195,7 +176,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
             shown.add_option(Option(Text(f"{safe_line(one.name)}  {one.content_type}, {size_text(len(one.octets))}")))
         shown.display = bool(self._draft.attachments)
 
-    def detach(self, number: int) -> None:
+    def _remove_attachment(self, number: int) -> None:
         """Remove an attachment by its index from 0."""
         self._draft.attachments = [one for at, one in enumerate(self._draft.attachments) if at != number]
         self._show_attachments()
@@ -204,10 +185,11 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
 
     async def save_if_changed(self) -> bool:
         """Save what was typed since the last save. Return False, and show why, if it cannot be saved."""
+        await keys_handled(self.focused)
         return self._content() == self._saved or await self._save()
 
     async def _save(self) -> bool:
-        draft, account = self._read(lenient=True), self._chosen_sender()[0]
+        draft, account = self._read(lenient=True), self._sender.chosen[0]
         async with self._saving:
             saved = to_text(draft), tuple(draft.attachments)
             try:
@@ -230,29 +212,22 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         with suppress(Exception):
             if await self.save_if_changed():
                 return
-        await asyncio.to_thread(self._keep_in, EditedFile(self._mailbox.paths.state), self._as_text())
+        await asyncio.to_thread(keep_in, EditedFile(self._mailbox.paths.state), self._as_text())
 
     def keep_at_once(self) -> str:
         """Do the same in the event loop, which ends by an exception. Return a text for the user."""
         try:
-            self._key = self._save_draft(self._chosen_sender()[0], self._read(lenient=True))
+            self._key = self._save_draft(self._sender.chosen[0], self._read(lenient=True))
         except Exception:
-            return self._keep_in(EditedFile(self._mailbox.paths.state), self._as_text())
+            return keep_in(EditedFile(self._mailbox.paths.state), self._as_text())
         return "What you were writing is in the folder Drafts."
-
-    def _keep_in(self, file: EditedFile, words: str) -> str:
-        try:
-            file.write(words)
-        except OSError as error:
-            return f"The text cannot be kept in {file.path} either: {error.strerror}."
-        return f"The text is kept in {file.path}."
 
     def ask_to_leave(self) -> None:
         """Keep the text of a draft that cannot be saved in a file, and ask whether to leave without saving it."""
 
         async def ask() -> None:
             file = EditedFile(self._mailbox.paths.state)
-            kept = await asyncio.to_thread(self._keep_in, file, self._as_text())
+            kept = await asyncio.to_thread(keep_in, file, self._as_text())
             question = f"The draft cannot be saved. {kept} Leave without saving?"
             if not await self.app.push_screen_wait(ConfirmDialog(safe_line(question), is_risky=True)):
                 await asyncio.to_thread(file.remove)
@@ -263,16 +238,34 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
 
     # Keys
 
+    @override
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key may act: Enter goes to the next field only from a field of one line."""
+        return isinstance(self.focused, Input) or action != "next_field" or not parameters
+
+    async def action_next_field(self, from_line: bool = False) -> None:
+        """Accept the suggestion if one is highlighted, or else go to the next field. @param from_line: by Enter."""
+        await keys_handled(self.focused)
+        field = self.focused.parent if self.focused is not None else None
+        if not (isinstance(field, AddressField) and field.take_offer()):
+            self.focus_next()
+
+    async def action_previous_field(self) -> None:
+        """Go to the previous field."""
+        await keys_handled(self.focused)
+        self.focus_previous()
+
     async def action_save(self) -> None:
         """Save the draft."""
+        await keys_handled(self.focused)
         if await self._save():
             self.notify("Draft saved.", markup=False)
 
     async def action_close(self) -> None:
         """Close an open list, or else leave the screen. Changes are saved as a draft."""
-        sender = self.query_one("#from", Select)
-        if sender.expanded:
-            sender.expanded = False
+        await keys_handled(self.focused)
+        if self._sender.expanded:
+            self._sender.expanded = False
             return
         offering = [one for one in self.query(AddressField) if one.is_offering]
         if offering:
@@ -282,7 +275,8 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
             if not await self._save():
                 self.ask_to_leave()
                 return
-            self.app.notify("Draft saved in the folder Drafts.", markup=False)
+            lost = " The moment of sending is not kept." if self._at is not None else ""
+            self.app.notify(f"Draft saved in the folder Drafts.{lost}", markup=False)
         self.dismiss(None)
 
     def action_send(self) -> None:
@@ -290,13 +284,16 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         self.run_worker(self.guarded(self._send), exclusive=True, group="send")
 
     async def _send(self) -> None:
+        await keys_handled(self.focused)
+        self.on_select_changed()
+        sender, written = self._sender.chosen[0], self._content()
         try:
             draft = self._read()
             if not (draft.to or draft.cc or draft.bcc):
                 raise ComposeError("The message has no recipient. Add one to To, Cc or Bcc.")
             if self._unusable():
                 raise ComposeError("The lines above the text cannot be used. Press F4 to correct or remove them.")
-            if not await may_send(self.app, self._mailbox, self._chosen_sender()[0], draft):
+            if not await may_send(self.app, self._mailbox, sender, draft):
                 return
         except ComposeError as error:
             self.notify(str(error), severity="error", markup=False)
@@ -304,8 +301,24 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
         found = warnings(draft)
         if found and not await self.app.push_screen_wait(ConfirmDialog(f"Warning: {'; '.join(found)}. Send anyway?")):
             return
-        if await self._save() and self._key is not None:
-            self.dismiss((self._chosen_sender()[0], draft, self._key))
+        if not await self._save() or self._key is None:
+            return
+        if (self._sender.chosen[0], self._content()) != (sender, written):
+            self.notify("The message has changed since it was checked. Send it once more.", severity="warning")
+            return
+        self.dismiss((sender, draft, self._key, self._at))
+
+    def on_select_changed(self) -> None:
+        """Follow the account that was chosen in From: its signature, and its protection, but never less than before."""
+        account, before = self._sender.chosen[0], self._followed
+        if account.name != before.name:
+            self._followed = account
+            if self._read(lenient=True).html is None:
+                area = self.query_one(SafeTextArea)
+                area.change(signed_instead(area.text, before.signature, account.signature))
+            self._draft.sign = self._draft.sign or account.sign
+            self._draft.encrypt = max(self._draft.encrypt, account.encrypt, key=[*Encrypt].index)
+            self.show_protection()
 
     def action_sign(self) -> None:
         """Sign the message, or do not."""
@@ -320,74 +333,53 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str] | None]):
 
     def show_protection(self) -> None:
         """Show whether the message will be signed and encrypted."""
-        self.query_one(ProtectionLine).start(self._mailbox, self._chosen_sender()[0], self._read(lenient=True))
+        self.query_one(ProtectionLine).start(self._mailbox, self._sender.chosen[0], self._read(lenient=True))
 
     def on_descendant_blur(self) -> None:
         """Look the keys of new recipients up."""
         self.show_protection()
 
-    def action_attach(self) -> None:
+    async def action_attach(self) -> None:
         """Ask for a file, and attach it."""
-        self.run_worker(self.guarded(self._ask_file), exclusive=True, group="attach")
-
-    async def _ask_file(self) -> None:
-        name = await self.app.push_screen_wait(
-            InputDialog("File to attach", hint="Enter a path. ~ is your home folder.")
-        )
-        if not name:
-            return
-        try:
-            one = await asyncio.to_thread(attach, Path(name))
-        except ComposeError as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        self._draft.attachments = [*self._draft.attachments, one]
-        self._show_attachments()
+        await open_dialog(self, self.guarded(self._actions.attach), "attach")
 
     async def action_editor(self) -> None:
-        """Edit the message in the user's own editor: $VISUAL, $EDITOR, or else vi or notepad."""
-        check_terminal_is_free(self.app)
-        command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
-        draft = self._read(lenient=True)
-        file = EditedFile(self._mailbox.paths.state)
-        path = file.path
-        try:
-            arguments = [*shlex.split(command), str(path)]
-            file.write(to_text(draft))
-        except ValueError as error:
-            # A quote that is not closed.
-            self._show_error(f"Cannot run the editor {command}: {error}. Set $VISUAL or $EDITOR to another one.")
-            return
-        except OSError as error:
-            self._show_error(f"Cannot write {path}: {error.strerror}.")
-            return
-        try:
-            await run_program(self.app, arguments)
-        except OSError as error:
-            self._show_error(
-                f"Cannot run the editor {command}: {error.strerror}. Set $VISUAL or $EDITOR to another one."
-            )
-        try:
-            edited = from_text(file.read(), draft, Path.cwd(), expand=self._mailbox.contacts.expand)
-        except (ComposeError, AccountError) as error:
-            self._show_error(f"Your text is kept in {path}. {error}")
-            return
-        except OSError as error:
-            self._show_error(f"The editor left no text in {path}: {error.strerror}. The message is as it was before.")
-            return
-        self._show(edited)
-        if await self.save_if_changed():
-            file.remove()
-        else:
-            self._show_error(f"Your text is kept in {path}.")
+        """Edit the message in the user's own editor."""
+        await keys_handled(self.focused)
+        await self._actions.edit()
 
-    def _show_error(self, words: str) -> None:
+    async def action_template(self) -> None:
+        """Put a template above the text."""
+        await open_dialog(self, self.guarded(self._actions.insert_template), "template")
+
+    async def action_moment(self) -> None:
+        """Ask when the message is to be sent."""
+        await open_dialog(self, self.guarded(self._actions.choose_moment), "moment")
+
+    def send_at(self, moment: datetime | None) -> None:
+        """Choose when the message is sent; None for at once."""
+        self._at = moment
+        words = f"New message, to be sent on {moment.astimezone():%a %Y-%m-%d %H:%M}" if moment else "New message"
+        self.query_one("#title", Static).update(words)
+
+    def add(self, attachment: Attachment) -> None:
+        """Attach a file."""
+        self._draft.attachments = [*self._draft.attachments, attachment]
+        self._show_attachments()
+
+    def as_written(self) -> Draft:
+        """Return the draft with the content of the fields, also unfinished ones."""
+        return self._read(lenient=True)
+
+    def show_error(self, words: str) -> None:
+        """Tell what went wrong."""
         self.notify(words, severity="error", markup=False, timeout=20)
 
-    def _show(self, draft: Draft) -> None:
+    def show(self, draft: Draft) -> None:
+        """Put a draft into the fields."""
         self._draft = draft
         if draft.sender is not None:
-            self._choose_sender(draft.sender)
+            self._sender.choose(draft.sender)
         for name in _PEOPLE:
             self.query_one(f"#{name}", Input).value = draft.typed(name)
         self.query_one("#subject", Input).value = draft.subject

@@ -55,6 +55,7 @@ class FetchAction:
             # A fetch that nobody asked for ends first.
             async with self._running:
                 self._progress.clear()
+                self._screen.show_status("Fetching mail ...")
                 self._screen.progress(0, None)
                 results = await self._app.network.fetch(accounts, self._show_progress)
         finally:
@@ -81,7 +82,8 @@ class FetchAction:
         if not due or self._running.locked():
             return
         async with self._running:
-            results = await self._app.network.fetch(due, lambda progress: None, may_ask=False)
+            self._progress.clear()
+            results = await self._app.network.fetch(due, self._show_if_asked, may_ask=False)
         new: list[list[str]] = []
         for account, result in zip(due, results, strict=True):
             untold = self.schedule.fetched(account, result)
@@ -97,7 +99,12 @@ class FetchAction:
     def _next(self, accounts: Sequence[Account]) -> str:
         wait = self.schedule.next_in(accounts)
         # The clock shows minutes: the nearest one is told.
-        return "" if wait is None else f" Next fetch at {self._mailbox.now() + timedelta(seconds=wait + 30):%H:%M}."
+        return "" if wait is None else f"Next fetch at {self._mailbox.now() + timedelta(seconds=wait + 30):%H:%M}."
+
+    def _show_if_asked(self, progress: Progress) -> None:
+        """Show the progress of a fetch that nobody asked for, if one that the user asked for waits for its end."""
+        if self._is_asked:
+            self._show_progress(progress)
 
     def _show_progress(self, progress: Progress) -> None:
         self._progress[progress.account] = progress
@@ -116,11 +123,11 @@ class FetchAction:
         big = sum(len(one.too_big) for one in results)
         self._screen.show_status(
             f"{what}{f', {filed:,} filed by rules' if filed else ''}, at {self._mailbox.now():%H:%M}."
-            f"{f' {message_count(big)} too large, left on the server.' if big else ''}{then}"
+            f"{f' {message_count(big)} too large, left on the server.' if big else ''} {then}".rstrip()
         )
         for one, words in zip(results, problems, strict=True):
             for problem in words:
-                self._screen.show_status(f"{one.account}: {problem}{then}", error=True)
+                self._screen.show_status(f"{one.account}: {problem_text(problem, then)}", error=True)
 
 
 def _sentences(result: FetchResult) -> list[str]:

@@ -53,7 +53,9 @@ _SHOWN: Final = {
     "down": "↓",
     "f3": "F3",
     "f4": "F4",
+    "f5": "F5",
     "f6": "F6",
+    "f7": "F7",
     "f8": "F8",
     "f9": "F9",
     "pageup": "PgUp",
@@ -145,12 +147,14 @@ COMPOSING: Final = (
     Key("f8", "sign", "sign the message with OpenPGP, or do not"),
     Key("f9", "encrypt", "encrypt it: never, if all recipients have keys, always"),
     Key("f4", "editor", "edit in your own editor", "Editor"),
+    Key("f5", "template", "put a template above the text"),
+    Key("f7", "moment", "send the message later, at a moment of your choice"),
     Key("escape", "close", "leave, and save a draft", "Leave"),
 )
 OFFERED: Final = (
     Key("down", "offer_next", "in To, Cc, Bcc: next suggestion"),
     Key("up", "offer_previous", "in To, Cc, Bcc: previous suggestion"),
-    Key("tab", "take_offer", "accept the suggestion (also Enter or a click); Esc refuses it"),
+    Key("tab", "next_field", "accept the suggestion (also Enter or a click); Esc refuses it"),
 )
 ATTACHED: Final = (Key("delete", "detach", "in the list of attachments: remove the attachment"),)
 

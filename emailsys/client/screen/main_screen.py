@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from typing_extensions import override
 
 from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.mailbox import UserMailbox
-from emailsys.client.screen.attachment_actions import AttachmentActions
+from emailsys.client.opening import private_files
 from emailsys.client.screen.dialogs import InputDialog, TextDialog, help_text
 from emailsys.client.screen.fetch import LOOK_EVERY, FetchAction
 from emailsys.client.screen.folder_pane import FolderPane
-from emailsys.client.screen.invitation_actions import InvitationActions
 from emailsys.client.screen.keys import MAIN
+from emailsys.client.screen.late_actions import LateActions
 from emailsys.client.screen.leaving import leave_is_safe, unknown_outcome
 from emailsys.client.screen.list_actions import ListActions
 from emailsys.client.screen.list_sources import ConversationList, SearchList
-from emailsys.client.screen.message_actions import MessageActions
-from emailsys.client.screen.moving import MovingPanes
-from emailsys.client.screen.opening_actions import OpeningActions
+from emailsys.client.screen.moving import CURSOR_KEYS, MovingPanes
 from emailsys.client.screen.outbox_actions import OutboxActions
 from emailsys.client.screen.program import MailProgram
-from emailsys.client.screen.reading import ReadingActions
-from emailsys.client.screen.selection_actions import SelectionActions
 
 #: An action on messages: the current one, or all that are selected.
 MessageAction = Callable[[Sequence[Summary]], None]
@@ -42,8 +39,10 @@ _SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unr
 class MainScreen(MovingPanes):
     """The panes with the actions of all keys."""
 
+    # All keys have priority, or none would: Enter must not overtake a key before it that a pane still has to handle.
     BINDINGS: ClassVar[list[BindingType]] = [
-        key.binding(priority=key.keys in ("tab", "enter", "space")) for key in MAIN
+        *(key.binding(priority=True) for key in MAIN),
+        *(Binding(key, f"in_pane({names!r})", show=False, priority=True) for key, names in CURSOR_KEYS.items()),
     ]
 
     def __init__(self, mailbox: UserMailbox, app: MailProgram) -> None:
@@ -51,13 +50,8 @@ class MainScreen(MovingPanes):
         self._is_leaving = False
         self._outbox_actions = OutboxActions(mailbox, app, self)
         self._fetch_action = FetchAction(mailbox, app, self)
-        self._attachment_actions = AttachmentActions(mailbox, self)
-        self._opening_actions = OpeningActions(mailbox, self, self._attachment_actions)
-        self._reading_actions = ReadingActions(mailbox, self, self._attachment_actions)
-        self._invitation_actions = InvitationActions(mailbox, self, self._outbox_actions)
-        self._message_actions = MessageActions(mailbox, self)
-        self._selection_actions = SelectionActions(mailbox, self)
         self._list_actions = ListActions(mailbox, self)
+        self._late = LateActions(mailbox, self, self._outbox_actions)
 
     def on_mount(self) -> None:
         """Look now and then for accounts and messages that are due, and for files that were opened a day ago."""
@@ -65,8 +59,11 @@ class MainScreen(MovingPanes):
         self.set_interval(
             _SCHEDULED_EVERY, lambda: self.start_action(self._outbox_actions.send_scheduled, "scheduled messages")
         )
-        self.call_after_refresh(self.start_action, self._opening_actions.remove_old)
-        self.set_interval(_SWEPT_EVERY, lambda: self.start_action(self._opening_actions.remove_old))
+        self.call_after_refresh(self.start_action, self._remove_old)
+        self.set_interval(_SWEPT_EVERY, lambda: self.start_action(self._remove_old))
+
+    async def _remove_old(self) -> None:
+        await asyncio.to_thread(private_files.sweep, self.mailbox.paths.state)
 
     def on_message_pane_chosen(self) -> None:
         """Open the message that was clicked."""
@@ -92,49 +89,49 @@ class MainScreen(MovingPanes):
     @override
     def open_message(self, summary: Summary) -> None:
         """Open a message in the reader."""
-        self.attempt(lambda: self._reading_actions.open(summary))
+        self.attempt(lambda: self._late.reading.open(summary))
 
     def action_headers(self) -> None:
         """Switch between all header fields and the usual ones."""
         if (current := self.find_current()) is not None:
-            self._reading_actions.switch_headers(current)
+            self._late.reading.switch_headers(current)
 
     def action_html(self) -> None:
         """Switch between the HTML part, as text, and the plain text."""
         if (current := self.find_current()) is not None:
-            self._reading_actions.switch_html(current)
+            self._late.reading.switch_html(current)
 
     def action_unlock(self) -> None:
         """Let gpg ask for the passphrase that opens the message."""
-        self._start_with_current(self._reading_actions.unlock)
+        self._start_with_current(self._late.reading.unlock)
 
     def action_structure(self) -> None:
         """Show the MIME structure of the message."""
-        self._start_with_current(self._reading_actions.structure)
+        self._start_with_current(self._late.reading.structure)
 
     def action_attachments(self) -> None:
         """Let the user choose an attachment or all of them, and save, open or pipe it."""
-        self._start_with_current(self._attachment_actions.choose)
+        self._start_with_current(self._late.attachments.choose)
 
     def action_links(self) -> None:
         """Let the user choose a link of the message, and open it."""
-        self._start_with_current(lambda summary: self._opening_actions.link(summary, self._reading_actions.is_html))
+        self._start_with_current(lambda summary: self._late.opening.link(summary, self._late.reading.is_html))
 
     def action_browser(self) -> None:
         """Open the HTML of the message in a browser."""
-        self._start_with_current(self._opening_actions.html)
+        self._start_with_current(self._late.opening.html)
 
     def action_pipe(self) -> None:
         """Pipe the message to a command."""
-        self._start_with_current(self._opening_actions.pipe)
+        self._start_with_current(self._late.opening.pipe)
 
     def action_print(self) -> None:
         """Print the message."""
-        self._start_with_current(self._opening_actions.print)
+        self._start_with_current(self._late.opening.print)
 
     def action_parts(self) -> None:
         """Let the user choose any part of the message, and show or save it."""
-        self._start_with_current(self._reading_actions.choose_part)
+        self._start_with_current(self._late.reading.choose_part)
 
     def action_conversation(self) -> None:
         """List the conversation of the current message."""
@@ -197,7 +194,7 @@ class MainScreen(MovingPanes):
 
     def action_invitation(self) -> None:
         """Answer the invitation of the message."""
-        self._start_with_current(self._invitation_actions.answer)
+        self._start_with_current(self._late.invitations.answer)
 
     def action_forward(self) -> None:
         """Forward the message."""
@@ -225,7 +222,10 @@ class MainScreen(MovingPanes):
 
     def _act_on_one(self, action: MessageAction) -> None:
         """Apply an action for several messages to the current one, or to all of a collapsed conversation."""
-        if (current := self.find_current()) is not None:
+        if self.focused is self.query_one(FolderPane):
+            # Whoever types the name of a folder there must not move and delete messages.
+            self.show_status("This key acts on messages. Press i to go to their list.")
+        elif (current := self.find_current()) is not None:
             self.attempt(lambda: action(self._list_actions.objects(current)))
 
     def _forward(self, summaries: Sequence[Summary]) -> None:
@@ -239,80 +239,80 @@ class MainScreen(MovingPanes):
         for one in summaries:
             if one.folder.name == OUTBOX:
                 self.start_action(partial(self._outbox_actions.stop, one.key))
-        self._message_actions.delete([one for one in summaries if one.folder.name != OUTBOX])
+        self._late.messages.delete([one for one in summaries if one.folder.name != OUTBOX])
 
     def action_undelete(self) -> None:
         """Restore the message from Trash, or undo the last delete or move."""
         current = self.current
-        self.attempt(lambda: self._message_actions.undelete([current] if current is not None else []))
+        self.attempt(lambda: self._late.messages.undelete([current] if current is not None else []))
 
     def action_move(self) -> None:
         """Move the message to another folder."""
-        self._act_on_one(self._message_actions.move)
+        self._act_on_one(self._late.messages.move)
 
     def action_archive(self) -> None:
         """Move the message to the folder Archive."""
-        self._act_on_one(self._message_actions.archive)
+        self._act_on_one(self._late.messages.archive)
 
     def action_spam(self) -> None:
         """Move the message to the folder Spam."""
-        self._act_on_one(self._message_actions.spam)
+        self._act_on_one(self._late.messages.spam)
 
     def action_snooze(self) -> None:
         """Put the message out of sight until a moment."""
-        self._act_on_one(self._message_actions.snooze)
+        self._act_on_one(self._late.messages.snooze)
 
     def action_flag(self) -> None:
         """Flag or unflag the message."""
         self._act_on_one(self._toggle_flag)
 
     def _toggle_flag(self, summaries: Sequence[Summary]) -> None:
-        self._message_actions.toggle(summaries, Flag.FLAGGED)
+        self._late.messages.toggle(summaries, Flag.FLAGGED)
 
     def action_unread(self) -> None:
         """Mark the message as unread or read."""
         self._act_on_one(self._toggle_read)
 
     def _toggle_read(self, summaries: Sequence[Summary]) -> None:
-        self._message_actions.toggle(summaries, Flag.SEEN)
+        self._late.messages.toggle(summaries, Flag.SEEN)
 
     def action_tag(self) -> None:
         """Change the tags of the message."""
-        self._act_on_one(self._message_actions.tag)
+        self._act_on_one(self._late.messages.tag)
 
     # Several messages at once
 
     def action_select(self) -> None:
         """Select or unselect the message, and go to the next one, as mutt does."""
-        self._act_on_one(self._selection_actions.toggle)
+        self._act_on_one(self._late.selection.toggle)
         if self.messages.cursor_row + 1 < len(self.messages.lines):
             self.move_by(1)
 
     def action_select_found(self) -> None:
         """Select the messages that match a search."""
-        self.start_dialog(lambda: self._selection_actions.by_search(True))
+        self.start_dialog(lambda: self._late.selection.by_search(True))
 
     def action_unselect_found(self) -> None:
         """Unselect the messages that match a search."""
-        self.start_dialog(lambda: self._selection_actions.by_search(False))
+        self.start_dialog(lambda: self._late.selection.by_search(False))
 
     def action_for_all(self) -> None:
         """Apply the action of the next key to all selected messages."""
         actions: dict[str, MessageAction] = {
             "delete": self._delete,
-            "undelete": self._message_actions.undelete,
-            "move": self._message_actions.move,
-            "archive": self._message_actions.archive,
-            "spam": self._message_actions.spam,
-            "snooze": self._message_actions.snooze,
+            "undelete": self._late.messages.undelete,
+            "move": self._late.messages.move,
+            "archive": self._late.messages.archive,
+            "spam": self._late.messages.spam,
+            "snooze": self._late.messages.snooze,
             "flag": self._toggle_flag,
             "unread": self._toggle_read,
-            "tag": self._message_actions.tag,
+            "tag": self._late.messages.tag,
             "forward": self._forward,
-            "select": self._selection_actions.toggle,
+            "select": self._late.selection.toggle,
         }
 
-        self._selection_actions.ask_action(lambda action, summaries: actions[action](summaries))
+        self._late.selection.ask_action(lambda action, summaries: actions[action](summaries))
 
     # Program
 

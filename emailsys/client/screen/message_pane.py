@@ -313,6 +313,16 @@ class MessagePane(Surviving, DataTable[Text]):
             self.post_message(self.Chosen())
 
 
+def place_text(place: str, is_narrow: bool) -> str:
+    """Return the account and the folder of a message for its row. If there is no room for both, the account is cut."""
+    account, slash, folder = place.rpartition("/")
+    if is_narrow:
+        return folder[:_NARROW_PLACE]
+    folder = folder[: _PLACE - len("…/")] if slash else folder[:_PLACE]
+    room = _PLACE - len(folder) - len(slash)
+    return f"{account if len(account) <= room else f'{account[: room - 1]}…'}{slash}{folder}"
+
+
 def _cells(line: Line, now: datetime, selected: AbstractSet[str], place: str, is_narrow: bool) -> list[Text]:
     one = line.summary
     messages = (one, *line.hidden)
@@ -325,7 +335,7 @@ def _cells(line: Line, now: datetime, selected: AbstractSet[str], place: str, is
         subject.append(f"+{len(line.hidden)} ", "bold")
     if place:
         # A narrow screen has room for the last part: the folder.
-        shown = safe_line(place).rpartition("/")[2][:_NARROW_PLACE] if is_narrow else safe_line(place)[:_PLACE]
+        shown = place_text(safe_line(place), is_narrow)
         subject.append(f"{shown} ", "dim")
     subject.append(safe_line(one.subject) or "(no subject)")
     for tag in one.tags:

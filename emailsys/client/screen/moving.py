@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.panes import Panes
+
+#: Keys that the pane with the focus handles itself, and Textual's names of what they do: the first that the pane has.
+CURSOR_KEYS: Final = {
+    "up": ("cursor_up", "scroll_up"),
+    "down": ("cursor_down", "scroll_down"),
+    "pageup": ("page_up",),
+    "pagedown": ("page_down",),
+    "home": ("scroll_home",),
+    "end": ("scroll_end",),
+}
 
 
 class MovingPanes(Panes):
@@ -91,10 +104,19 @@ class MovingPanes(Panes):
         self.set_focus(self.messages)
 
     def action_to_folders(self) -> None:
-        """Go to the folder pane. A narrow screen shows it only on request."""
+        """Go to the folder pane, to the list that is shown. A narrow screen shows the pane only on request."""
         pane = self.query_one(FolderPane)
+        if self.focused is not pane:
+            pane.point_at(self.source if self.is_saved_search else self.home)
         pane.add_class("asked")
         self.set_focus(pane)
+
+    def action_in_pane(self, names: Sequence[str]) -> None:
+        """Move in the pane with the focus, at once: the next key must not overtake this one."""
+        found = (getattr(self.focused, f"action_{name}", None) for name in names)
+        if (act := next(filter(None, found), None)) is not None:
+            act()
+            self.on_data_table_row_highlighted()
 
     def action_next_pane(self) -> None:
         """Go to the next pane, and from the last one to the first."""

@@ -17,6 +17,7 @@ from emailsys.client.opening.programs import Program
 from emailsys.client.screen.attachment_actions import AttachmentActions
 from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog
 from emailsys.client.screen.opening_dialogs import OpenDialog
+from emailsys.client.screen.outbox_actions import OutboxActions
 from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.screen.panes import Panes
 from emailsys.client.text.terminal import safe_line
@@ -28,13 +29,18 @@ _MAX_SAID: Final = 500
 class OpeningActions:
     """Opens what is in a message, each time after a key."""
 
-    def __init__(self, mailbox: UserMailbox, screen: Panes, attachments: AttachmentActions) -> None:
+    def __init__(
+        self, mailbox: UserMailbox, screen: Panes, attachments: AttachmentActions, outbox: OutboxActions
+    ) -> None:
+        self._outbox = outbox
         self._mailbox = mailbox
         self._screen = screen
         self._attachments = attachments
 
     async def link(self, summary: Summary, html: bool) -> None:
         """Let the user choose a link, and open it after a question that shows its whole target.
+
+        A mailto: link opens the composer, which sends nothing by itself.
 
         @param html: whether the HTML part is shown, and not the plain text.
         """
@@ -47,10 +53,13 @@ class OpeningActions:
         number = await self._screen.app.push_screen_wait(ChoiceDialog("Links", lines, "Press Enter to choose."))
         if number is None:
             return
-        target = checked(found[number].target)
+        target = found[number].target
+        if target.lower().startswith("mailto:"):
+            await self._outbox.compose_to(summary, target)
+            return
+        target = checked(target)
         if await self._screen.app.push_screen_wait(OpenDialog(question(target))):
-            is_letter = target.lower().startswith("mailto:")
-            await self._start(programs.for_file(target) if is_letter else programs.for_link(target))
+            await self._start(programs.for_link(target))
             self._screen.show_status(f"Opened {target}")
 
     async def html(self, summary: Summary) -> None:
@@ -83,10 +92,6 @@ class OpeningActions:
             self._screen.show_status(f"Printed. {safe_line(said.decode('utf-8', 'replace'))}".strip())
 
         self._screen.start_action(run)
-
-    async def remove_old(self) -> None:
-        """Remove files that were opened more than a day ago."""
-        await asyncio.to_thread(private_files.sweep, self._mailbox.paths.state)
 
     async def _view(self, summary: Summary, html: bool) -> MessageView:
         octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import ArchiveError, Flag, NoSuchMessage, Summary
@@ -12,13 +13,14 @@ from emailsys.client.base.process_lock import LockTaken
 from emailsys.client.compose.draft import ComposeError, Draft, PassphraseNeeded
 from emailsys.client.display.problem_text import problem_text
 from emailsys.client.mailbox import UserMailbox
-from emailsys.client.screen.composer import Composer
 from emailsys.client.screen.dialogs import ConfirmDialog
 from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
-from emailsys.client.send.sender import SendProgress, SendResult
 from emailsys.client.text.terminal import safe_line
+
+if TYPE_CHECKING:
+    from emailsys.client.send.sender import SendProgress, SendResult
 
 
 class OutboxActions:
@@ -75,6 +77,17 @@ class OutboxActions:
         self._mailbox.sign(account, draft)
         await self._write(account, draft)
 
+    async def compose_to(self, summary: Summary, link: str) -> None:
+        """Write the message that a mailto: link in a message asks for, from the account of that message."""
+        account = await asyncio.to_thread(self._mailbox.account_for, summary)
+        try:
+            draft = await asyncio.to_thread(self._mailbox.letter, account, link)
+        except ComposeError as error:
+            self._screen.show_status(str(error), error=True)
+            return
+        self._mailbox.sign(account, draft)
+        await self._write(account, draft)
+
     async def answer(self, summary: Summary, reply_to: str) -> None:
         """Write a reply. @param reply_to: sender, all or list."""
         try:
@@ -121,15 +134,18 @@ class OutboxActions:
         origins: Sequence[str] = (),
         flag: Flag = Flag.NONE,
     ) -> None:
+        # The first picture comes sooner without the composer.
+        from emailsys.client.screen.composer import Composer
+
         accounts = await asyncio.to_thread(self._mailbox.accounts)
         written = await self._app.push_screen_wait(Composer(self._mailbox, accounts, account, draft, key))
         if written is None:
             await self._screen.reload()
             return
-        chosen, draft, draft_key = written
+        chosen, draft, draft_key, at = written
 
         def put(ask: bool = False) -> tuple[str, str]:
-            queued = self._mailbox.queue(chosen, draft, self._app.hold, ask=ask)
+            queued = self._mailbox.queue(chosen, draft, self._app.hold, ask=ask, at=at)
             problem = self._mailbox.delete_sent_draft(draft_key)
             for origin in origins:
                 self._mailbox.mark_handled(origin, flag)
@@ -147,6 +163,11 @@ class OutboxActions:
         await self._screen.reload()
         if problem:
             self._screen.show_status(problem, error=True)
+        if at is not None:
+            self._screen.show_status(
+                f"The message waits in the outbox until {at.astimezone():%a %Y-%m-%d %H:%M}. d there makes it a draft."
+            )
+            return
         self._screen.start_action(lambda: self.send(chosen, queued, self._app.hold), "sending")
 
     async def send(self, account: Account, key: str, hold: float = 0.0) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, Label, ProgressBar, Static
+from textual.widgets import Label, ProgressBar, Static
 from typing_extensions import override
 
 from emailsys.client.archive.listing import Arrangement
@@ -21,6 +21,7 @@ from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.archive_check import ArchiveCheck
 from emailsys.client.screen.arrangements import Arrangements
 from emailsys.client.screen.folder_pane import FolderPane
+from emailsys.client.screen.key_line import KeyLine
 from emailsys.client.screen.list_reader import ListReader
 from emailsys.client.screen.list_rows import Folds
 from emailsys.client.screen.list_sources import FolderList, InboxList, ListSource, SearchList
@@ -37,6 +38,10 @@ T = TypeVar("T")
 
 # Seconds between two checks for changes that other programs made in the archive.
 _CHECK_EVERY: Final = 15.0
+# Words of the status line about a list with messages, and about one without.
+_HINT: Final = "Press Enter to open a message, ? for all keys."
+_NO_MESSAGES: Final = "There are no messages here."
+_IS_EMPTY: Final = "The list is empty."
 
 
 class Panes(Surviving, Screen[None]):
@@ -58,6 +63,8 @@ class Panes(Surviving, Screen[None]):
         self._loaded = LoadedPages()
         self._unread = self._total = 0
         self._told: set[str] = set()
+        # The text of the status line.
+        self._said = ""
         self._pending = PendingChanges()
         self._list_reader = ListReader(mailbox.archive, self._pending)
         #: Brings the list up to date with changes of other programs.
@@ -78,7 +85,7 @@ class Panes(Surviving, Screen[None]):
         with Horizontal(id="status"):
             yield Label("", markup=False, id="status-text")
             yield ProgressBar(show_eta=False)
-        yield Footer()
+        yield KeyLine()
 
     # Content
 
@@ -154,8 +161,7 @@ class Panes(Surviving, Screen[None]):
             from_end,
         )
         self.reader.close()
-        some = "Press Enter to open a message, ? for all keys."
-        self.show_status(some if loaded.rows else "There are no messages here.")
+        self._show_hint()
         await self.update_counts()
 
     async def reload(self) -> None:
@@ -172,7 +178,13 @@ class Panes(Surviving, Screen[None]):
             pane.replace(loaded.rows, loaded.is_end, self.mailbox.now(), key, selected)
             if self.reader.key is not None and self.reader.key not in {one.key for one in pane.summaries}:
                 self.close_message()
+            if self._said in (_HINT, _NO_MESSAGES, _IS_EMPTY):
+                # New mail has come, or another program has moved the last message.
+                self._show_hint()
         await self.update_counts()
+
+    def _show_hint(self) -> None:
+        self.show_status(_HINT if self.messages.summaries else _NO_MESSAGES)
 
     def _in_use(self) -> tuple[Summary, ...]:
         """Return the message under the cursor and the one in the reader."""
@@ -296,6 +308,7 @@ class Panes(Surviving, Screen[None]):
 
     def show_status(self, words: str, error: bool = False) -> None:
         """Show text in the status line, and an error also as a notification."""
+        self._said = words
         self.query_one("#status-text", Label).update(Text(safe_line(words)))
         if error:
             self.notify(safe_text(words), severity="error", markup=False, timeout=10)
@@ -358,5 +371,5 @@ class Panes(Surviving, Screen[None]):
     def find_current(self) -> Summary | None:
         """Return the message that keys act on, or say that there is none."""
         if self.current is None:
-            self.show_status("The list is empty.")
+            self.show_status(_IS_EMPTY)
         return self.current

@@ -51,6 +51,8 @@ def parts_text(rows: Sequence[Row], defects: Sequence[str] = ()) -> Text:
             text.append(f"{indent}shows {', '.join(row.links)}\n", "dim")
         for defect in row.defects:
             text.append(f"{indent}defect: {defect}\n", "italic red")
+        for note in row.notes:
+            text.append(f"{indent}{note}\n", "dim")
     listed = {f"part {row.number}: {defect}" for row in rows for defect in row.defects}
     for defect in defects:
         if defect not in listed:

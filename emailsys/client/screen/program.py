@@ -7,7 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 from textual.app import App
@@ -21,10 +21,15 @@ from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.opening.values import OpeningError
 from emailsys.client.screen.dialogs import InputDialog
-from emailsys.client.screen.network import MailNetwork
 from emailsys.client.screen.themes import THEMES
 from emailsys.client.text.terminal import safe_text
 from emailsys.upstream import NoLocals, SurvivingPump
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from textual.widget import Widget
+
+    from emailsys.client.screen.network import MailNetwork
 
 _THEME_FILE: Final = "theme"
 # Seconds in which the same failure is shown once.
@@ -50,6 +55,8 @@ class MailProgram(NoLocals, SurvivingPump, App[None]):
         self.mailbox = mailbox
         self.hold = hold
         self._last_failure = ""
+        #: Makes the widget of a picture; None if the terminal shows no pictures.
+        self.picture_maker: Callable[[Image], Widget] | None = None
         #: Whether a message is being transmitted.
         self.is_transmitting: Callable[[], bool] = lambda: False
         # The file descriptors that lead to the terminal.

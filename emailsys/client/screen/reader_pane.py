@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.widget import Widget
 from textual.widgets import Static
 from typing_extensions import override
 
-from emailsys.client.display.message import MessageView
+from emailsys.client.screen.message_pieces import Piece, pieces, placed_pictures
 from emailsys.client.screen.survival import Surviving
 
-# Characters of one piece of a message. The screen lays out a piece in about 0.05 s.
-_PIECE: Final = 20_000
+if TYPE_CHECKING:
+    from emailsys.client.display.message import MessageView
+    from emailsys.client.screen.terminal_pictures import ShownPicture
 
 
 class ReaderPane(Surviving, VerticalScroll):
@@ -26,10 +28,18 @@ class ReaderPane(Surviving, VerticalScroll):
         #: The key of the open message; None if no message is open.
         self.key: str | None = None
         # What is not laid out yet, and the piece that comes next.
-        self._rest: Iterator[Text] = iter(())
-        self._next: Text | None = None
+        self._rest: Iterator[Piece] = iter(())
+        self._next: Piece | None = None
         self._more: list[Static] = []
         self._is_loading = False
+        # The pictures that are shown, and those that come when the end of the text is near.
+        self._pictures: list[ShownPicture] = []
+        self._hidden: list[ShownPicture] = []
+        # The numbers of those that have a place in the text. For each whose place is laid out: what it stands below.
+        self._placed: AbstractSet[str] = frozenset()
+        self._above: dict[str, Widget] = {}
+        # Those whose place is not laid out yet.
+        self._early: dict[str, ShownPicture] = {}
 
     @override
     def compose(self) -> ComposeResult:
@@ -41,11 +51,13 @@ class ReaderPane(Surviving, VerticalScroll):
         """Show the beginning of a message, or the message again without moving it."""
         self.key = key
         self.add_class("open")
-        self._rest = _pieces(view, headers)
-        self.query_one("#text", Static).update(next(self._rest))
+        self._drop_pictures()
+        self._placed = placed_pictures(view)
+        self._rest = pieces(view, headers)
+        self._fill(self.query_one("#text", Static), next(self._rest))
         if keep_position:
             for piece in self._more:
-                piece.update(next(self._rest, Text()))
+                self._fill(piece, next(self._rest, Piece()))
         else:
             for piece in self._more:
                 piece.remove()
@@ -54,16 +66,59 @@ class ReaderPane(Surviving, VerticalScroll):
         self._next = next(self._rest, None)
         self.call_after_refresh(self._load)
 
+    def _fill(self, shown: Static, piece: Piece) -> None:
+        shown.update(piece.text)
+        for number in piece.pictures:
+            self._above[number] = shown
+
     def _load(self) -> None:
         """Lay out the next piece if the end of the last one comes near."""
-        if self._is_loading or self._next is None or self.max_scroll_y - self.scroll_offset.y > 2 * self.size.height:
+        if self._is_loading or self.max_scroll_y - self.scroll_offset.y > 2 * self.size.height:
+            return
+        if self._next is None:
+            self._load_picture()
             return
         self._is_loading = True
-        piece = Static(self._next, markup=False)
-        self._next = next(self._rest, None)
-        self._more.append(piece)
-        self.mount(piece)
+        piece, self._next = self._next, next(self._rest, None)
+        shown = Static(markup=False)
+        self._more.append(shown)
+        self.mount(shown)
+        self._fill(shown, piece)
+        for number in piece.pictures:
+            if number in self._early:
+                self._place(number, self._early.pop(number))
         self.call_after_refresh(self._loaded)
+
+    def _load_picture(self) -> None:
+        if self._hidden:
+            self._is_loading = True
+            self._pictures.append(self._hidden.pop(0))
+            self.mount(self._pictures[-1])
+            self.call_after_refresh(self._loaded)
+
+    def add_picture(self, number: str, picture: ShownPicture) -> None:
+        """Show a picture in its place: below the line that names the number of its part, or else below the text."""
+        if number in self._above:
+            self._place(number, picture)
+        elif number in self._placed:
+            self._early[number] = picture
+        else:
+            self._hidden.append(picture)
+            self._load()
+
+    def _place(self, number: str, picture: ShownPicture) -> None:
+        above = self._above[number]
+        # The next picture of the same line stands below this one.
+        self._above |= {one: picture for one, widget in self._above.items() if widget is above}
+        self._pictures.append(picture)
+        self.mount(picture, after=above)
+
+    def _drop_pictures(self) -> None:
+        for one in self._pictures:
+            one.free()
+            one.remove()
+        self._pictures, self._hidden = [], []
+        self._placed, self._above, self._early = frozenset(), {}, {}
 
     def _loaded(self) -> None:
         self._is_loading = False
@@ -77,57 +132,10 @@ class ReaderPane(Surviving, VerticalScroll):
     def close(self) -> None:
         """Close the message, so that the list gets the whole height."""
         self.key = None
+        self._drop_pictures()
         self.remove_class("open")
 
     @property
     def at_end(self) -> bool:
         """Whether the last line is visible."""
-        return self._next is None and self.scroll_offset.y >= self.max_scroll_y
-
-
-def _pieces(view: MessageView, headers: Sequence[tuple[str, str]]) -> Iterator[Text]:
-    """Yield the message in pieces that are laid out one after the other. Each ends at a line end where there is one."""
-    body = view.body
-    at = 0
-    text = _head(view, headers)
-    while True:
-        end = at + _PIECE
-        if end < len(body):
-            line_end = body.rfind("\n", at, end)
-            end = line_end if line_end > at else end
-        else:
-            end = len(body)
-        _append_lines(text, body[at:end])
-        at = end + (body[end : end + 1] == "\n")
-        if at >= len(body):
-            break
-        yield text
-        text = Text()
-    if len(view.defects) > 1:
-        text.append(f"{len(view.defects)} defects. V lists them.\n", "italic red")
-    else:
-        text.append("".join(f"defect: {defect}\n" for defect in view.defects), "italic red")
-    yield text
-
-
-def _append_lines(text: Text, lines: str) -> None:
-    for line in lines.split("\n"):
-        text.append(f"{line}\n", "italic dim" if line.startswith(">") else "")
-
-
-def _head(view: MessageView, headers: Sequence[tuple[str, str]]) -> Text:
-    text = Text()
-    for name, value in headers:
-        text.append(f"{name}: ", "bold")
-        text.append(f"{value}\n", "bold" if name == "Subject" else "")
-    for warning in view.warnings:
-        text.append(f"{warning}\n", "bold red")
-    if view.is_locked:
-        text.append("K asks for the passphrase.\n", "bold red")
-    for note in view.notes:
-        text.append(f"{note}\n", "green")
-    for one in view.attachments:
-        text.append("Attached: ", "bold")
-        text.append(f"{one.name}  {one.kind}\n")
-    text.append("\n")
-    return text
+        return self._next is None and not self._hidden and self.scroll_offset.y >= self.max_scroll_y

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from emailsys.client.archive.values import Flag, Summary
 from emailsys.client.display.list_text import correspondent, size_text
-from emailsys.client.display.message import MessageView, find_part
+from emailsys.client.display.message import MessageView, ReceivedAttachment, find_part
 from emailsys.client.display.readable import readable_headers, readable_structure, readable_view
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.attachment_actions import AttachmentActions
@@ -19,8 +19,13 @@ from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.parts_text import parts_text, view_text
 from emailsys.client.text.terminal import safe_line
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 # Octets of a message that are shown at once. The rest is read behind: 1 MB of HTML takes half a second.
 _BEGINNING: Final = 100_000
+# Pictures of a message that are shown. All of them are in the list of attachments.
+_MAX_PICTURES: Final = 12
 # Shown until a message has been read.
 _NO_TEXT: Final = MessageView((), "", (), ())
 _LOADING: Final = "the rest of the message is being read"
@@ -36,6 +41,8 @@ class ReadingActions:
         self._html = self._every_header = False
         # Counts what the reader was asked for. A result of an earlier request is dropped.
         self._asked = 0
+        # One picture is decoded at a time: a large one takes much memory, also after the message was left.
+        self._decoding = asyncio.Lock()
 
     @property
     def is_html(self) -> bool:
@@ -95,6 +102,26 @@ class ReadingActions:
             headers = tuple(await asyncio.to_thread(readable_headers, root, key, octets))
         if self._is_wanted(key, asked):
             reader.show(key, seen, headers, keep_position=is_long)
+            await self._show_pictures(seen, key, asked)
+
+    async def _show_pictures(self, view: MessageView, key: str, asked: int) -> None:
+        """Show the pictures of a message in their places, if the terminal can."""
+        make = self._screen.mail_app.picture_maker
+        pictures = [one for one in view.attachments if one.picture]
+        if make is None or not pictures:
+            return
+        from emailsys.client.screen.terminal_pictures import ShownPicture
+
+        for one in pictures[:_MAX_PICTURES]:
+            async with self._decoding:
+                if not self._is_wanted(key, asked):
+                    return
+                image = await asyncio.to_thread(_decoded, one)
+            if not self._is_wanted(key, asked):
+                return
+            if image is not None:
+                shown = ShownPicture(f"{one.number}  {one.name}  {one.kind}", image, make)
+                self._screen.reader.add_picture(one.number, shown)
 
     async def unlock(self, summary: Summary) -> None:
         """Let gpg ask for the passphrase of a key, and show the message again."""
@@ -137,6 +164,13 @@ class ReadingActions:
                 app.push_screen(TextDialog(f"Part {number}", view_text(view)))
         elif what == 1 and part is not None:
             await self._attachments.ask_and_save([part])
+
+
+def _decoded(picture: ReceivedAttachment) -> Image | None:
+    # Pillow is imported only where it is used.
+    from emailsys.client.display.picture_decoding import decode_picture
+
+    return decode_picture(picture.content())
 
 
 def _heading(summary: Summary) -> tuple[tuple[str, str], ...]:

@@ -18,16 +18,21 @@ Screen { background: $background; color: $foreground; }
 #reader { display: none; height: 3fr; padding: 0 1; border-top: solid $panel; background: $surface;
   scrollbar-size: 1 1; }
 #reader.open { display: block; }
+.picture { height: auto; padding-bottom: 1; }
+.picture > * { height: auto; max-width: 100%; }
+.picture > * > * { width: 100%; height: 100%; }
 #reader:focus { border-top: solid $primary; }
 #folders:focus { border-right: solid $primary; }
 #status { height: 1; background: $panel; padding: 0 1; }
 #status Label { width: 1fr; }
 #status ProgressBar { width: 40; display: none; }
 #status ProgressBar.busy { display: block; }
+/* Above the status line, which the same words may be in. */
+ToastRack { margin-bottom: 2; }
 .-narrow #folders, .-tiny #folders { display: none; }
 .-narrow #folders.asked, .-tiny #folders.asked { display: block; }
 .-tiny #folders.asked { width: 100%; border-right: none; }
-InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog, OpenDialog {
+InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog, OpenDialog, SendingDialog {
   align: center middle; background: $background 60%; }
 .dialog { width: 70; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface;
   border: round $primary; }

@@ -53,3 +53,10 @@ class SafeTextArea(TextArea):
         seen = super().get_line(line_index)
         seen.plain = show_controls(seen.plain)
         return seen
+
+    def change(self, text: str) -> None:
+        """Replace the text as the user would: the cursor stays, and Ctrl-Z brings the old text back."""
+        if text != self.text:
+            cursor = self.cursor_location
+            self.replace(text, self.document.start, self.document.end)
+            self.move_cursor(min(cursor, self.document.end))

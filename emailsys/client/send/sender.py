@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.task import deferLater
 
@@ -33,6 +33,9 @@ from emailsys.mail.envelope import BodyType, MailParameters
 from emailsys.mail.transmission import Forward, Outcome, Transmission
 from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from emailsys.interfaces.wiretap import IWiretap
 
 # EHLO name: the host's own name would reveal the user's network, and submission servers do not check it.
 _HOSTNAME: Final = "localhost"
@@ -99,8 +102,12 @@ class Sender:
         now: Callable[[], datetime],
         progress: Callable[[SendProgress], None] = lambda progress: None,
         in_thread: InThread | None = None,
+        wiretap: IWiretap | None = None,
     ) -> None:
-        """@param in_thread: None for the reactor's threads."""
+        """
+        @param in_thread: None for the reactor's threads.
+        @param wiretap: records the connections; None records none.
+        """
         self._reactor = reactor
         self._archive = archive
         self._outbox = outbox
@@ -108,6 +115,7 @@ class Sender:
         self._now = now
         self._progress = progress
         self._in_thread = in_thread or threads_of(reactor)
+        self._wiretap = wiretap
         self._pools: dict[Server, ConnectionPool] = {}
 
     async def send(self, account: Account, key: str) -> SendResult:
@@ -255,6 +263,7 @@ class Sender:
                 _HOSTNAME,
                 lambda expected: tls_for(server, verify=expected.is_verified),
                 Telemetry(),
+                wiretap=self._wiretap,
             )
             self._pools[server] = pool
         return pool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,8 +25,8 @@ class ConvertedHTML:
     defects: tuple[str, ...]
 
 
-def _laid_out(html: str, rules: StyleRules | None) -> Layout:
-    layout = Layout(rules)
+def _laid_out(html: str, rules: StyleRules | None, pictures: Mapping[str, str] | None) -> Layout:
+    layout = Layout(rules, pictures)
     read(html, layout)
     return layout
 
@@ -34,26 +35,28 @@ def _opened(opener: re.Match[str]) -> str:
     return "<p>" if opener[0].startswith("<!") else "<p "
 
 
-def convert(html: str) -> ConvertedHTML:
+def convert(html: str, pictures: Mapping[str, str] | None = None) -> ConvertedHTML:
     """Convert an HTML document or fragment to text.
 
     Keeps paragraphs, lists, quotes, table cells and preformatted text, and lists the targets of links as numbered notes
     at the end. Omits what its style hides, and says so in the defects. If nothing remains, it shows what is hidden. The
     result is not yet safe for a terminal.
+
+    @param pictures: the numbers of the parts that pictures show, by Content-ID. The text names them in their place.
     """
     html, defects = prepared(html)
     sheets = style_sheets(html)
-    layout = _laid_out(html, StyleRules(sheets))
+    layout = _laid_out(html, StyleRules(sheets), pictures)
     if not layout.has_ended:
         html, more = mended(html)
         if more:
             defects += more
-            layout = _laid_out(html, StyleRules(sheets))
+            layout = _laid_out(html, StyleRules(sheets), pictures)
         if not layout.has_ended:
             defects.append("it ends inside a tag, a comment or an element that is not shown: some text may be missing")
     text, more = layout.result()
     if not layout.has_text:
-        shown = _laid_out(html if layout.has_ended else _OPENERS.sub(_opened, html), None)
+        shown = _laid_out(html if layout.has_ended else _OPENERS.sub(_opened, html), None, pictures)
         if shown.has_text:
             text, _ = shown.result()
             more = ["its markup hides all of its text, which is shown all the same"]

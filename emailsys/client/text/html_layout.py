@@ -6,7 +6,7 @@ Receives the elements that the parser reports, in order. `css_rules` says which 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +16,7 @@ from emailsys.client.text.css import PLAIN, Style
 from emailsys.client.text.css_rules import StyleRules
 from emailsys.client.text.html_lines import INVISIBLE, Lines
 from emailsys.client.text.html_parser import END
+from emailsys.client.text.pictures import is_tiny, picture_words
 
 # Elements whose content is not text of the document. The default style sheet of HTML hides them (HTML §15.3.1).
 _UNSHOWN: Final = frozenset({"script", "style", "template", "title"})
@@ -49,8 +50,6 @@ _MAX_TARGET: Final = 2_000
 # Longest base URL that is put in front of the targets, which repeat it.
 _MAX_BASE: Final = 200
 _MAX_COMPARED: Final = 50
-# Pixels: smaller pictures are spacers, or count who reads.
-_TINY: Final = 3
 
 
 _End = Callable[[], None]
@@ -70,8 +69,12 @@ class _State:
 class Layout:
     """The receiver of the parser's events: each element, with its end, and the text between them."""
 
-    def __init__(self, rules: StyleRules | None) -> None:
-        """@param rules: None to show what is hidden as well."""
+    def __init__(self, rules: StyleRules | None, pictures: Mapping[str, str] | None = None) -> None:
+        """
+        @param rules: None to show what is hidden as well.
+        @param pictures: the numbers of the parts that pictures show, by Content-ID.
+        """
+        self._pictures = pictures or {}
         out = self._out = Lines()
         self._block_end: _Ends = (out.end_line,)
         self._paragraph_end: _Ends = (out.paragraph,)
@@ -310,9 +313,9 @@ class Layout:
         if not self._is_shown:
             self._count_hidden(alt)
             return
-        if alt:
-            self._out.text(f"[{alt}]")
-        elif tag != "area" and "alt" not in attributes and attributes.get("src") and not _is_tiny(attributes):
+        if words := picture_words(attributes, self._pictures):
+            self._out.text(f"[{words}]")
+        elif tag != "area" and "alt" not in attributes and attributes.get("src") and not is_tiny(attributes):
             self.unnamed_pictures += 1
         if tag == "area":
             self._link(tag, attributes)()
@@ -326,7 +329,7 @@ class Layout:
     def _frame(self, tag: str, attributes: dict[str, str | None]) -> None:
         self._count_hidden(attributes.get("srcdoc") or "")
         source = attributes.get("src") or ""
-        if source and self._is_shown and not _is_tiny(attributes):
+        if source and self._is_shown and not is_tiny(attributes):
             self._out.end_line()
             self._out.text("[frame]")
             self._link(tag, {"href": source})()
@@ -388,12 +391,3 @@ def _has_room_of_its_own(tag: str, display: str) -> bool:
     if not display:
         return (tag in _BLOCK or tag in _PARAGRAPH) and tag not in _TABLE
     return display in ("block", "inline-block")
-
-
-def _is_tiny(attributes: dict[str, str | None]) -> bool:
-    """Whether a picture's own size says that it is a spacer, or counts who reads."""
-    for name in ("width", "height"):
-        value = (attributes.get(name) or "").strip().removesuffix("px")
-        if value.isascii() and value.isdigit() and int(value[:9]) <= _TINY:
-            return True
-    return False

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from emailsys.client.text.frames import without_frames
 from emailsys.client.text.html import convert
 from emailsys.client.text.invitation import invitation_text
-from emailsys.mail.message.charsets import decode_charset
 from emailsys.mail.message.contents import Contents, contents
+from emailsys.mail.message.defects import around_parts
 from emailsys.mail.message.flowed import joined_paragraphs
 from emailsys.mail.message.mime import Part
 
@@ -17,8 +17,6 @@ from emailsys.mail.message.mime import Part
 _HEAD: Final = ("From", "To", "Cc", "Date", "Subject")
 _MAX_FIELD: Final = 1_000
 _PROTECTED: Final = frozenset({"multipart/signed", "multipart/encrypted"})
-# Octets of the text around the parts that are shown.
-_AROUND: Final = 10_000
 # Kinds of attachments that are shown below the text as well.
 _CALENDARS: Final = frozenset({"text/calendar", "application/ics"})
 # Characters of HTML that are converted for each character of text that is wanted.
@@ -28,10 +26,12 @@ _MARKUP: Final = 10
 TextsOf = Callable[[Iterable[Part]], Iterator[str]]
 
 
-def plain_text(part: Part, most: int) -> tuple[str, list[str]]:
+def plain_text(part: Part, most: int, pictures: Mapping[str, str] | None = None) -> tuple[str, list[str]]:
     """Return a text part as plain text of at most `most` characters, and its defects. HTML is converted.
 
     The lines of format=flowed are joined.
+
+    @param pictures: the numbers of the parts that pictures of HTML show, by Content-ID, to name them in the text.
     """
     text, defects = part.text()
     if part.content_type in _CALENDARS:
@@ -40,7 +40,8 @@ def plain_text(part: Part, most: int) -> tuple[str, list[str]]:
     if part.content_type == "text/html":
         is_long = len(text) > most * _MARKUP
         # It is cut before a tag: a tag that never ends is looked for from the beginning.
-        converted = convert(text[: max(0, text.rfind("<", 0, most * _MARKUP)) or most * _MARKUP] if is_long else text)
+        text = text[: max(0, text.rfind("<", 0, most * _MARKUP)) or most * _MARKUP] if is_long else text
+        converted = convert(text, pictures)
         defects += converted.defects
         if is_long or len(converted.text) > most:
             defects.append("too long to be shown completely; save the message to read all of it")
@@ -59,6 +60,7 @@ def read_text(
     prefer_html: bool = False,
     with_inside: bool = True,
     framed: Callable[[Part], str] | None = None,
+    names_pictures: bool = False,
 ) -> tuple[str, list[str], Contents]:
     """Return the text of a message, its defects with the numbers of their parts, and the message's contents.
 
@@ -66,15 +68,17 @@ def read_text(
 
     @param most: characters of one part.
     @param with_inside: whether the texts of messages inside follow.
+    @param names_pictures: whether the text has the numbers of the parts that pictures of HTML show.
     @param framed: returns the frame above a text, or "". It stands once above several texts with the same frame.
     """
     found = contents(root, prefer_html)
+    pictures = {part.content_id: part.number for part in root.walk() if part.content_id} if names_pictures else None
     defects: list[str] = []
     above = [""]
 
     def texts_of(parts: Iterable[Part]) -> Iterator[str]:
         for part in parts:
-            text, wrong = plain_text(part, most)
+            text, wrong = plain_text(part, most, pictures)
             defects.extend(f"part {part.number}: {one}" for one in wrong)
             if text.strip():
                 text = text.strip("\n")
@@ -120,14 +124,10 @@ def _inside(found: Contents, texts_of: TextsOf) -> Iterator[str]:
 
 def _around_parts(root: Part) -> str:
     """Return the text before the first part and behind the last one, which mail programs do not show."""
-    if not root.parts or not root.content_type.startswith("multipart/"):
-        return ""
-    if root.content_type in _PROTECTED or root.parts[0].source is not root.source:
+    if root.content_type in _PROTECTED:
         # It would be taken for signed or decrypted text.
         return ""
-    octets = root.source[root.body_start : root.parts[0].start] + root.source[root.parts[-1].end : root.end]
-    lines = decode_charset(octets[:_AROUND], "utf-8")[0].splitlines()
-    return "\n".join(line for line in lines if not line.startswith("--")).strip()
+    return "\n".join(filter(None, around_parts(root)))
 
 
 def _other_texts(root: Part, found: Contents) -> Iterator[Part]:

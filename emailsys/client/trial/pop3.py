@@ -23,10 +23,10 @@ T = TypeVar("T")
 class _Trial:
     """Trial of one server, in threads of a reactor."""
 
-    def __init__(self, reactor: Any, server: Server) -> None:
+    def __init__(self, reactor: Any, server: Server, streams: OpenStreams | None = None) -> None:
         self._in_thread = threads_of(reactor)
         self._server = server
-        self._streams = OpenStreams()
+        self._streams = streams or OpenStreams()
         self._client: POP3Client | None = None
         self.result = TrialResult(server, "pop3")
 
@@ -113,15 +113,16 @@ async def probe_pop3(reactor: Any, server: Server) -> TrialResult:
     return trial.result
 
 
-async def try_pop3(reactor: Any, account: Account, secrets: Secrets) -> TrialResult:
+async def try_pop3(reactor: Any, account: Account, secrets: Secrets, streams: OpenStreams | None = None) -> TrialResult:
     """Log in to the account's POP3 server and count the messages. Nothing is fetched or deleted.
 
+    @param streams: makes the connections.
     @raise AccountError: the account has no POP3 server.
     """
     server = account.pop3
     if server is None:
         raise AccountError(f"the account {account.name} has no POP3 server")
-    trial = _Trial(reactor, server)
+    trial = _Trial(reactor, server, streams)
     if await trial.reach():
         try:
             await trial.log_in(account, secrets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
@@ -25,7 +25,11 @@ from emailsys.mail.next_hop import Host
 from emailsys.mail.transmission import Outcome
 from emailsys.net.base.failures import why
 from emailsys.net.outbound.connection import SMTPClient
+from emailsys.net.outbound.host_pool import client_of
 from emailsys.net.outbound.pending import PendingTransmission
+
+if TYPE_CHECKING:
+    from emailsys.interfaces.wiretap import IWiretap
 
 
 class _Probe(Factory):
@@ -33,11 +37,14 @@ class _Probe(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, server: Server, secret: str | None, host: Host, verify: bool) -> None:
+    def __init__(
+        self, reactor: Any, server: Server, secret: str | None, host: Host, verify: bool, wiretap: IWiretap | None
+    ) -> None:
         #: Part of net.outbound.owner.Owner, which this class implements.
         self.clear = False
         self._reactor = reactor
-        self.client = SMTPClient(
+        self.tap = wiretap.begin("smtp", True) if wiretap is not None else None
+        self.client = client_of(self.tap)(
             self,
             reactor,
             OutboundSettings(timeouts=OutboundTimeouts(greeting=60.0)),
@@ -87,33 +94,34 @@ async def probe_smtp(reactor: Any, server: Server) -> TrialResult:
     return await _probe(reactor, server, None)
 
 
-async def try_smtp(reactor: Any, account: Account, secrets: Secrets) -> TrialResult:
+async def try_smtp(reactor: Any, account: Account, secrets: Secrets, wiretap: IWiretap | None = None) -> TrialResult:
     """Log in to the account's submission server. Nothing is sent.
 
+    @param wiretap: records the connections; None records none.
     @raise AccountError: the account has no submission server.
     """
     server = account.smtp
     if server is None:
         raise AccountError(f"the account {account.name} has no submission server")
     if server.auth is Auth.NONE:
-        return await _probe(reactor, server, None)
+        return await _probe(reactor, server, None, wiretap)
     try:
         secret = await secrets.get(account, server)
     except AccountError as error:
         return TrialResult(server, "smtp", str(error))
-    result = await _probe(reactor, server, secret)
+    result = await _probe(reactor, server, secret, wiretap)
     if result.advice == LOGIN_ADVICE:
         secrets.refused(server)
     return result
 
 
-async def _probe(reactor: Any, server: Server, secret: str | None) -> TrialResult:
+async def _probe(reactor: Any, server: Server, secret: str | None, wiretap: IWiretap | None = None) -> TrialResult:
     result = TrialResult(server, "smtp")
     try:
         host = (await hosts_of(reactor, server))[0]
     except Unreachable as error:
         return replace(result, problem=str(error))
-    probe = await _connected(reactor, server, secret, host, verify=True)
+    probe = await _connected(reactor, server, secret, host, wiretap, verify=True)
     if isinstance(probe, str):
         return replace(result, problem=probe)
     outcome = probe.outcome
@@ -129,7 +137,7 @@ async def _probe(reactor: Any, server: Server, secret: str | None) -> TrialResul
     said = f"{reply.code} {reply.enhanced} {reply.text}" if outcome.from_remote else reply.text
     result = replace(result, problem=f"{server}: {said}", tls=outcome.tls)
     if reply.enhanced == "4.7.5" and "certificate" in reply.text:
-        shown = await _connected(reactor, server, None, host, verify=False)
+        shown = await _connected(reactor, server, None, host, wiretap, verify=False)
         return replace(
             result, advice=CERTIFICATE_ADVICE, fingerprint="" if isinstance(shown, str) else shown.fingerprint
         )
@@ -138,14 +146,19 @@ async def _probe(reactor: Any, server: Server, secret: str | None) -> TrialResul
     return result
 
 
-async def _connected(reactor: Any, server: Server, secret: str | None, host: Host, *, verify: bool) -> _Probe | str:
+async def _connected(
+    reactor: Any, server: Server, secret: str | None, host: Host, wiretap: IWiretap | None, *, verify: bool
+) -> _Probe | str:
     """Run a probe to its end. Return it, or the reason why the connection failed."""
-    probe = _Probe(reactor, server, secret, host, verify)
+    probe = _Probe(reactor, server, secret, host, verify, wiretap)
     try:
         await HostnameEndpoint(reactor, server.host, server.port, CONNECT_TIMEOUT).connect(probe)
     except Exception:
         reason: Any = Failure()  # type: ignore[no-untyped-call]
-        return f"no connection to {server}: {why(reason)}"
+        problem = f"no connection to {server}: {why(reason)}"
+        if probe.tap is not None:
+            probe.tap.closed(problem)
+        return problem
     await probe.done
     return probe
 

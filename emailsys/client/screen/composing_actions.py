@@ -1,0 +1,165 @@
+"""Actions of the composer: a file to attach, the user's own editor, a template, and the moment of sending."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from textual.app import App
+
+from emailsys.client.accounts.values import AccountError
+from emailsys.client.base.edited_file import EditedFile
+from emailsys.client.compose.attachments import attach
+from emailsys.client.compose.draft import Attachment, ComposeError, Draft
+from emailsys.client.compose.editor_text import from_text, to_text
+from emailsys.client.mailbox import UserMailbox
+from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog
+from emailsys.client.screen.own_terminal import check_terminal_is_free, run_program
+from emailsys.client.text.terminal import safe_line
+
+
+class Letter(Protocol):
+    """The screen of a message that is being written."""
+
+    @property
+    def app(self) -> App[Any]:
+        """The program."""
+
+    def as_written(self) -> Draft:
+        """Return the draft with the content of the fields, also unfinished ones."""
+
+    def show(self, draft: Draft) -> None:
+        """Put a draft into the fields."""
+
+    def add(self, attachment: Attachment) -> None:
+        """Attach a file."""
+
+    def send_at(self, moment: datetime | None) -> None:
+        """Choose when the message is sent; None for at once."""
+
+    async def save_if_changed(self) -> bool:
+        """Save the draft. Returns whether it is safe."""
+
+    def show_error(self, words: str) -> None:
+        """Tell what went wrong."""
+
+
+class ComposingActions:
+    """What the keys of the composer ask for, beside sending and saving. The coroutines run in workers."""
+
+    def __init__(self, mailbox: UserMailbox, letter: Letter) -> None:
+        self._mailbox = mailbox
+        self._letter = letter
+
+    async def attach(self) -> None:
+        """Ask for a file, and attach it."""
+        dialog = InputDialog("File to attach", hint="Enter a path. ~ is your home folder.")
+        name = await self._letter.app.push_screen_wait(dialog)
+        if not name:
+            return
+        try:
+            one = await asyncio.to_thread(attach, Path(name))
+        except ComposeError as error:
+            self._letter.show_error(str(error))
+            return
+        self._letter.add(one)
+
+    async def choose_moment(self) -> None:
+        """Ask when the message is to be sent."""
+        from emailsys.client.compose.moments import EXAMPLES, BadMoment, parse_moment
+
+        dialog = InputDialog("When to send the message", "", f"{EXAMPLES}. Nothing: at once.")
+        typed = await self._letter.app.push_screen_wait(dialog)
+        if typed is None:
+            return
+        try:
+            self._letter.send_at(parse_moment(typed, self._mailbox.now()) if typed.strip() else None)
+        except BadMoment as error:
+            self._letter.show_error(str(error))
+
+    async def insert_template(self) -> None:
+        """Let the user choose a template, ask for its fields, and put it above the text."""
+        from emailsys.client.compose.templates import read_template, with_template
+
+        try:
+            templates = self._mailbox.templates
+            names = await asyncio.to_thread(templates.names)
+            if not names:
+                self._letter.show_error("There is no template. Write one: emailsys mail template write NAME")
+                return
+            number = await self._letter.app.push_screen_wait(ChoiceDialog("Template", [*map(safe_line, names)]))
+            if number is None:
+                return
+            text = await asyncio.to_thread(templates.read, names[number])
+            values = await self._values(text)
+            if values is not None:
+                expand = self._mailbox.contacts.expand
+                new = await asyncio.to_thread(read_template, text, values, Path.home(), expand)
+                # The user may have typed in the meantime.
+                self._letter.show(with_template(self._letter.as_written(), new))
+        except (ComposeError, AccountError) as error:
+            self._letter.show_error(str(error))
+
+    async def _values(self, text: str) -> Mapping[str, str] | None:
+        """Return the values of the fields of a template; None if the user leaves a question."""
+        from emailsys.client.compose.templates import fields_of, known_values
+
+        now, expand = self._mailbox.now().astimezone(), self._mailbox.contacts.expand
+        values = known_values(self._letter.as_written(), text, now, expand)
+        for field in fields_of(text):
+            if field not in values:
+                hint = "Nothing: the field stays in the text."
+                typed = await self._letter.app.push_screen_wait(InputDialog(f"{{{field}}} of the template", "", hint))
+                if typed is None:
+                    return None
+                if typed:
+                    values[field] = typed
+        return values
+
+    async def edit(self) -> None:
+        """Edit the message in the user's own editor: $VISUAL, $EDITOR, or else vi or notepad."""
+        letter = self._letter
+        check_terminal_is_free(letter.app)
+        command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
+        draft = letter.as_written()
+        file = EditedFile(self._mailbox.paths.state)
+        path = file.path
+        try:
+            arguments = [*shlex.split(command), str(path)]
+            file.write(to_text(draft))
+        except ValueError as error:
+            # A quote that is not closed.
+            letter.show_error(f"Cannot run the editor {command}: {error}. Set $VISUAL or $EDITOR to another one.")
+            return
+        except OSError as error:
+            letter.show_error(f"Cannot write {path}: {error.strerror}.")
+            return
+        try:
+            await run_program(letter.app, arguments)
+        except OSError as error:
+            letter.show_error(
+                f"Cannot run the editor {command}: {error.strerror}. Set $VISUAL or $EDITOR to another one."
+            )
+        try:
+            expand = self._mailbox.contacts.expand
+            # In a thread: it reads the files that the user attached.
+            edited = await asyncio.to_thread(lambda: from_text(file.read(), draft, Path.cwd(), expand=expand))
+        except (ComposeError, AccountError) as error:
+            letter.show_error(f"Your text is kept in {path}. {error}")
+            return
+        except OSError as error:
+            letter.show_error(f"The editor left no text in {path}: {error.strerror}. The message is as it was before.")
+            return
+        if to_text(letter.as_written()) != to_text(draft):
+            letter.show_error(f"The message was changed while files were read. The editor's text is kept in {path}.")
+            return
+        letter.show(edited)
+        if await letter.save_if_changed():
+            file.remove()
+        else:
+            letter.show_error(f"Your text is kept in {path}.")
