@@ -14,12 +14,13 @@ from emailsys.control.requests import Status
 _TIMEOUT: Final = 10.0
 
 
-def daemon_status(where: Places) -> dict[str, Any] | None:
+def daemon_status(where: Places, timeout: float = _TIMEOUT) -> dict[str, Any] | None:
     """Return the status of the daemon on the state folder, None if no daemon runs there.
 
+    @param timeout: seconds to wait for the answer.
     @raise Refused: a daemon runs but does not answer, or this user may not talk to it.
     """
-    answer = by_daemon(where, Status(), _TIMEOUT)
+    answer = by_daemon(where, Status(), timeout)
     result: dict[str, Any] | None = None if answer is None else answer.get("result")
     return result
 

@@ -10,6 +10,7 @@ from emailsys.config.exit_status import Exit
 from emailsys.config.locations import SYSTEM_STATE
 from emailsys.control.commands import BUSY, DEFECT, MISSING
 from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, ControlFailed, NoDaemon, ask
+from emailsys.control.directory_requests import DirectoryChange
 from emailsys.control.requests import MAKES_FIRST_STORE, Request
 from emailsys.platforms.users import is_root
 from emailsys.supervisor import check_state_folder, holder_of, make_state_folder
@@ -19,18 +20,19 @@ START_PATIENCE: Final = 5.0
 _STATUS: Final = {BUSY: Exit.TEMPORARY, DEFECT: Exit.SOFTWARE}
 
 
-def administer(where: Places, request: Request) -> Any:
+def administer(where: Places, request: Request, timeout: float | None = None) -> Any:
     """Carry out a request and return its result.
 
+    @param timeout: seconds to wait for the answer of a daemon; None for the default of `ask`.
     @raise Refused: it cannot be carried out.
     """
-    answer = by_daemon(where, request)
+    answer = by_daemon(where, request, timeout)
     if answer is None:
         from emailsys.cli.direct_access import carry_out
 
         settings = where.settings()
         where.announce(settings.store.url)
-        create = isinstance(request, MAKES_FIRST_STORE)
+        create = isinstance(request, (*MAKES_FIRST_STORE, DirectoryChange))
         (make_state_folder if create else check_state_folder)(where.folder)
         try:
             answer = carry_out(settings, request, create)
@@ -65,7 +67,7 @@ def by_daemon(where: Places, request: Request, timeout: float | None = None) -> 
     @param timeout: seconds to wait for the answer; None for the default of `ask`.
     @raise Refused: a daemon runs but does not answer, or this user may not talk to it.
     """
-    deadline = time.monotonic() + START_PATIENCE
+    deadline = time.monotonic() + (START_PATIENCE if timeout is None else min(START_PATIENCE, timeout))
     while True:
         try:
             answer = ask(where.folder, request) if timeout is None else ask(where.folder, request, timeout)

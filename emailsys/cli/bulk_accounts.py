@@ -17,8 +17,9 @@ from emailsys.mail.address import is_mail_domain
 
 _ACCOUNT_FIELDS: Final = ("address", "password", "hash")
 _DOMAIN_FIELDS: Final = ("name", "postmaster")
-# An address, then a space before a password, or a colon as in Dovecot's passwd-file.
-_ACCOUNT_LINE: Final = re.compile(r"\s*([^\s:]+)(\s+|:\s*)(.*)", re.DOTALL)
+# An address, then a space before a password, a colon as in Dovecot's passwd-file, or a bar as in the accounts file of
+# docker-mailserver.
+_ACCOUNT_LINE: Final = re.compile(r"\s*([^\s:@]+@[^\s:|]+|[^\s:]+)(\s+|:\s*|\|)(.*)", re.DOTALL)
 # A hash with the name of its scheme, as Dovecot writes it, or one of crypt(3). An unknown scheme of crypt(3) matches,
 # too, and is refused later: stored as a password, such a hash would let in everyone who can read the old file.
 _HASH: Final = re.compile(r"\{([A-Za-z0-9.-]+)\}.+|\$[A-Za-z0-9_-]+\$.+")
@@ -58,9 +59,10 @@ def _split_account(text: str) -> dict[str, str]:
         raise LineError("found one word; allowed: an address, a space, and a password or a hash")
     address, separator, secret = found.groups()
     hashed = _HASH.fullmatch(secret)
-    is_passwd = separator.startswith(":")
+    is_passwd = separator.startswith((":", "|"))
+    end = separator[:1]
     if hashed is None:
-        first = secret.partition(":")[0] if is_passwd else secret
+        first = secret.partition(end)[0] if is_passwd else secret
         if _HEX_HASH.fullmatch(first) or (is_passwd and _DES_HASH.fullmatch(first)):
             raise LineError(
                 f"{address}: this looks like a hash of DES, or of MD5 or SHA without salt, which are not accepted: "
@@ -68,8 +70,8 @@ def _split_account(text: str) -> dict[str, str]:
             )
         return {"address": address, "password": secret}
     if is_passwd:
-        # Further fields of a passwd-file, such as the user id, follow after a colon.
-        secret = secret.partition(":")[0]
+        # Further fields, such as the user id, follow after another separator.
+        secret = secret.partition(end)[0]
     if (hashed[1] or "").upper() in _PLAIN:
         return {"address": address, "password": secret.partition("}")[2]}
     return {"address": address, "hash": secret}

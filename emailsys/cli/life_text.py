@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emailsys.cli.amounts import shown_time
@@ -44,11 +44,12 @@ def _lines(life: dict[str, Any]) -> Iterator[str]:
     if life["about"]:
         yield f"  a notice about {life['about']}"
     for one in life["events"]:
-        yield f"  {shown_time(one['at'])}  {_event_text(one, life)}"
+        yield f"  {shown_time(one['at'])}  {event_text(one, life)}"
     yield f"  now: {_place(life)}"
 
 
-def _event_text(one: dict[str, Any], life: dict[str, Any]) -> str:
+def event_text(one: Mapping[str, Any], life: Mapping[str, Any]) -> str:
+    """Return one event of the history in words."""
     if one["kind"] == "accepted":
         return f"accepted {_client(life['client'])}"
     words = {
@@ -63,7 +64,7 @@ def _event_text(one: dict[str, Any], life: dict[str, Any]) -> str:
     return _FOR[one["kind"]].format(**words) + (_DOUBT if one["in_doubt"] else "")
 
 
-def _client(client: dict[str, Any] | None) -> str:
+def _client(client: Mapping[str, Any] | None) -> str:
     if client is None:
         return "from this system"
     parts = [f"from {client['helo'] or 'a client'} [{client['ip']}] by {client['protocol']}"]

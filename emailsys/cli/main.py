@@ -95,6 +95,14 @@ class LazyGroup(click.Group):
             "emailsys.cli.tryout.command:try_it",
             "See it work: start a private system on loopback and send a message through it.",
         ),
+        "lab": (
+            "emailsys.cli.lab.command:lab",
+            "Run lessons about attacks on mail: real attackers, the real daemon, loopback only.",
+        ),
+        "catch": (
+            "emailsys.cli.commands.catch:catch",
+            "Catch the mail of a program under test: accept everything, send nothing on.",
+        ),
         "serve": (
             "emailsys.cli.commands.serve:serve",
             "Run the daemon in the foreground; `twistd emailsys` runs it in the background.",
@@ -103,14 +111,47 @@ class LazyGroup(click.Group):
         "domain": ("emailsys.cli.commands.domain:domain", "Add, list and remove domains."),
         "user": ("emailsys.cli.commands.user:user", "Add, list, change and remove the accounts of a domain."),
         "password": ("emailsys.cli.commands.password:password", "Change your own password, as a user."),
+        "token": (
+            "emailsys.cli.commands.token:token",
+            "Add, list and remove access tokens, by which programs use the HTTP API.",
+        ),
+        "web": ("emailsys.cli.commands.web:web", "Log in to the operators' pages of the web face."),
         "alias": (
             "emailsys.cli.commands.alias:alias",
             "Set, list and remove aliases: names that forward to other addresses.",
         ),
         "route": ("emailsys.cli.commands.route:route", "Set, list, remove and explain routes for outbound mail."),
+        "apply": (
+            "emailsys.cli.declared.command:apply",
+            "Make domains, accounts, aliases and routes as a file declares them.",
+        ),
+        "export": (
+            "emailsys.cli.declared.command:export",
+            "Write all domains, accounts, aliases and routes to a file for `apply`.",
+        ),
         "queue": ("emailsys.cli.commands.queue:queue", "Show and change the queue of outbound mail."),
         "trace": ("emailsys.cli.commands.trace:trace", "Show the history of a message and where it is now."),
         "status": ("emailsys.cli.commands.status:status", "Show the running system on one screen."),
+        "reload": (
+            "emailsys.cli.commands.reload:reload",
+            "Make the daemon read its configuration and certificates again, without a restart.",
+        ),
+        "restart": (
+            "emailsys.cli.commands.restart:restart",
+            "Restart the daemon without a gap: a new process takes over, and no connection is refused.",
+        ),
+        "watch": (
+            "emailsys.cli.watching.command:watch",
+            "Watch the conversations of the running system: SMTP, POP3 and TLS, each line explained.",
+        ),
+        "probe": (
+            "emailsys.cli.probe.command:probe",
+            "Examine another mail server: dialogue, TLS, certificates, known weaknesses.",
+        ),
+        "bench": (
+            "emailsys.cli.bench.command:bench",
+            "Send many messages to a server, fetch them, and compare each by its digest.",
+        ),
         "verify": ("emailsys.cli.commands.verify:verify", "Check that no accepted message is lost or changed."),
         "upgrade": ("emailsys.cli.commands.upgrade:upgrade", "Upgrade the store to the schema of this release."),
         "config": (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -56,19 +58,35 @@ def check_routes(settings: Settings, routes: Sequence[tuple[str, RouteSettings]]
 
     @param routes: the routes, each with the words that its line begins with.
     """
+    from emailsys.mail.pipe import is_pipe
     from emailsys.mail.reply import Reply
+    from emailsys.mail.webhook import is_webhook
     from emailsys.policy.next_hop import host_route
 
     if not routes:
         return [], []
     if not settings.outbound.enabled:
         return [], ["outbound.enabled: false; no route is used, and mail to other systems waits"]
-    hops = [replace(host_route(route).next_hop, by_route=True) for _, route in routes]
     lines: list[str] = []
-    warnings: list[str] = []
+    warnings = [f"{here}.host: mail waits: {why}" for here, route in routes for why in _of_command(route)]
+    # The daemon finds the host of a webhook as browsers do.
+    routes = [(here, route) for here, route in routes if not (is_webhook(route.host) or is_pipe(route.host))]
+    hops = [replace(host_route(route).next_hop, by_route=True) for _, route in routes]
     for (here, _), hop, found in zip(routes, hops, find_hosts(settings, hops), strict=True):
-        if isinstance(found, Reply):
+        if hop.is_socket:
+            if not Path(hop.name).is_socket():
+                warnings.append(f"{here}.host: mail waits: {hop.name} is no socket now")
+        elif isinstance(found, Reply):
             warnings.append(f"{here}.host: mail waits: {found.code} {found.enhanced} {found.text}")
         else:
             lines.append(f"{here}.host: {hop.name} is {', '.join(host.address for host in found)}")
     return lines, warnings
+
+
+def _of_command(route: RouteSettings) -> Iterator[str]:
+    """Yield why the command of a route cannot be run."""
+    from emailsys.policy.next_hop import host_route
+
+    pipe = host_route(route).next_hop.pipe
+    if pipe is not None and not (Path(pipe.program).is_file() and os.access(pipe.program, os.X_OK)):
+        yield f"{pipe.program} is no program that can be run"

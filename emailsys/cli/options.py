@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from emailsys.config.exit_status import Exit
-from emailsys.config.locations import NoHome, StateChoice, choose_state, find_config, store_text
+from emailsys.config.locations import (
+    BY_OPTION,
+    NoHome,
+    StateChoice,
+    choose_state,
+    default_state,
+    find_config,
+    store_text,
+)
 from emailsys.mail.address import Address
 
 if TYPE_CHECKING:
@@ -67,12 +75,30 @@ class Places:
 
         return load(self.config, self.folder, check_configuration)
 
+    def _is_surprise(self, url: str | None) -> bool:
+        """Whether there is another store besides the one in use, which the command line does not name.
+
+        A database has one besides it if the state folder has a file. A folder that the environment names has one if
+        the default folder has a file.
+        """
+        from emailsys.config.settings import DATABASE_NAME
+        from emailsys.platforms.users import is_root
+
+        if url is None and self.state.reason == BY_OPTION:
+            return False
+        try:
+            other = self.folder if url is not None else default_state(os.environ, is_root())
+            return other is not None and (other / DATABASE_NAME).exists()
+        except OSError:
+            # A folder that this user may not search.
+            return True
+
     def announce(self, url: str | None = None) -> None:
-        """Print to stderr which store is used if that is not the default one, once in a command.
+        """Print to stderr which store is used if another one could be meant, once in a command.
 
         @param url: the `store.url` of the configuration in force.
         """
-        store = store_text(self.state, url)
+        store = store_text(self.state, url) if self._is_surprise(url) else None
         context = click.get_current_context(silent=True)
         announced = {} if context is None else context.find_root().meta
         if store is not None and announced.get(_ANNOUNCED) != store:
@@ -153,5 +179,19 @@ class AddressOrDomainType(click.ParamType[Address]):
 
 
 ADDRESS_OR_DOMAIN = AddressOrDomainType()
+
+#: Why a command with many objects has no --if-missing.
+SINGLE: Final = "--if-missing is for a single object; `emailsys apply` makes many as a file declares them."
+
+if_missing = click.option(
+    "--if-missing", is_flag=True, help="Succeed without any change if it exists already, however it is set."
+)
+
+ca_file = click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Authorities to trust, PEM. Default: those of the system.",
+)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one document.")

@@ -8,7 +8,7 @@ import click
 
 from emailsys.cli.administer import administer
 from emailsys.cli.command_group import Verbs, examples
-from emailsys.cli.options import ADDRESS, ADDRESS_OR_DOMAIN, Places, as_json, places
+from emailsys.cli.options import ADDRESS, ADDRESS_OR_DOMAIN, Places, as_json, if_missing, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.control.requests import AliasAdd, AliasList, AliasRemove, AliasSet, Request
 from emailsys.mail.address import Address
@@ -17,6 +17,7 @@ _EXAMPLES: Final = """
 emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
 emailsys alias set @example.org alice@example.org            the catch-all: mail for names that do not exist
 emailsys alias add sales@example.org carol@example.org       one more target
+emailsys alias add sales@example.org alice@example.org --if-missing
 emailsys alias list example.org
 emailsys alias remove sales@example.org bob@elsewhere.example
 emailsys alias remove sales@example.org
@@ -37,20 +38,38 @@ def _change(where: Places, request: Request, as_json: bool) -> None:
     print_done(row, as_json, done)
 
 
-def _add_command(name: str, kind: type[AliasSet | AliasAdd], text: str) -> None:
-    """Add a command to the group that adds targets to an alias."""
-
-    @alias.command(name, help=text)
-    @_name
-    @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
-    @as_json
-    @places
-    def command(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
-        _change(where, kind(name, targets), as_json)
+_targets = click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
 
 
-_add_command("set", AliasSet, "Send mail for NAME to TARGETs only. @DOMAIN is the catch-all of a domain.")
-_add_command("add", AliasAdd, "Send mail for NAME to TARGETs, too.")
+@alias.command("set")
+@_name
+@_targets
+@as_json
+@places
+def set_(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
+    """Send mail for NAME to TARGETs only. @DOMAIN is the catch-all of a domain."""
+    _change(where, AliasSet(name, targets), as_json)
+
+
+@alias.command("add")
+@_name
+@_targets
+@if_missing
+@as_json
+@places
+def add(where: Places, name: Address, targets: tuple[Address, ...], if_missing: bool, as_json: bool) -> None:
+    """Send mail for NAME to TARGETs, too."""
+    if if_missing:
+        key = name.key
+        row = next((row for row in administer(where, AliasList(name.domain)) if _key(row["name"]) == key), None)
+        if row is not None:
+            print_done(row, as_json, f"{row['name']} exists already; nothing was changed")
+            return
+    _change(where, AliasAdd(name, targets), as_json)
+
+
+def _key(name: str) -> tuple[str, str]:
+    return ADDRESS_OR_DOMAIN.convert(name, None, None).key
 
 
 @alias.command("remove")

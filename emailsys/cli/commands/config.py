@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.commands.certs import CERTS_FOLDER
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
+from emailsys.config.consistency import is_exposed
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import RouteSettings, Settings
 from emailsys.platforms.packages import pip_install
@@ -48,19 +48,24 @@ def example() -> None:
 @as_json
 @places
 def show(where: Places, as_json: bool) -> None:
-    """Print the settings in force, as TOML or JSON. Their origin goes to stderr."""
+    """Print the settings in force, each with its origin, as TOML or JSON. The name of the file goes to stderr.
+
+    The origin of a value is `default`, `file`, `$NAME` for an environment variable of this shell, or the references to
+    variables and files that the value has in the file. With --json, the origins are in the object `origins`.
+    """
     from emailsys.cli.active_config import in_force
+    from emailsys.config.loader import origins_of
     from emailsys.config.toml_text import render
 
     where, origin = in_force(where)
     settings = where.settings()
     where.announce(settings.store.url)
     click.echo(f"emailsys: from {origin}", err=True)
-    text = render(settings)
+    origins = origins_of(where.config)
     if as_json:
-        print_json(tomllib.loads(text))
+        print_json({**tomllib.loads(render(settings)), "origins": origins})
     else:
-        click.echo(text, nl=False)
+        click.echo(render(settings, origins), nl=False)
 
 
 @config.command("check")
@@ -164,6 +169,15 @@ def problems_of(settings: Settings) -> Iterator[str]:
         except TLSConfigError as error:
             yield f"outbound.ca_file: {error}"
     yield from _missing(settings)
+    if settings.checks.receive or settings.checks.submission:
+        from twisted.internet import reactor
+
+        from emailsys.daemon.checks import load_plugins
+
+        try:
+            load_plugins(settings.checks, settings.hostname, settings.state, reactor)
+        except StartupError as error:
+            yield str(error)
 
 
 def _missing(settings: Settings) -> Iterator[str]:
@@ -224,7 +238,7 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
         invalid = pair.why_invalid(now)
         for concern in (*pair.concerns(now), *(() if invalid is None else (invalid,))):
             yield f"{here}: {concern}"
-        if files.key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        if is_exposed(files.key):
             yield f"{here}.key: {files.key} is open to every user of this machine; close it: chmod o= {files.key}"
         if identity is None or not is_root():
             continue

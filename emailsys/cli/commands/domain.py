@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import click
 
 from emailsys.cli.administer import administer
 from emailsys.cli.bulk_accounts import add_domains
 from emailsys.cli.command_group import Verbs, examples
-from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
+from emailsys.cli.options import ADDRESS, SINGLE, NoStore, Places, Refused, as_json, if_missing, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.quota import quota_octets, quota_text, shown_share
 from emailsys.config.exit_status import Exit
 from emailsys.control.requests import DomainAdd, DomainList, DomainQuota, DomainRemove
-from emailsys.mail.address import Address, is_mail_domain
+from emailsys.mail.address import Address, domain_key, is_mail_domain
 
 _EXAMPLES: Final = """
 emailsys domain add example.org --postmaster alice@example.org
+emailsys domain add example.org --postmaster alice@example.org --if-missing
 emailsys domain add --file domains.txt           a line for each: name, space, postmaster
 emailsys domain list
 emailsys domain quota example.org 50GiB          all its maildrops together; `none` removes the quota
@@ -45,9 +46,17 @@ def domain() -> None:
     metavar="ADDRESS",
     help="Receives the mail for postmaster and abuse at this domain. On a terminal, you are asked for it.",
 )
+@if_missing
 @as_json
 @places
-def add(where: Places, name: str | None, file: BinaryIO | None, postmaster: Address | None, as_json: bool) -> int:
+def add(
+    where: Places,
+    name: str | None,
+    file: BinaryIO | None,
+    postmaster: Address | None,
+    if_missing: bool,
+    as_json: bool,
+) -> int:
     """Add a domain, or with --file many domains, with the addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142).
 
     If there is no store yet, this creates one, as `emailsys init` does. If a line of the file cannot be used, its
@@ -58,12 +67,20 @@ def add(where: Places, name: str | None, file: BinaryIO | None, postmaster: Addr
     if file is not None:
         if postmaster is not None:
             raise click.UsageError("The file has the postmasters: leave out --postmaster.")
+        if if_missing:
+            raise click.UsageError(SINGLE)
         return add_domains(where, file, as_json)
     assert name is not None
     if not is_mail_domain(name):
         raise click.BadParameter(
             f"{name!r} is not a domain name; examples: example.org, grün.example", param_hint="'NAME'"
         )
+    if if_missing:
+        known = next((row for row in _domains(where) if domain_key(row["name"]) == domain_key(name)), None)
+        if known is not None:
+            exists = {"name": known["name"], "postmaster": known["postmaster"]}
+            print_done(exists, as_json, f"{known['name']} exists already; nothing was changed")
+            return Exit.OK
     if postmaster is None:
         if not sys.stdin.isatty():
             raise Refused(
@@ -76,6 +93,15 @@ def add(where: Places, name: str | None, file: BinaryIO | None, postmaster: Addr
     added = {"name": name, "postmaster": str(postmaster)}
     print_done(added, as_json, f"added {name}; mail for postmaster and abuse goes to {postmaster}")
     return Exit.OK
+
+
+def _domains(where: Places) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = administer(where, DomainList())
+    except NoStore:
+        # The first domain makes the store.
+        return []
+    return rows
 
 
 @domain.command("list")

@@ -23,6 +23,7 @@ _EXAMPLES: Final = """
 emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, through a smart host
 emailsys route set mx.partner.example --to partner.example                         mail for one domain
 emailsys route set out.example --from news.example                                 mail from one domain
+emailsys route set lmtp:/run/dovecot/lmtp --to office.example                      into the mailboxes of Dovecot
 emailsys route list
 emailsys route explain bob@elsewhere.example --from alice@example.org
 emailsys route remove --to partner.example
@@ -51,7 +52,7 @@ _from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", he
 @click.argument("host")
 @_to
 @_from
-@click.option("--port", default=25, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", type=click.IntRange(1, 65535), show_default="25; 24 for LMTP")
 @click.option(
     "--tls",
     type=click.Choice([policy.value for policy in TLSPolicy]),
@@ -80,7 +81,8 @@ def set_(where: Places, host: str, username: str, source: Source, as_json: bool,
     """Send outbound mail to HOST: mail for a domain (--to), from a domain (--from), or all mail.
 
     HOST is a host name, or an IP address with or without brackets. The command looks the name up and prints what it
-    found.
+    found. With "lmtp:" before it, HOST is a mailbox server that speaks LMTP (RFC 2033), such as Dovecot; it may then
+    also be the path of a Unix socket. For mail from anybody to get there, routing.relay_domains must have its domain.
 
     The store keeps the password in clear text. A route in the configuration names a file instead (password_file).
     """
@@ -88,6 +90,7 @@ def set_(where: Places, host: str, username: str, source: Source, as_json: bool,
     is_verified = username or options["certificate_fingerprint"]
     default = TLSPolicy.VERIFIED if is_verified else TLSPolicy.OPPORTUNISTIC
     options["tls"] = TLSPolicy(options["tls"] or default)
+    options["port"] = options["port"] or 0
     row = administer(where, RouteSet(host, username=username, password=password, **options))
     settings = settings_of(row)
     found, unfound = check_routes(where.settings(), [("route", settings)])

@@ -29,8 +29,8 @@ emailsys serve --state /srv/mail --config test.toml
 def serve(state: str | None, config: str | None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C. It logs to stderr.
 
-    `twistd emailsys` takes the same options and runs the daemon in the background. SIGHUP makes the daemon read
-    renewed certificates and reopen its mail log.
+    `twistd emailsys` takes the same options and runs the daemon in the background. SIGHUP does what
+    `emailsys reload` does.
     """
     from emailsys.daemon import install_reactor
 
@@ -39,11 +39,13 @@ def serve(state: str | None, config: str | None) -> None:
     from twisted.logger import globalLogBeginner
 
     from emailsys.daemon import service_or_exit
+    from emailsys.daemon.log_output import log_writer
     from emailsys.daemon.shutdown import end_once
-    from emailsys.telemetry import LogWriter
 
     daemon = service_or_exit(state, config)
-    globalLogBeginner.beginLoggingTo([LogWriter(sys.stderr)], redirectStandardIO=False)
+    observer = log_writer(sys.stderr, daemon.settings.monitoring, sys.stderr.isatty())
+    daemon.log = observer
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     end_once(reactor)
     daemon.privilegedStartService()
     daemon.startService()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ from emailsys.mail.quantities import counted, shown_size
 _EXAMPLES = """
 emailsys status
 emailsys status --json | jq .daemon.sessions
+emailsys status --timeout 2                      as a health check
 watch emailsys status
 """
 # Domains of the queue that are shown.
@@ -29,17 +31,23 @@ _NEARLY_FULL = 10
 
 
 @click.command(epilog=examples(_EXAMPLES))
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1, max=600),
+    help="How long to wait for each answer of the daemon. Default: 10, and 120 for the queue.",
+)
 @as_json
 @places
-def status(where: Places, as_json: bool) -> int:
+def status(where: Places, timeout: float | None, as_json: bool) -> int:
     """Show the daemon, its services and sessions, the queue, and the event counters since its start.
 
     The exit status is 69 if no daemon runs (the queue is shown all the same) or if the daemon accepts no mail.
     """
-    daemon = daemon_status(where)
+    daemon = daemon_status(where) if timeout is None else daemon_status(where, timeout)
     queue: list[dict[str, Any]] | None = None
     try:
-        queue = administer(where, QueueSummary())
+        queue = administer(where, QueueSummary(), timeout)
     except NoStore as error:
         if daemon is None:
             raise Refused(_nothing_found(where, error), Exit.UNAVAILABLE) from None
@@ -105,6 +113,9 @@ def _show_daemon(daemon: dict[str, Any]) -> None:
         sessions = daemon["sessions"].get(service)
         count = "" if sessions is None else f"  {counted(sessions, 'session')}"
         click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
+    if daemon.get("workers") is not None:
+        for line in _worker_lines(**daemon["workers"]):
+            click.echo(line)
     if not daemon.get("outbound", True):
         click.echo("mail to other systems waits: outbound.enabled is false")
     for hop in daemon.get("next_hops", ()):
@@ -123,6 +134,17 @@ def _show_daemon(daemon: dict[str, Any]) -> None:
     line = counters_line(daemon["counters"])
     if line:
         click.echo(line)
+
+
+def _worker_lines(wanted: int, serving: list[dict[str, Any]], problem: str | None) -> Iterator[str]:
+    """Describe the worker processes, and why some of them are missing."""
+    for worker in serving:
+        connections = counted(worker["connections"], "connection")
+        yield f"  POP3 worker {worker['pid']}: {connections}, up {shown_span(worker['uptime'])}"
+    if len(serving) < wanted:
+        who = "the others serve" if serving else "the daemon serves"
+        why = "starting" if problem is None else f"the last one that ended: {problem}"
+        yield f"  {len(serving)} of {wanted} POP3 workers are running, {who} all sessions ({why})"
 
 
 def _disk_line(free: int, required: int) -> str:

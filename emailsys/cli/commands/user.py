@@ -10,7 +10,7 @@ import click
 from emailsys.cli.administer import administer
 from emailsys.cli.bulk_accounts import add_accounts
 from emailsys.cli.command_group import Verbs, examples
-from emailsys.cli.options import ADDRESS, ADDRESS_OR_DOMAIN, Places, as_json, places
+from emailsys.cli.options import ADDRESS, ADDRESS_OR_DOMAIN, SINGLE, Places, as_json, if_missing, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, min_password_length, new_credentials, password_options
 from emailsys.cli.quota import quota_octets, quota_text, shown_share
@@ -25,12 +25,13 @@ from emailsys.control.requests import (
     UserQuota,
     UserRemove,
 )
-from emailsys.mail.address import Address
+from emailsys.mail.address import Address, parse
 
 _EXAMPLES: Final = """
 emailsys user add alice@example.org                                       you are asked for the password
 emailsys user add bob@example.org --password-stdin < file
 emailsys user add carol@example.org --password-command 'pass show mail/carol'
+emailsys user add bob@example.org --password-stdin --if-missing < file     for scripts that run again
 emailsys user add --file accounts.txt                                     a line for each: address, space, password
 emailsys user list example.org
 emailsys user password alice@example.org
@@ -58,10 +59,18 @@ def user() -> None:
     help="Add all accounts of a file, `-` for standard input. Each line has an address, a space, and the password, or "
     "a hash such as {SHA512-CRYPT}$6$salt$hash. Or JSON objects with address and password, or address and hash.",
 )
+@if_missing
 @password_options
 @as_json
 @places
-def add(where: Places, address: Address | None, file: BinaryIO | None, source: Source, as_json: bool) -> int:
+def add(
+    where: Places,
+    address: Address | None,
+    file: BinaryIO | None,
+    source: Source,
+    if_missing: bool,
+    as_json: bool,
+) -> int:
     """Add an account, or with --file many accounts.
 
     You are asked for the password, or name a source for it; it is never an argument. If a line of the file cannot be
@@ -72,8 +81,16 @@ def add(where: Places, address: Address | None, file: BinaryIO | None, source: S
     if file is not None:
         if source.stdin or source.command is not None:
             raise click.UsageError("The file has the passwords: leave out --password-stdin and --password-command.")
+        if if_missing:
+            raise click.UsageError(SINGLE)
         return add_accounts(where, file, as_json)
     assert address is not None
+    if if_missing:
+        row = next((row for row in administer(where, UserList(address.domain)) if _is_of(row, address)), None)
+        if row is not None:
+            exists = {"address": row["address"], "enabled": row["enabled"]}
+            print_done(exists, as_json, f"{address} exists already; nothing was changed")
+            return Exit.OK
     if source.asks:
         # Check the domain before the user types a password twice.
         administer(where, UserList(address.domain))
@@ -81,6 +98,10 @@ def add(where: Places, address: Address | None, file: BinaryIO | None, source: S
     administer(where, UserAdd(address, credentials))
     print_done({"address": str(address), "enabled": True}, as_json, f"added {address}")
     return Exit.OK
+
+
+def _is_of(row: dict[str, Any], address: Address) -> bool:
+    return parse(row["address"]).key == address.key
 
 
 @user.command("list")

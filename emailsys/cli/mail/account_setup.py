@@ -142,9 +142,16 @@ class AccountSetup:
 
     def _account_from_options(self, source: SecretSource) -> Account:
         """Return the account with the settings of the options. Servers that no option names are None."""
-        from emailsys.client.accounts.values import Account
+        from emailsys.client.accounts.toml_reader import openpgp_key
+        from emailsys.client.accounts.values import Account, Encrypt
+        from emailsys.config.values import Unfit
 
         options = self._options
+        key = "".join((options["openpgp_key"] or "").split())
+        try:
+            key = openpgp_key(key) if key else ""
+        except Unfit as error:
+            raise Refused(f"--openpgp-key {key!r}: it must be {error}", Exit.USAGE) from None
         return Account(
             options["name"] or str(self._address),
             self._address,
@@ -154,6 +161,9 @@ class AccountSetup:
             keep_of(options["keep"]),
             octets_of(options["max_size"]) if options["max_size"] else None,
             aliases=tuple(options["aliases"]),
+            sign=options["sign"],
+            encrypt=Encrypt(options["encrypt"]),
+            openpgp_key=key,
             signature=options["signature"].strip("\n"),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emailsys.cli.mail.session import Session
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.accounts.values import Account, Server
     from emailsys.client.trial.result import TrialResult
@@ -44,16 +45,18 @@ def _server_fields(server: Server | None) -> dict[str, Any] | None:
     }
 
 
-async def try_account(reactor: Any, one: Account, secrets: Secrets) -> list[TrialResult]:
-    """Test both servers of an account."""
+async def try_account(
+    reactor: Any, one: Account, secrets: Secrets, session: Session | None = None
+) -> list[TrialResult]:
+    """Test both servers of an account. @param session: records the connections if a verb says so."""
     from emailsys.client.trial.pop3 import try_pop3
     from emailsys.client.trial.smtp import try_smtp
 
     results = []
     if one.pop3 is not None:
-        results.append(await try_pop3(reactor, one, secrets))
+        results.append(await try_pop3(reactor, one, secrets, None if session is None else session.streams()))
     if one.smtp is not None:
-        results.append(await try_smtp(reactor, one, secrets))
+        results.append(await try_smtp(reactor, one, secrets, None if session is None else session.wiretap))
     return results
 
 

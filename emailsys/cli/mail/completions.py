@@ -37,6 +37,18 @@ def complete_accounts(ctx: click.Context, param: click.Parameter, incomplete: st
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+def complete_templates(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the names of templates."""
+    from emailsys.client.base.locations import accounts_file
+    from emailsys.client.compose.templates import Templates
+
+    try:
+        names = Templates(accounts_file().with_name("templates")).names()
+    except Exception:  # a completion that fails completes nothing
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 def complete_folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the names of folders of all accounts."""
     from emailsys.client.base.locations import archive_folder

@@ -66,8 +66,10 @@ class EditorSession:
     def run(self, queued: Callable[[], None], send_options: dict[str, Any]) -> int:
         """Edit until the user decides. Return the exit status."""
         from emailsys.client.compose.draft import ComposeError
-        from emailsys.client.compose.warnings import warnings
+        from emailsys.client.compose.warnings import not_attached, warnings
 
+        for one in not_attached(self._draft):
+            tell(f"Warning: {one}")
         again = True
         while True:
             if again:

@@ -12,6 +12,7 @@ import click
 
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session
+from emailsys.cli.mail.wire import wire_options
 from emailsys.client.compose.moments import EXAMPLES, BadMoment, parse_moment
 from emailsys.config.exit_status import Exit
 
@@ -43,7 +44,7 @@ MOMENT: Final = _Moment()
 
 
 def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb --hold, --at, --later, --notify and --json."""
+    """Give a verb --hold, --at, --later, --notify, --wire, --wire-to and --json."""
     for option in (
         click.option(
             "--hold",
@@ -68,6 +69,7 @@ def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["success", "failure", "delay", "never"]),
             help="Request delivery status notifications (RFC 3461). Repeatable.",
         ),
+        wire_options,
         click.option("--json", "as_json", is_flag=True, help="Print JSON, one document."),
     ):
         function = option(function)
@@ -144,10 +146,12 @@ def _send(session: Session, account: Account, key: str) -> SendResult:
     from emailsys.cli.mail.progress_bars import ProgressBars
     from emailsys.client.online import MailTransfer
 
-    with ProgressBars() as bars:
+    with ProgressBars(not session.shows_wire) as bars:
 
         async def work(reactor: Any) -> SendResult:
-            queue_and_send = MailTransfer(session.mailbox, reactor, bars.ask_secret, sending=bars.sending)
+            queue_and_send = MailTransfer(
+                session.mailbox, reactor, bars.ask_secret, sending=bars.sending, wiretap=session.wiretap
+            )
             try:
                 return await queue_and_send.send(account, key)
             finally:

@@ -26,8 +26,9 @@ class ProgressBars:
     Nothing is drawn before the first progress, because a keyring may ask for its own password until then.
     """
 
-    def __init__(self) -> None:
-        self._wanted = sys.stderr.isatty()
+    def __init__(self, wanted: bool = True) -> None:
+        """@param wanted: False draws nothing, because standard error has other lines."""
+        self._wanted = wanted and sys.stderr.isatty()
         self._drawn: Drawn | None = None
         self._tasks: dict[str, Any] = {}
         self._last = 0.0

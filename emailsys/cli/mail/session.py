@@ -13,7 +13,9 @@ import click
 if TYPE_CHECKING:
     from emailsys.client.archive.values import FetchStore, Summary
     from emailsys.client.archive.worker import WorkerProcess
+    from emailsys.client.fetch.stream import OpenStreams
     from emailsys.client.mailbox import UserMailbox
+    from emailsys.interfaces.wiretap import IWiretap
 
 T = TypeVar("T")
 #: A coroutine function that gets the reactor.
@@ -39,6 +41,9 @@ class Session:
         self.folder = folder
         #: In the mail shell: the last list, so that a number stands for a message. None in other commands.
         self.numbered: list[Summary] | None = None
+        #: Records the connections of a verb, None for none; and whether they are shown on standard error.
+        self.wiretap: IWiretap | None = None
+        self.shows_wire = False
         self._worker: WorkerProcess | None = None
         self._at_the_end = ExitStack()
 
@@ -73,6 +78,16 @@ class Session:
         store = WorkerArchive(self._worker, mailbox.paths.archive, mailbox.now, lambda: mailbox.archive)
         self._at_the_end.callback(store.close)
         return store
+
+    def streams(self) -> OpenStreams:
+        """Return the factory of connections to POP3 servers, which are recorded if a wiretap is set."""
+        if self.wiretap is None:
+            from emailsys.client.fetch.stream import OpenStreams
+
+            return OpenStreams()
+        from emailsys.client.fetch.tapped import tapped_streams
+
+        return tapped_streams(self.wiretap)
 
     def tell_reports(self) -> None:
         """Tell the user which files of the archive are gone or cannot be read."""

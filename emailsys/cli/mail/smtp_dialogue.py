@@ -42,17 +42,20 @@ class SMTPDialogue:
         submit: Submit,
         read: Callable[[], Awaitable[bytes]],
         write: Callable[[bytes], None],
+        in_clear: bool = False,
     ) -> None:
         """
         @param account: sends all messages. If it is None, the account that owns the sender does, or the default one.
         @param submit: puts a message into the outbox and sends it; returns the reply to the end of its data.
         @param read: returns the next octets of the program, nothing at their end.
+        @param in_clear: whether messages may be in clear although their account encrypts all messages.
         """
         self._session = session
         self._account = account
         self._submit = submit
         self._read = read
         self._write = write
+        self._in_clear = in_clear
         self._wire = WireSession(_MAX_MESSAGE, _MAX_RECIPIENTS)
         self._wire.not_offered = frozenset({"DSN"})
         self._wire.closed = {
@@ -135,10 +138,10 @@ class SMTPDialogue:
         return replies.NOTHING_DONE
 
     async def _send(self, octets: bytes) -> Reply:
-        from emailsys.client.accounts.values import AccountError
+        from emailsys.client.accounts.values import AccountError, Encrypt
         from emailsys.client.archive.values import ArchiveError
         from emailsys.client.compose.draft import ComposeError
-        from emailsys.client.compose.finished_message import complete_message
+        from emailsys.client.compose.finished_message import check_is_encrypted, complete_message
         from emailsys.client.mailbox import sender_mailbox
 
         mailbox = self._session.mailbox
@@ -150,6 +153,8 @@ class SMTPDialogue:
             message = complete_message(
                 octets, sender_mailbox(account), mailbox.now(), recipients, reverse_path=sender, is_null=sender is None
             )
+            if account.encrypt is Encrypt.ALWAYS and not self._in_clear:
+                check_is_encrypted(message.octets, account.name)
             answer = await self._submit(account, message)
             self._wire.reset_refusals()
             return answer

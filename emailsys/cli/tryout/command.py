@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Final
 import click
 
 from emailsys.cli.command_group import examples
+from emailsys.cli.exporting import export_option, write_page
 from emailsys.cli.options import Refused, choose_places
 from emailsys.cli.password import credentials_of
 from emailsys.cli.tryout.daemon_process import RunningDaemon
@@ -27,15 +28,25 @@ from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST, RoundTrip, make_rou
 from emailsys.cli.tryout.sample_commands import Line, ready_made
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import StateChoice, default_state
-from emailsys.control.requests import DomainAdd, DomainList, UserAdd, UserList, UserPassword
+from emailsys.control.requests import DomainAdd, DomainList, Trace, UserAdd, UserList, UserPassword, WebLogin
 from emailsys.mail.address import Address
 
 FOLDER_NAME: Final = "try"
 LOCK_NAME: Final = "try.lock"
 CONFIG_NAME: Final = "emailsys.toml"
 # Offset of each service from the base port; base 2000 gives the ports of the embedded default.
-PORTS: Final[Mapping[str, int]] = {"smtp": 525, "submission": 587, "submissions": 465, "pop3": 110, "pop3s": 995}
+PORTS: Final[Mapping[str, int]] = {
+    "smtp": 525,
+    "submission": 587,
+    "submissions": 465,
+    "pop3": 110,
+    "pop3s": 995,
+    # The web face.
+    "http": 80,
+}
 DEFAULT_BASE: Final = 2000
+# What the daemon says of a port that another program has taken.
+_PORT_IN_USE: Final = "already in use"
 # Number of ports that are tried for each service.
 _TRIES: Final = 200
 # Without letters and digits that look alike; 16 of these 31 characters are 79 bits.
@@ -48,6 +59,7 @@ class _Ended(Exception):
 
 _EXAMPLES: Final = """
 emailsys try                  runs until Ctrl-C, and prints commands to paste into a terminal
+emailsys try --once --export flow.html      draw the connections, the message and its way
 emailsys try --once           for CI: the exit status tells whether it works
 emailsys try --once --json | jq .queue_id
 """
@@ -64,11 +76,12 @@ emailsys try --once --json | jq .queue_id
     type=click.IntRange(1024, 64000),
     default=DEFAULT_BASE,
     show_default=True,
-    help="Use the ports BASE+525, +587, +465, +110 and +995, or the next free ones.",
+    help="Use the ports BASE+525, +587, +465, +110, +995 and +80, or the next free ones.",
     metavar="BASE",
 )
+@export_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
+def try_it(state: str | None, once: bool, base: int, page: Path | None, as_json: bool) -> int:
     """See it work: start a private mail system on loopback and send a message through it.
 
     alice submits a message over STARTTLS, bob fetches it over POP3S, and every octet is compared. You need neither
@@ -88,7 +101,7 @@ def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
     make_state_folder(folder)
     lock = FolderLock.take(folder, LOCK_NAME, "emailsys try")
     try:
-        return _run(folder, base, once, as_json)
+        return _run(folder, base, once, page, as_json)
     except DialogueFailed as error:
         raise Refused(
             f"the test message failed: {error}. The daemon's log is {folder / 'daemon.log'}", Exit.FAILED
@@ -97,17 +110,15 @@ def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
         lock.release()
 
 
-def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
+def _run(folder: Path, base: int, once: bool, page: Path | None, as_json: bool) -> int:
     began = time.monotonic()
-    ports = free_ports(base)
-    _write(folder / CONFIG_NAME, _configuration(folder, ports))
     passwords, are_new = kept_passwords(folder / "passwords.json")
     ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = [(number, signal.signal(number, _end)) for number in ends]
     _make_store(folder)
     daemon = RunningDaemon(folder, folder / CONFIG_NAME, folder / "daemon.log")
     try:
-        daemon.start()
+        ports = start_on_free_ports(daemon, folder, base)
         prepare_accounts(daemon, passwords, are_new)
         ca = folder / "certs" / "ca.pem"
         trip = make_round_trip(ports, passwords, ca, datetime.now().astimezone())
@@ -115,7 +126,13 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
         _write(folder / "message.eml", trip.fetched)
         lines = ready_made(ports, passwords, ca, folder / "submitted.eml")
         _write(folder / "commands.txt", _as_text(lines).encode())
-        report = _report(folder, ports, passwords, trip, lines, daemon.pid)
+        if page is not None:
+            lives = daemon.ask(Trace(trip.queue_id, 1))["lives"]
+            _export(page, trip, lives)
+        browser = (
+            "" if once else f"http://{HOST}:{ports['http']}{daemon.ask(WebLogin(Address(*BOB.split('@'))))['path']}"
+        )
+        report = _report(folder, ports, passwords, trip, lines, daemon.pid, browser)
         _write(folder / "commands.json", json.dumps(report, indent=2).encode())
         if as_json:
             click.echo(json.dumps(report, indent=2))
@@ -124,6 +141,7 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
         sys.stdout.flush()
         if not once:
             if not as_json:
+                _tell_browser(ports["http"], browser)
                 click.echo("\nThe system keeps running. Press Ctrl-C to end it.", err=True)
             daemon.wait()
             raise Refused(f"the daemon has ended unexpectedly; its log is {folder / 'daemon.log'}", Exit.UNAVAILABLE)
@@ -139,6 +157,34 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
         for number, handler in previous:
             signal.signal(number, handler)
     return Exit.OK
+
+
+def start_on_free_ports(daemon: RunningDaemon, folder: Path, base: int) -> dict[str, int]:
+    """Start the daemon, on other ports if another program takes one of them before the daemon does.
+
+    @return: the port of each service.
+    @raise Refused: it does not start.
+    """
+    tries_left = 3
+    while True:
+        tries_left -= 1
+        ports = free_ports(base)
+        _write(folder / CONFIG_NAME, _configuration(folder, ports))
+        try:
+            daemon.start()
+        except Refused as error:
+            if not tries_left or _PORT_IN_USE not in error.message:
+                raise
+        else:
+            return ports
+
+
+def _export(page: Path, trip: RoundTrip, lives: Sequence[Mapping[str, Any]]) -> None:
+    from emailsys.cli.tryout.poster import poster
+
+    write_page(page, poster(trip, lives))
+    if str(page) != "-":
+        click.echo(f"the page is {page}", err=True)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -190,10 +236,13 @@ def _is_free(port: int) -> bool:
 
 def _configuration(folder: Path, ports: Mapping[str, int]) -> bytes:
     from emailsys.config.loader import embedded
-    from emailsys.config.settings import Listen
+    from emailsys.config.settings import Listen, WebSettings
     from emailsys.config.toml_text import render
 
-    listens: dict[str, Any] = {f"{service}_listen": Listen(((HOST, port),)) for service, port in ports.items()}
+    listens: dict[str, Any] = {
+        f"{service}_listen": Listen(((HOST, port),)) for service, port in ports.items() if service != "http"
+    }
+    listens["web"] = WebSettings(listen=((HOST, ports["http"]),))
     return b"# Overwritten by each `emailsys try`.\n" + render(replace(embedded(folder), **listens)).encode()
 
 
@@ -238,13 +287,20 @@ def prepare_accounts(daemon: RunningDaemon, passwords: Mapping[str, str], are_ne
 
 
 def _report(
-    folder: Path, ports: Mapping[str, int], passwords: Mapping[str, str], trip: RoundTrip, lines: list[Line], pid: int
+    folder: Path,
+    ports: Mapping[str, int],
+    passwords: Mapping[str, str],
+    trip: RoundTrip,
+    lines: list[Line],
+    pid: int,
+    browser: str,
 ) -> dict[str, Any]:
     return {
         "state": str(folder),
         "daemon": pid,
         "host": HOST,
         "ports": dict(ports),
+        "browser": browser,
         "ca": str(folder / "certs" / "ca.pem"),
         "passwords": dict(passwords),
         "queue_id": trip.queue_id,
@@ -252,6 +308,15 @@ def _report(
         "transcript": [{"title": one.title, "lines": one.lines} for one in trip.transcripts],
         "commands": [line.as_json() for line in lines],
     }
+
+
+def _tell_browser(port: int, link: str) -> None:
+    click.secho("\n6. Mail in your browser", bold=True)
+    click.echo(
+        f"   {link}\n"
+        f"   The link works once, within 10 minutes, and logs in as bob. Later, open http://{HOST}:{port}/ and log in\n"
+        "   with an address and a password of section 4."
+    )
 
 
 def _as_text(lines: list[Line]) -> str:

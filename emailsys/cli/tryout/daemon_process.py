@@ -1,16 +1,23 @@
-"""The daemon process that `try` starts, sends requests to and stops."""
+"""The daemon process that `try` and `lab` start, send requests to and stop."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
+from emailsys.config.given import without_variables
+from emailsys.config.server_keys import TOP
 from emailsys.control.control_socket import ControlFailed, NoDaemon, ask
 from emailsys.control.requests import Request, Status
 
@@ -45,7 +52,11 @@ class RunningDaemon:
         """
         command = [sys.executable, "-m", "emailsys", "serve", "--state", str(self._folder)]
         begin = self._log.stat().st_size if self._log.exists() else 0
-        with open(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
+        # An exception of a signal handler between the start of the process and the assignment would leave it running.
+        with (
+            open(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log,
+            _signals_postponed(),
+        ):
             # In a new session, Ctrl-C at the terminal reaches only this process, which stops the daemon gracefully.
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 [*command, "--config", str(self._config)],
@@ -53,6 +64,8 @@ class RunningDaemon:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # The configuration is written for this daemon: variables that are meant for another would change it.
+                env=without_variables(os.environ, TOP),
             )
         deadline = time.monotonic() + START_PATIENCE
         while not self._serves():
@@ -92,6 +105,11 @@ class RunningDaemon:
         assert self._process is not None
         return self._process.wait()
 
+    def end(self) -> None:
+        """Request the daemon to stop, without a wait."""
+        if self._process is not None:
+            self._process.terminate()
+
     def stop(self) -> None:
         """Stop the daemon and wait; kill it after STOP_PATIENCE."""
         if self._process is None:
@@ -102,3 +120,24 @@ class RunningDaemon:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+@contextmanager
+def _signals_postponed() -> Iterator[None]:
+    """Postpones Ctrl-C and requests to end until the end of the block. Only the main thread gets signals."""
+    arrived: list[int] = []
+
+    def postpone(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        ends = []
+    previous = [(number, signal.signal(number, postpone)) for number in ends]
+    try:
+        yield
+    finally:
+        for number, handler in previous:
+            signal.signal(number, handler)
+        for number in arrived[:1]:
+            signal.raise_signal(number)

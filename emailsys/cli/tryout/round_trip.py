@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-import ssl
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +13,12 @@ from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from emailsys.cli.tryout.dialogue import Dialogue, DialogueFailed, Transcript, dialogue
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
 
 ALICE: Final = "alice@example.test"
 BOB: Final = "bob@example.test"
@@ -37,7 +41,10 @@ class RoundTrip:
 
 
 def compose(now: datetime) -> bytes:
-    """Compose a message with what often breaks: lines that begin with a dot, an attachment with all 256 octets."""
+    """Compose a message with what often breaks: lines that begin with a dot, an attachment with all 256 octets.
+
+    It also has what a drawn MIME tree can show: an alternative in HTML, which shows a picture by its Content-ID.
+    """
     message = EmailMessage(policy=policy.SMTP)
     message["From"] = ALICE
     message["To"] = BOB
@@ -49,10 +56,31 @@ def compose(now: datetime) -> bytes:
         ".A line that begins with a dot, and one that is only a dot:\n.\n\nAlice\n",
         cte="7bit",
     )
+    picture = make_msgid("picture", "example.test")
+    message.add_alternative(
+        f"<p>Hello Bob,</p><p>this message went through a <b>complete mail system</b> on this machine.</p>"
+        f'<p><img src="cid:{picture[1:-1]}" alt="A field of blue" width="64" height="64"></p><p>Alice</p>\n',
+        subtype="html",
+    )
+    html = message.get_payload(1)
+    assert isinstance(html, EmailMessage)
+    html.add_related(_picture(), maintype="image", subtype="png", cid=picture, filename="field.png")
     message.add_attachment(
         bytes(range(256)) * 16, maintype="application", subtype="octet-stream", filename="octets.bin"
     )
     return message.as_bytes()
+
+
+def _picture() -> bytes:
+    """Draw 64 by 64 pixels, from dark blue to light blue, as PNG."""
+    rows = b"".join(b"\0" + bytes((3 * y // 2, 2 * y, 160 + y)) * 64 for y in range(64))
+
+    def chunk(kind: bytes, octets: bytes) -> bytes:
+        return struct.pack(">I", len(octets)) + kind + octets + struct.pack(">I", zlib.crc32(kind + octets))
+
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(rows, 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def stuffed(message: bytes) -> bytes:
@@ -68,24 +96,26 @@ def make_round_trip(
     @param ports: by name of service; submission and pop3s are used.
     @raise DialogueFailed: a step failed, or the octets differ.
     """
-    context = ssl.create_default_context(cafile=str(ca))
+    # Loaded now: on the page, the time that this takes would look like that of the handshake.
+    from emailsys.cli.tryout.recorded_tls import trusting
+
     message = compose(now)
-    sending = Transcript(f"alice submits the message: {host} port {ports['submission']}, STARTTLS, AUTH")
-    fetching = Transcript(f"bob fetches it: {host} port {ports['pop3s']}, POP3S")
+    sending = Transcript(f"alice submits the message: {host} port {ports['submission']}, STARTTLS, AUTH", "submission")
+    fetching = Transcript(f"bob fetches it: {host} port {ports['pop3s']}, POP3S", "pop3s")
     with dialogue(host, ports["submission"], sending) as server:
-        queue_id = _submit(server, sending, context, host, passwords[ALICE], message)
+        queue_id = _submit(server, sending, trusting(ca), host, passwords[ALICE], message)
     with dialogue(host, ports["pop3s"], fetching) as server:
-        fetched = _fetch(server, fetching, context, host, passwords[BOB], queue_id)
+        fetched = _fetch(server, fetching, trusting(ca), host, passwords[BOB], queue_id)
     return RoundTrip(queue_id, message, fetched, _names_in_front(message, fetched), (sending, fetching))
 
 
 def _submit(
-    server: Dialogue, transcript: Transcript, context: ssl.SSLContext, host: str, password: str, message: bytes
+    server: Dialogue, transcript: Transcript, context: SSL.Context, host: str, password: str, message: bytes
 ) -> str:
     server.reply("220")
     server.ask("EHLO localhost", "250")
     server.ask("STARTTLS", "220")
-    server.start_tls(context, host)
+    server.start_recorded_tls(context, host)
     server.ask("EHLO localhost", "250")
     secret = base64.b64encode(f"\0{ALICE}\0{password}".encode()).decode()
     server.ask(f"AUTH PLAIN {secret}", "235", shown="AUTH PLAIN (alice's name and password in base64)")
@@ -103,9 +133,9 @@ def _submit(
 
 
 def _fetch(
-    server: Dialogue, transcript: Transcript, context: ssl.SSLContext, host: str, password: str, queue_id: str
+    server: Dialogue, transcript: Transcript, context: SSL.Context, host: str, password: str, queue_id: str
 ) -> bytes:
-    server.start_tls(context, host)
+    server.start_recorded_tls(context, host)
     server.ok()
     server.say(f"USER {BOB}")
     server.ok()

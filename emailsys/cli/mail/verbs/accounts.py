@@ -13,6 +13,7 @@ from emailsys.cli.mail.arguments import account_arguments
 from emailsys.cli.mail.completions import complete_accounts
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.mail.wire import wire_options
 from emailsys.cli.options import ADDRESS, Refused, as_json
 from emailsys.config.exit_status import Exit
 from emailsys.mail.address import Address
@@ -40,6 +41,15 @@ def account() -> None:
 )
 @click.option("--display-name", default="", metavar="NAME", help="Your name for the From field.")
 @click.option("--signature", default="", metavar="TEXT", help="Text below the messages that you write.")
+@click.option("--sign", is_flag=True, help="Sign all new messages with OpenPGP.")
+@click.option(
+    "--encrypt",
+    type=click.Choice(["always", "when-possible", "never"]),
+    default="never",
+    show_default=True,
+    help="When to encrypt new messages with OpenPGP.",
+)
+@click.option("--openpgp-key", metavar="FINGERPRINT", help="Your OpenPGP key. Default: the one with the address.")
 @click.option("--pop3", metavar="HOST[:PORT]", help="POP3 server, or none. Default: found from the address.")
 @click.option("--smtp", metavar="HOST[:PORT]", help="SMTP server, or none. Default: found from the address.")
 @click.option("--pop3-security", type=click.Choice(["tls", "starttls", "none"]), help="Default: depends on the port.")
@@ -76,6 +86,7 @@ def add(session: Session, address: Address, force: bool, as_default: bool, as_js
     \b
     emailsys mail account add alice@example.org
     emailsys mail account add alice@example.org --password-command 'pass show mail/alice'
+    emailsys mail account add alice@example.org --sign --encrypt when-possible
     emailsys mail account add alice@example.test --pop3 localhost:2995 --smtp localhost:2587 --ca-file ca.pem
     """
     from emailsys.cli.mail.account_setup import AccountSetup
@@ -192,6 +203,7 @@ def remove(session: Session, name: str, keep_mail: bool | None, yes: bool, as_js
 
 @account.command("test")
 @account_arguments
+@wire_options
 @as_json
 @pass_session
 def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
@@ -200,6 +212,7 @@ def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
     \b
     emailsys mail account test
     emailsys mail account test work --json
+    emailsys mail account test work --wire
     """
     from emailsys.cli.mail.secret_prompt import ask_secret
     from emailsys.client.accounts.secrets import Secrets
@@ -211,7 +224,7 @@ def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
 
     async def work(reactor: Any) -> list[tuple[Account, TrialResult]]:
         secrets = Secrets(threads_of(reactor), ask_secret)
-        return [(one, result) for one in chosen for result in await try_account(reactor, one, secrets)]
+        return [(one, result) for one in chosen for result in await try_account(reactor, one, secrets, session)]
 
     results = session.run(work)
     if as_json:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emailsys.cli.mail.arguments import account_option, key_argument, message_of, people
-from emailsys.cli.mail.completions import complete_people
+from emailsys.cli.mail.completions import complete_people, complete_templates
 from emailsys.cli.mail.outgoing import queue_and_send, sending_options
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.mail.typed_text import keep_typed, read_text
 from emailsys.cli.mail.verbs.sendmail import send_ready
+from emailsys.cli.mail.verbs.templates import apply_template
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
 
@@ -197,14 +198,13 @@ def send(
         dots = not ignore_dots and eml is None
         addresses = [one.address for one in people("recipient", (*recipients, *words.to, *words.cc, *words.bcc))]
         named = from_header or not addresses
-        return send_ready(session, owner, octets, addresses, named, reverse_path, dots, **send_options)
+        in_clear = words.encrypt is False
+        return send_ready(
+            session, owner, octets, addresses, named, reverse_path, dots, in_clear=in_clear, **send_options
+        )
     links = [one for one in recipients if one.lower().startswith("mailto:")]
     if links:
-        from emailsys.client.compose.mailto import draft_of_link
-
-        draft = draft_of_link(links[0])
-        blank = session.mailbox.blank(owner)
-        draft.sender, draft.sign, draft.encrypt = blank.sender, blank.sign, blank.encrypt
+        draft = session.mailbox.letter(owner, links[0])
         body = draft.text if body is None and draft.text else body
     else:
         draft = session.mailbox.blank(owner)
@@ -262,6 +262,8 @@ def _keep(session: Session, account: Account, draft: Draft, as_json: bool) -> in
 @draft_options
 @click.option("--markdown", "form", flag_value="markdown", help="Write Markdown. Send it as text and HTML.")
 @click.option("--html", "form", flag_value="html", help="Write HTML. Add a plain text alternative.")
+@click.option("--template", metavar="NAME", help="Begin with a template.", shell_complete=complete_templates)
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Fill in a field of it. Repeatable.")
 @account_option
 @sending_options
 @pass_session
@@ -270,6 +272,8 @@ def compose(
     recipients: tuple[str, ...],
     words: MessageOptions,
     form: str | None,
+    template: str | None,
+    settings: tuple[str, ...],
     account: str | None,
     **send_options: Any,
 ) -> int:
@@ -282,23 +286,24 @@ def compose(
     emailsys mail compose
     emailsys mail compose bob@example.org -s Tonight --markdown
     emailsys mail compose 'mailto:bob@example.org?subject=Tonight'
+    emailsys mail compose bob@example.org --template offer --set project=Bridge
     """
     from emailsys.cli.mail.editor_session import write
 
     owner = account_of(session, account, words)
-    draft = session.mailbox.blank(owner)
     links = [one for one in recipients if one.lower().startswith("mailto:")]
-    if links:
-        from emailsys.client.compose.mailto import draft_of_link
-
-        blank, draft = draft, draft_of_link(links[0])
-        draft.sender, draft.sign, draft.encrypt = blank.sender, blank.sign, blank.encrypt
+    mailbox = session.mailbox
+    draft = mailbox.letter(owner, links[0]) if links else mailbox.blank(owner)
     draft.to += people("recipient", tuple(one for one in recipients if one not in links))
     apply(words, draft)
     if form is not None:
         text, draft.text = draft.body, None
         setattr(draft, form, text)
-    session.mailbox.sign(owner, draft)
+    mailbox.sign(owner, draft)
+    if template is not None:
+        draft = apply_template(session, draft, template, settings)
+    elif settings:
+        raise Refused("--set fills in the fields of a --template.", Exit.USAGE)
     return write(session, owner, draft, **send_options)
 
 

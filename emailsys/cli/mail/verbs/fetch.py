@@ -11,6 +11,7 @@ from emailsys.cli.mail.arguments import account_arguments, all_accounts_option, 
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.secret_prompt import ask_secret
 from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.mail.wire import wire_options
 from emailsys.cli.options import Refused, as_json
 from emailsys.config.exit_status import Exit
 
@@ -55,7 +56,7 @@ def _fetcher(
     for account in accounts:
         if account.pop3 is not None:
             secrets.prefetch(account, account.pop3)
-    return Fetcher(store, secrets, mailbox.paths.state, mailbox.now, progress)
+    return Fetcher(store, secrets, mailbox.paths.state, mailbox.now, progress, session.streams())
 
 
 @click.command()
@@ -89,6 +90,7 @@ def _fetcher(
     metavar="HOW",
     help="Fetched mail on the server: leave, delete, or the number of days to leave it. Default: as the account says.",
 )
+@wire_options
 @as_json
 @pass_session
 def fetch(
@@ -113,6 +115,7 @@ def fetch(
     emailsys mail fetch work --max-size 2M
     emailsys mail fetch --watch --every 30
     emailsys mail fetch work --again
+    emailsys mail fetch work --wire
     """
     if anew and (watch or uids):
         raise Refused("--again goes with neither --watch nor --uid.", Exit.USAGE)
@@ -140,11 +143,11 @@ def fetch(
             tell_fetched(result)
 
     store = session.fetch_store()
-    with ProgressBars() as bars:
+    with ProgressBars(not session.shows_wire) as bars:
         fetcher = _fetcher(session, store, chosen, bars.ask_secret, bars.fetching)
         if watch:
-            tell(f"Watching {', '.join(one.name for one in chosen)}. Press Ctrl-C to stop.")
             try:
+                tell(f"Watching {', '.join(one.name for one in chosen)}. Press Ctrl-C to stop.")
                 fetcher.watch(chosen, every, again, wanted)
             except KeyboardInterrupt:
                 tell("")
@@ -242,6 +245,7 @@ def tell_fetched(result: FetchResult) -> int:
     help="Maximum number of messages of each account, from the latest.",
 )
 @click.option("--lines", type=click.IntRange(0), default=0, help="With --json: lines of each body to preview.")
+@wire_options
 @as_json
 @pass_session
 def waiting(session: Session, account: str | None, limit: int, lines: int, as_json: bool) -> int:

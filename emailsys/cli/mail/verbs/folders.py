@@ -57,14 +57,19 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
 @as_json
 @pass_session
 def add(session: Session, name: str, account: str | None, as_json: bool) -> None:
-    """Add a folder to an account.
+    """Add a folder to an account: its name, or ACCOUNT/NAME.
 
     \b
     emailsys mail folder add Projects
+    emailsys mail folder add work/Projects
     emailsys mail folder add Projects -a work
     """
     from emailsys.client.archive.values import Folder
 
+    # A name has no slash.
+    before, slash, after = name.partition("/")
+    if slash and account is None:
+        account, name = before, after
     target = Folder(session.mailbox.account(account).name, name)
     target = session.mailbox.archive.add_folder(target)
     if as_json:

@@ -79,6 +79,7 @@ def import_(
                     importing.import_tree(path)
                 case _:
                     importing.import_eml([path])
+        session.mailbox.archive.shrink_log()
     except KeyboardInterrupt:
         tell(f"{message_count(importing.added)} imported into {into} so far. {_RESUMES}")
         raise

@@ -10,6 +10,7 @@ import click
 
 from emailsys.cli.mail.arguments import key_argument, message_of
 from emailsys.cli.mail.outgoing import queue_and_send, sending_options
+from emailsys.cli.mail.protected_sending import build_asking
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused
@@ -20,13 +21,17 @@ from emailsys.config.exit_status import Exit
 @key_argument
 @click.argument("answer", required=False, type=click.Choice(["accept", "tentative", "decline"]))
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--no-encrypt", "in_clear", is_flag=True, help="Send the answer neither signed nor encrypted.")
 @sending_options
 @pass_session
-def invite(session: Session, key: str, answer: str | None, yes: bool, as_json: bool, **options: Any) -> int:
+def invite(
+    session: Session, key: str, answer: str | None, yes: bool, in_clear: bool, as_json: bool, **options: Any
+) -> int:
     """Answer an invitation: accept, tentative or decline. Without an answer, tell what is known of it.
 
     The answer goes to the organiser by mail (iTIP, RFC 5546), after a question. Only an invitation with an address of
     the account among its attendees can be answered. Later updates and cancellations of the event are named.
+    The answer is signed and encrypted as the account says.
 
     \b
     emailsys mail invite KEY
@@ -36,7 +41,7 @@ def invite(session: Session, key: str, answer: str | None, yes: bool, as_json: b
     from emailsys.client.archive.values import Flag
     from emailsys.client.compose.invitation_reply import Answer, draft_of, question, request_of
     from emailsys.client.compose.invitation_versions import notes_about
-    from emailsys.client.compose.message_builder import build
+    from emailsys.client.mailbox import as_usual
 
     mailbox = session.mailbox
     summary = message_of(session, key)
@@ -64,6 +69,7 @@ def invite(session: Session, key: str, answer: str | None, yes: bool, as_json: b
         tell(words)
         if not click.confirm("Send the answer?", err=True):
             raise Refused("Nothing was sent.", Exit.FAILED)
-    message = build(draft_of(request, chosen, account.display_name, mailbox.now()), mailbox.now())
+    reply = draft_of(request, chosen, account.display_name, mailbox.now())
+    message = build_asking(mailbox, account, reply if in_clear else as_usual(account, reply))
     handled = partial(mailbox.mark_handled, summary.key, Flag.ANSWERED)
     return queue_and_send(session, account, message, queued=handled, as_json=as_json, **options)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -29,46 +31,72 @@ if TYPE_CHECKING:
     from emailsys.client.archive.listing import Arrangement, Listed
     from emailsys.client.archive.values import Summary
 
-_limit = click.option(
-    "-n", "--limit", type=click.IntRange(1), default=100, show_default=True, help="Maximum number of messages."
-)
 _keys = click.option("--keys", "only_keys", is_flag=True, help="Print only the keys, one on each line.")
 
-
-_sort = click.option(
-    "--sort",
-    "sort_by",
-    type=click.Choice(["date", "from", "subject", "size"]),
-    default="date",
-    show_default=True,
-    help="Order: the newest first, names and subjects from A to Z, or the largest first.",
+_LIST_OPTIONS: Final = (
+    click.option(
+        "--sort",
+        "sort_by",
+        type=click.Choice(["date", "from", "subject", "size"]),
+        default="date",
+        show_default=True,
+        help="Order: the newest first, names and subjects from A to Z, or the largest first.",
+    ),
+    click.option("--reverse", is_flag=True, help="Reverse the order of --sort."),
+    click.option("--threads", is_flag=True, help="Show each conversation as a tree."),
+    click.option(
+        "-n", "--limit", type=click.IntRange(1), default=100, show_default=True, help="Maximum number of messages."
+    ),
+    _keys,
+    as_json,
 )
-_reverse = click.option("--reverse", is_flag=True, help="Reverse the order of --sort.")
-_threads = click.option("--threads", is_flag=True, help="Show each conversation as a tree.")
 
 
-def _arrangement(sort_by: str, reverse: bool, threads: bool) -> Arrangement:
-    from emailsys.client.archive.listing import Arrangement
-    from emailsys.client.archive.sorting import SortBy
+@dataclass(frozen=True)
+class _Choices:
+    """What the options of a list chose: order, number and form. `limit` is at least 1."""
 
-    by = SortBy(sort_by)
-    return Arrangement(by, by.begins_small != reverse, threads)
+    sort_by: str
+    reverse: bool
+    threads: bool
+    limit: int
+    only_keys: bool
+    as_json: bool
+
+    def arrangement(self) -> Arrangement:
+        from emailsys.client.archive.listing import Arrangement
+        from emailsys.client.archive.sorting import SortBy
+
+        by = SortBy(self.sort_by)
+        return Arrangement(by, by.begins_small != self.reverse, self.threads)
+
+
+def _with_choices(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options that every list has; it takes them as one value, `choices`."""
+    names = [field.name for field in fields(_Choices)]
+
+    @wraps(verb)
+    def with_choices(**arguments: Any) -> None:
+        choices = _Choices(**{name: arguments.pop(name) for name in names})
+        verb(choices=choices, **arguments)
+
+    for option in reversed(_LIST_OPTIONS):
+        with_choices = option(with_choices)
+    return with_choices
 
 
 def _print(
     session: Session,
     listed: Sequence[Listed],
-    json: bool,
-    only_keys: bool,
+    choices: _Choices,
     empty: str,
     with_folder: bool,
-    threads: bool = False,
 ) -> None:
     found = [one.summary for one in listed]
-    if json:
-        print_json([summary_fields(one.summary) | ({"depth": one.depth} if threads else {}) for one in listed])
+    if choices.as_json:
+        print_json([summary_fields(one.summary) | ({"depth": one.depth} if choices.threads else {}) for one in listed])
         return
-    if only_keys:
+    if choices.only_keys:
         for one in found:
             click.echo(one.key)
         return
@@ -102,12 +130,7 @@ def _row(session: Session, one: Summary, now: datetime, with_folder: bool) -> di
 @account_option
 @click.option("-A", "--all-accounts", is_flag=True, help="List the folders of that name in all accounts together.")
 @click.option("-u", "--unread", is_flag=True, help="List only unread messages.")
-@_sort
-@_reverse
-@_threads
-@_limit
-@_keys
-@as_json
+@_with_choices
 @pass_session
 def list_(
     session: Session,
@@ -115,12 +138,7 @@ def list_(
     account: str | None,
     all_accounts: bool,
     unread: bool,
-    sort_by: str,
-    reverse: bool,
-    threads: bool,
-    limit: int,
-    only_keys: bool,
-    as_json: bool,
+    choices: _Choices,
 ) -> None:
     """List the messages of FOLDER, the newest first. Default: Inbox.
 
@@ -155,8 +173,8 @@ def list_(
     else:
         scope = Scope(everywhere=name) if owner is None else Scope(folder=Folder(owner, name))
     place = f"{owner or 'any account'}/{name}"
-    found = archive.first(scope, _arrangement(sort_by, reverse, threads), limit)
-    _print(session, found, as_json, only_keys, f"There are no messages in {place}.", all_accounts, threads)
+    found = archive.first(scope, choices.arrangement(), choices.limit)
+    _print(session, found, choices, f"There are no messages in {place}.", all_accounts)
 
 
 def _saved(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -176,24 +194,14 @@ def _saved(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     "--saved", metavar="NAME", shell_complete=_saved, help="Search with a saved search; QUERY narrows it down."
 )
 @all_accounts_option
-@_sort
-@_reverse
-@_threads
-@_limit
-@_keys
-@as_json
+@_with_choices
 @pass_session
 def search(
     session: Session,
     query: tuple[str, ...],
     saved: str | None,
     account: str | None,
-    sort_by: str,
-    reverse: bool,
-    threads: bool,
-    limit: int,
-    only_keys: bool,
-    as_json: bool,
+    choices: _Choices,
 ) -> None:
     """Search for messages, and list them, the newest first. A message must match every term of QUERY,
     unless OR stands between them.
@@ -227,12 +235,12 @@ def search(
     if not text.strip() and not within.strip():
         raise Refused("The search is empty. To list all messages of a folder: emailsys mail list FOLDER", Exit.USAGE)
     scope = Scope(query=archive.query(within, text), account=name)
-    found = archive.first(scope, _arrangement(sort_by, reverse, threads), limit)
+    found = archive.first(scope, choices.arrangement(), choices.limit)
     if warning := unknown_field_warning(text):
         tell(f"Warning: {warning}")
-    _print(session, found, as_json, only_keys, "No message matches.", True, threads)
-    if found and is_watched() and not (as_json or only_keys):
-        more = "the first ones; -n shows more" if len(found) == limit else "all that match"
+    _print(session, found, choices, "No message matches.", True)
+    if found and is_watched() and not (choices.as_json or choices.only_keys):
+        more = "the first ones; -n shows more" if len(found) == choices.limit else "all that match"
         tell(f"{message_count(len(found))}: {more}.")
 
 
@@ -250,8 +258,9 @@ def thread(session: Session, key: str, only_keys: bool, as_json: bool) -> None:
     emailsys mail thread KEY
     emailsys mail thread KEY --keys | emailsys mail move - --to Archive
     """
-    from emailsys.client.archive.listing import Arrangement, Scope
+    from emailsys.client.archive.listing import Scope
 
+    choices = _Choices("date", reverse=True, threads=True, limit=1_000, only_keys=only_keys, as_json=as_json)
     scope = Scope(conversation=message_of(session, key).thread)
-    found = session.mailbox.archive.first(scope, Arrangement(is_ascending=True, threads=True), 1_000)
-    _print(session, found, as_json, only_keys, "nothing found", True, True)
+    found = session.mailbox.archive.first(scope, choices.arrangement(), choices.limit)
+    _print(session, found, choices, "nothing found", True)

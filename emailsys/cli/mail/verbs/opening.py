@@ -47,11 +47,12 @@ def _part(session: Session, key: str, number: str) -> ReceivedAttachment:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 @pass_session
-def open_(session: Session, key: str, what: str | None, is_list: bool, html: bool, yes: bool, as_json: bool) -> None:
+def open_(session: Session, key: str, what: str | None, is_list: bool, html: bool, yes: bool, as_json: bool) -> int:
     """Open the HTML of a message in the browser, or one of its links or attachments.
 
     A number such as 3 is a link, as --list shows it; a number such as 1.2 or a file name is an attachment. A link is
-    opened by $BROWSER or the system's program after a question that shows its whole target. The HTML is opened without
+    opened by $BROWSER or the system's program after a question that shows its whole target; a mailto: link opens your
+    editor for a new message. The HTML is opened without
     scripts, forms, and pictures from the network. Programs are never opened.
 
     \b
@@ -66,8 +67,10 @@ def open_(session: Session, key: str, what: str | None, is_list: bool, html: boo
     links = links_of(_view(session, found, html).body) if is_list or (what or "").isdecimal() else []
     if is_list:
         _list(session, found, links, as_json)
-        return
+        return Exit.OK
     link = next((one for one in links if str(one.number) == what), None)
+    if link is not None and link.target.lower().startswith("mailto:"):
+        return _write_to(session, found, link.target, as_json)
     if what is None:
         opened = _open_html(session, found)
     elif link is not None:
@@ -77,6 +80,18 @@ def open_(session: Session, key: str, what: str | None, is_list: bool, html: boo
     if as_json:
         print_json({"key": found, "opened": opened})
     tell(f"Opened {opened}")
+    return Exit.OK
+
+
+def _write_to(session: Session, key: str, link: str, as_json: bool) -> int:
+    """Write the message that a mailto: link asks for, in the editor."""
+    from emailsys.cli.mail.editor_session import write
+
+    mailbox = session.mailbox
+    account = mailbox.account_for(mailbox.archive.get(key))
+    draft = mailbox.letter(account, link)
+    mailbox.sign(account, draft)
+    return write(session, account, draft, as_json=as_json)
 
 
 def _list(session: Session, key: str, links: list[Link], as_json: bool) -> None:
@@ -118,8 +133,7 @@ def _open_link(link: Link, yes: bool) -> str:
 
     target = checked(link.target)
     _ask(question(target), yes)
-    is_letter = target.lower().startswith("mailto:")
-    programs.start(programs.for_file(target) if is_letter else programs.for_link(target))
+    programs.start(programs.for_link(target))
     return target
 
 

@@ -15,6 +15,7 @@ from emailsys.cli.mail.outgoing import sent_fields, tell_sent
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.secret_prompt import ask_secret
 from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.mail.wire import wire_options
 from emailsys.cli.options import Refused, as_json
 from emailsys.client.text.terminal import safe_line
 from emailsys.config.exit_status import Exit
@@ -142,6 +143,7 @@ def retry(session: Session, key: str, as_json: bool) -> None:
 @account_arguments
 @click.option("--again", is_flag=True, help="Send messages again that may have arrived. Default: ask.")
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C: send each message when it is due.")
+@wire_options
 @as_json
 @pass_session
 def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, as_json: bool) -> int:
@@ -156,6 +158,7 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, 
     emailsys mail outbox send --again
     emailsys mail outbox send --watch
     emailsys mail outbox send work --json
+    emailsys mail outbox send --wire-to page.html
     """
     from twisted.internet.defer import Deferred
 
@@ -183,7 +186,7 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, 
         return max((tell_sent(one) for one in results), default=Exit.OK)
 
     async def work(reactor: Any) -> Sequence[SendResult]:
-        transfer = MailTransfer(session.mailbox, reactor, ask_secret)
+        transfer = MailTransfer(session.mailbox, reactor, ask_secret, wiretap=session.wiretap)
         try:
             if watch:
                 sending = (_send_for_ever(reactor, transfer, one, told) for one in chosen)
@@ -194,8 +197,8 @@ def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, 
 
     if watch:
         _tell_left(left)
-        tell("Sending each message when it is due. Press Ctrl-C to stop.")
         with suppress(KeyboardInterrupt):
+            tell("Sending each message when it is due. Press Ctrl-C to stop.")
             session.run(work)
         return Exit.OK
     results = session.run(work)

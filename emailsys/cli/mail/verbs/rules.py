@@ -119,7 +119,7 @@ def test(session: Session, keys: tuple[str, ...], folder: str | None, account: s
     if as_json:
         print_json(rows)
         return
-    print_safe_rows(rows, f"The rules match none of {tried:,} messages.")
+    print_safe_rows(rows, f"The rules match none of {tried:,} messages{_place(session, folder, account)}.")
 
 
 @rules.command()
@@ -156,7 +156,16 @@ def apply(session: Session, keys: tuple[str, ...], folder: str | None, account: 
         print_json({"tried": len(found), "matched": matching, "notes": notes})
     for note in notes:
         tell(note)
-    tell(f"The rules matched {matching:,} of {message_count(len(found))}.")
+    place = "" if keys else _place(session, folder or "Inbox", account)
+    tell(f"The rules matched {matching:,} of {message_count(len(found))}{place}.")
+
+
+def _place(session: Session, folder: str | None, account: str | None) -> str:
+    """Return the words for a folder: of several accounts, each has its own Inbox."""
+    if folder is None:
+        return ""
+    found = folder_of(session, folder, account)
+    return f" in {found.account}/{found.name}"
 
 
 def _chosen(session: Session, keys: tuple[str, ...], folder: str | None, account: str | None) -> Iterator[Summary]:

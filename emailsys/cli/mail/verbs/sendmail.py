@@ -35,6 +35,7 @@ def send_ready(
     reverse_path: str | None,
     dots: bool,
     display_name: str | None = None,
+    in_clear: bool = False,
     **send_options: Any,
 ) -> int:
     """Send a finished message.
@@ -42,8 +43,10 @@ def send_ready(
     @param from_header: take recipients from its To, Cc and Bcc.
     @param dots: whether a line with a single dot ends the message.
     @param display_name: name for From if the message has no From field.
+    @param in_clear: whether it may be in clear although the account encrypts all messages.
     """
-    from emailsys.client.compose.finished_message import complete_message
+    from emailsys.client.accounts.values import Encrypt
+    from emailsys.client.compose.finished_message import check_is_encrypted, complete_message
     from emailsys.client.mailbox import sender_mailbox
     from emailsys.mail.message.mailboxes import Mailbox
 
@@ -54,6 +57,8 @@ def send_ready(
         sender = Mailbox(display_name, sender.address)
     path, is_null = _reverse_path(reverse_path), reverse_path is not None and not reverse_path.strip("<>")
     message = complete_message(octets, sender, session.mailbox.now(), recipients, from_header, path, is_null)
+    if account.encrypt is Encrypt.ALWAYS and not in_clear:
+        check_is_encrypted(message.octets, account.name)
     return queue_and_send(session, account, message, **send_options)
 
 
@@ -93,7 +98,7 @@ def _check_mode(mode: str | None, queue: str | None) -> None:
         raise Refused(f"-b{mode} is not supported. {hint}", Exit.USAGE)
 
 
-def _speak_smtp(session: Session, account: Account | None, notify: Sequence[str], later: bool) -> int:
+def _speak_smtp(session: Session, account: Account | None, notify: Sequence[str], later: bool, in_clear: bool) -> int:
     """Speak SMTP on standard input and output."""
     from emailsys.cli.mail.smtp_dialogue import SMTPDialogue, submitted
 
@@ -117,6 +122,7 @@ def _speak_smtp(session: Session, account: Account | None, notify: Sequence[str]
             lambda owner, message: submitted(session, transfer, owner, message, notify),
             lambda: in_thread(read),
             write,
+            in_clear,
         )
         try:
             await dialogue.run()
@@ -142,6 +148,7 @@ def _speak_smtp(session: Session, account: Account | None, notify: Sequence[str]
 @click.option("-G", "-U", "-c", "-m", "-n", "-v", "-x", "ignored_flag", is_flag=True, help="Ignored.")
 @click.option("-b", "mode", metavar="MODE", help="m for a message (the default), s for SMTP on standard input.")
 @click.option("-q", "queue", metavar="VALUE", help="Refused: emailsys mail outbox send", is_flag=False, flag_value="")
+@click.option("--no-encrypt", "in_clear", is_flag=True, help="Send it in clear although the account encrypts all mail.")
 @account_option
 @sending_options
 @pass_session
@@ -160,12 +167,16 @@ def sendmail(
     mode: str | None,
     queue: str | None,
     account: str | None,
+    in_clear: bool,
     **send_options: Any,
 ) -> int:
     """Send a message from standard input. The options are those of /usr/sbin/sendmail.
 
     The other options that Postfix accepts (-oem, -odb, -bm, -B8BITMIME) are ignored. If -f is an address of
     an account, the message is sent with that account. A first line "From " of an mbox file is removed.
+
+    If the account encrypts all messages (encrypt = "always"), only an encrypted message is sent, or any with
+    --no-encrypt.
 
     With -bs, it speaks SMTP on standard input and output, and sends each message when its data ends. If a
     message cannot be sent now, the reply says so and is 250: the message waits in the outbox.
@@ -187,7 +198,7 @@ def sendmail(
         if send_options["hold"] or send_options["at"] is not None:
             raise Refused("-bs takes neither --hold nor --at.", Exit.USAGE)
         owner = session.mailbox.account(account) if account is not None else None
-        return _speak_smtp(session, owner, send_options["notify"], send_options["later"])
+        return _speak_smtp(session, owner, send_options["notify"], send_options["later"], in_clear)
     addresses = [one.address for one in people("recipient", recipients)]
     if account is None and reverse_path is not None:
         path = _reverse_path(reverse_path)
@@ -205,6 +216,7 @@ def sendmail(
         reverse_path,
         dots,
         display_name=display_name,
+        in_clear=in_clear,
         whole_message=returned == "full",
         **send_options,
     )

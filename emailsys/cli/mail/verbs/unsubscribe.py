@@ -9,6 +9,7 @@ import click
 
 from emailsys.cli.mail.arguments import key_argument, message_of
 from emailsys.cli.mail.outgoing import queue_and_send
+from emailsys.cli.mail.protected_sending import build_asking
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
@@ -18,22 +19,22 @@ from emailsys.config.exit_status import Exit
 @click.command()
 @key_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-encrypt", "in_clear", is_flag=True, help="Send the message neither signed nor encrypted.")
 @as_json
 @pass_session
-def unsubscribe(session: Session, key: str, yes: bool, as_json: bool) -> int:
+def unsubscribe(session: Session, key: str, yes: bool, in_clear: bool, as_json: bool) -> int:
     """Leave the mailing list that a message came through, by the way that the list offers.
 
     That is one request by HTTPS (RFC 8058), or a message, or else a page that you open yourself. The host, or the whole
     message, is shown, and you are asked first: to unsubscribe tells the sender that your address is read. Mark as spam
-    what you never subscribed to.
+    what you never subscribed to. A message is signed and encrypted as the account says.
 
     \b
     emailsys mail unsubscribe KEY
     """
     from emailsys.client.base.https import post_form
     from emailsys.client.compose.mailing_list import ONE_CLICK, unsubscription
-    from emailsys.client.compose.message_builder import build
-    from emailsys.client.mailbox import sender_mailbox
+    from emailsys.client.mailbox import as_usual, sender_mailbox
     from emailsys.client.text.terminal import safe_line
     from emailsys.mail.message.mime import parse_header
 
@@ -60,7 +61,8 @@ def unsubscribe(session: Session, key: str, yes: bool, as_json: bool) -> int:
     if way.draft is not None:
         account = session.mailbox.account_for(summary)
         way.draft.sender = sender_mailbox(account)
-        return queue_and_send(session, account, build(way.draft, session.mailbox.now()), as_json=as_json)
+        draft = way.draft if in_clear else as_usual(account, way.draft)
+        return queue_and_send(session, account, build_asking(session.mailbox, account, draft), as_json=as_json)
 
     async def work(reactor: Any) -> int | str:
         return await post_form(reactor, way.url, ONE_CLICK)

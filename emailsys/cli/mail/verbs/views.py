@@ -1,4 +1,4 @@
-"""Verbs that show one message: show, structure, headers, raw, attachments and save."""
+"""Verbs that show one message: show, headers, raw, attachments and save."""
 
 from __future__ import annotations
 
@@ -88,51 +88,6 @@ def show(
             archive.set_flags([summary.key], add=Flag.SEEN)
         except ArchiveFull as error:
             tell(f"The message stays unread: {error}")
-
-
-@click.command()
-@key_argument
-@as_json
-@pass_session
-def structure(session: Session, key: str, as_json: bool) -> None:
-    """Show the MIME parts of a message, and its defects.
-
-    For each part: type, charset, encoding, raw and decoded octets, overhead of the encoding, and the images that the
-    HTML shows.
-
-    \b
-    emailsys mail structure KEY
-    emailsys mail structure KEY --json | jq '.[].defects'
-    """
-    from emailsys.client.display.readable import readable_structure
-
-    archive, found = session.mailbox.archive, message_of(session, key).key
-    rows = readable_structure(archive.root, found, archive.octets(found), session.mailbox.opener(ask=True))
-    if as_json:
-        names = [*type(rows[0]).__dataclass_fields__]
-        print_json([{name: getattr(row, name) for name in names} for row in rows])
-        return
-    print_safe_rows(
-        [
-            {
-                "part": row.number,
-                "type": "  " * row.level * sys.stdout.isatty() + row.content_type,
-                "charset": row.charset or None,
-                "encoding": row.encoding,
-                "raw": row.raw_octets,
-                "decoded": row.decoded_octets,
-                "overhead": None if row.overhead is None else f"{row.overhead:+.1f}%",
-                "name": row.name or None,
-                "content-id": row.content_id or None,
-                "shows": ", ".join(row.links) or None,
-            }
-            for row in rows
-        ],
-        "The message has no parts.",
-    )
-    for row in rows:
-        for defect in row.defects:
-            click.echo(f"part {row.number}: {defect}" if sys.stdout.isatty() else f"defect\t{row.number}\t{defect}")
 
 
 @click.command()

@@ -1,0 +1,1 @@
+"""The command `bench`: load on a mail server, and each message compared."""

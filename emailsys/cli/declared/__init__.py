@@ -1,0 +1,1 @@
+"""Declared accounts: `emailsys apply` and `emailsys export`."""

@@ -1,0 +1,1 @@
+"""The command `lab`: lessons at the terminal, for a projector and as pages."""

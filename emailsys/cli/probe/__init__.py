@@ -1,0 +1,1 @@
+"""The command `probe`: another mail server examined, as text, JSON or a page."""
