@@ -48,6 +48,10 @@ def dead_host(address: str, kind: str) -> list[socket.socket]:
     return held
 
 
+#: One account submits all of the mail, more than it usually may.
+UNLIMITED: Final = "[sending]\nrecipients_per_hour = 0\nrecipients_per_day = 0\n"
+
+
 def fill(daemon: Daemon, user: User, messages: int, octets: int, skipped: int = 0) -> None:
     """Submit messages for the domains in turn, but those for the first few of them, over many connections; each in
     one segment with its body."""
@@ -81,7 +85,7 @@ def run(messages: int, octets: int, dead: int, kind: str) -> float:
             address = addresses.next()
             held += dead_host(address, kind)
         names.host(f"d{number}.test", address)
-    daemon = Daemon(f"[queue]\nstop_grace = 0\n[outbound]\nenabled = false\n{names.config}")
+    daemon = Daemon(f"{UNLIMITED}[queue]\nstop_grace = 0\n[outbound]\nenabled = false\n{names.config}")
     sink = Sink(living)
     try:
         fill(daemon, daemon.user(), messages, octets, 0 if kind else dead)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks.outbound_domains import fill
+from benchmarks.outbound_domains import UNLIMITED, fill
 from emailsys.control.requests import QueueChangeRows, Status
 from emailsys.interfaces.operators import QueueChange
 from tests.live.programs.daemon import Daemon, free_ports
@@ -75,7 +75,7 @@ def timed(sink: CountingSink, messages: int, open_the_way: Callable[[], object])
 def ours(sink: CountingSink, messages: int, octets: int) -> float:
     """This system, with its defaults and a route."""
     route = f'[[routing.routes]]\nhost = "[127.0.0.1]"\nport = {sink.port}\n'
-    daemon = Daemon(f"{route}[outbound]\nenabled = false\n")
+    daemon = Daemon(f"{route}{UNLIMITED}[outbound]\nenabled = false\n")
     try:
         fill(daemon, daemon.user(), messages, octets)
         # What was not tried yet would leave as soon as the daemon starts again.

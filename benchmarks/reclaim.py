@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks import flow, process
 from benchmarks.memory import CHUNK
+from emailsys.config.settings import DATABASE_NAME
 from emailsys.store.maintenance.sweeper import RESERVE_OCTETS
-from emailsys.store.open import DATABASE_NAME
 from tests.live.programs import messages
 from tests.live.programs.daemon import Daemon, User
 from tests.live.programs.wire import pop3, smtp

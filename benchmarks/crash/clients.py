@@ -143,6 +143,10 @@ class Pop3(Connection):
         self.demand(f"USER {address}")
         self.demand(f"PASS {password}")
 
+    def has_body(self) -> bool:
+        """Whether all lines before the final dot have arrived."""
+        return b"\r\n.\r\n" in self._unread
+
     def body(self) -> bytes:
         """The lines before the final dot, unstuffed (RFC 1939 §3)."""
         while True:

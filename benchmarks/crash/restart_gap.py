@@ -2,7 +2,9 @@
 
     python -m benchmarks.crash.restart_gap            # all parts
     python -m benchmarks.crash.restart_gap gap drain  # some of them
+    python -m benchmarks.crash.restart_gap restart --times 100
 
+restart new processes that take over under load (`emailsys restart`): no client may notice
 gap     new clients of SMTP and POP3 every few milliseconds, beside load, while the daemon is restarted
 drain   SIGTERM while sessions are idle, in the middle of a message, of RETR, of a delivery
 reload  SIGHUP with new certificates under load: which one is served, and whether a client notices
@@ -105,8 +107,34 @@ class Bench:
         self.sink.close()
 
 
+def restart(bench: Bench) -> None:
+    """Successions under load. Whatever a client hears besides what it expects is a broken promise."""
+    ledger = Ledger()
+    load = Load(bench.node, ledger, bench.accounts, 5, Mix(small=4, large=1, bdat=1, submission=2, readers=2))
+    took: list[float] = []
+    with Knocker(bench.node.ports["smtp"]) as smtp, Knocker(bench.node.ports["pop3"]) as pop3:
+        load.start()
+        for number in range(bench.chosen.times):
+            began = time.monotonic()
+            if problem := bench.node.restart()["problem"]:
+                bench.flaw(f"restart {number}: {problem}")
+            took.append(time.monotonic() - began)
+        load.stop()
+    print(f"restart: {len(took)} took {min(took):.2f} to {max(took):.2f} s; {ledger.count(State.ACCEPTED)} accepted")
+    print(f"restart:   smtp {smtp.report()}; pop3 {pop3.report()}", flush=True)
+    for words, count in load.trouble.items():
+        bench.flaw(f"restart: clients heard {words} ({count} times)")
+    for knocker in (smtp, pop3):
+        if refused := {words for _, _, words in knocker.heard} - {"220", "+OK"}:
+            bench.flaw(f"restart: port {knocker.port}: {refused}")
+    found, _ = look(bench.node, ledger, bench.accounts, lambda ident: False)
+    for one in ledger.check(found).flaws[:5]:
+        bench.flaw("restart", one)
+    bench.node.stop_successor()
+
+
 def gap(bench: Bench) -> None:
-    """Restarts under load."""
+    """Stops and starts under load."""
     for number in range(bench.chosen.times):
         ledger = Ledger()
         load = Load(bench.node, ledger, bench.accounts, number, Mix(small=4, large=1, bdat=1, submission=2, readers=2))
@@ -183,6 +211,8 @@ def drain(bench: Bench) -> None:
             pop3.expect()
             for _ in range(20):
                 time.sleep(0.2)
+                if pop3.has_body():
+                    break
                 pop3.more()
             body = pop3.body()
             same = hashlib.sha256(from_ident(body)).digest() == hashlib.sha256(text).digest()
@@ -305,7 +335,7 @@ def reload(bench: Bench) -> None:
     print(f"reload:   {ledger.count(State.ACCEPTED)} accepted meanwhile")
 
 
-PARTS: Final[Sequence[Callable[[Bench], None]]] = (gap, drain, reload)
+PARTS: Final[Sequence[Callable[[Bench], None]]] = (restart, gap, drain, reload)
 
 
 def main() -> int:

@@ -140,7 +140,7 @@ MUTANTS: Final = (
         "missing-store-made-anew",
         "A store that is missing becomes an empty one, which refuses all mail for good (decision 0023).",
         (
-            ("emailsys/daemon/service.py", "create=create, adopt=adopt)", "create=True, adopt=adopt)"),
+            ("emailsys/daemon/service.py", "create=create, adopt=adopt, upgrade", "create=True, adopt=adopt, upgrade"),
             (
                 "emailsys/store/directory/cache.py",
                 "        answer = await self._answer(key, look_up)\n        if not answer:\n",

@@ -1,0 +1,1 @@
+"""The comparison of mail servers: load generator, servers, workloads, results and plots."""
