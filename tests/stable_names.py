@@ -16,23 +16,31 @@ import emailsys
 from emailsys.config.exit_status import MEANING
 from emailsys.config.server_keys import SERVICES
 from emailsys.config.settings import CertificateFiles, OutboundTimeouts, RouteSettings, Settings
+from emailsys.config.toml_text import SECTIONS
 from emailsys.control.request_reading import REQUESTS
 
 PACKAGE: Final = Path(emailsys.__file__).parent
 PAGE: Final = PACKAGE.parent / "docs" / "names.md"
 # Where the answers of each command are made: module and functions. Answers of the other requests are empty.
 _ANSWERS: Final = {
-    "domain.list": (("control/account_commands", ("_list_domains", "_usage_fields")),),
-    "user.list": (("control/account_commands", ("_list_users", "_usage_fields")),),
-    "alias.set, alias.add, alias.remove, alias.list": (("control/routing_commands", ("_alias_fields",)),),
+    "domain.list": (("control/account_commands", ("_domain_fields", "_usage_fields")),),
+    "user.list": (("control/account_commands", ("_user_fields", "_usage_fields")),),
+    "token.add, token.list, token.remove": (("control/token_commands", ("_token_fields",)),),
+    "alias.set, alias.add, alias.remove, alias.list": (("control/routing_commands", ("alias_fields",)),),
     "route.set, route.list": (("control/routing_commands", ("_route_fields",)),),
     "route.explain": (("daemon/route_explanation", ("explainer", "_choice")),),
     "queue.list": (("control/queue_commands", ("entry_fields",)),),
-    "queue.summary": (("control/queue_commands", ("_summarize_queue",)),),
+    "queue.summary": (("control/queue_commands", ("_domain_fields",)),),
     "queue.change": (("control/queue_commands", ("_change_queue",)),),
     "trace": (("control/queue_commands", ("_trace", "life_fields", "_event_fields")),),
     "verify": (("control/queue_commands", ("_verify",)),),
-    "status": (("daemon/status", ("describe_daemon", "_disk")), ("daemon/certificates", ("status",))),
+    "conversation.list, conversation.get": (("wiretap/conversation", ("to_json",)),),
+    "status": (
+        ("daemon/status", ("describe_daemon", "_disk")),
+        ("daemon/certificates", ("status",)),
+        ("daemon/worker_pool", ("status",)),
+    ),
+    "operator.login": (("control/commands", ("_web_login",)),),
     "init": (("cli/commands/init", ("_make",)),),
 }
 # Columns of the page.
@@ -148,19 +156,7 @@ def config_keys() -> dict[str, list[str]]:
     tables: dict[str, list[str]] = {"": ["hostname", "user", "group"], "listen": list(SERVICES)}
     special = {"certificates", "routes", "timeouts"}
     defaults: Any = Settings("localhost", Path("/"))
-    for name in (
-        "smtp",
-        "pop3",
-        "tls",
-        "store",
-        "login",
-        "limits",
-        "queue",
-        "routing",
-        "outbound",
-        "sending",
-        "monitoring",
-    ):
+    for name in SECTIONS:
         tables[name] = [field.name for field in fields(getattr(defaults, name)) if field.name not in special]
     tables["tls.certificates"] = [field.name for field in fields(CertificateFiles)]
     tables["routing.routes"] = [field.name for field in fields(RouteSettings) if field.name != "password"]
@@ -190,6 +186,11 @@ def _lines() -> Iterator[str]:
     yield "A request is one line of JSON with `command` and these fields. The answer has `result`, or `error`"
     yield "with `kind` and `message`; it has `store` if that is not the default store.\n"
     yield from (_item(f"`{name}`", _code(field.name for field in fields(kind))) for name, kind in REQUESTS.items())
+    yield "\nAfter the answer to `conversation.watch` the daemon sends a line of JSON for each event, until the"
+    yield "connection is closed: an object with `conversation`, with `session` and `event`, with `watching`"
+    yield "(all conversations of the past were sent), or with `lost` (how many events were lost because they"
+    yield "were read too slowly). An event has `at`, `kind`, and, unless they are empty, `direction`, `text`,"
+    yield "`octets` and `details`."
     yield "\n## JSON keys of results, also with `--json`\n"
     yield "The keys of inner objects stand beside those of the outer one.\n"
     for name, places in _ANSWERS.items():

@@ -8,8 +8,10 @@ from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import IDirectory, IKnownNetworks, KnownNetwork, NoDomains
 from emailsys.interfaces.operators import AdminError, DomainRow, IAccounts, UserRow
+from emailsys.interfaces.operators.declaration import DirectoryAccess, IDeclaration
 from emailsys.mail.address import Address
 from emailsys.mail.forward import Forward
+from emailsys.mail.next_hop import HostRoute, NextHop
 from tests.contract.mail import ALICE, BOB, MailCase, envelope, local
 
 POSTMASTER = Address("postmaster", "example.test")
@@ -27,6 +29,43 @@ class AccountsContract(MailCase):
     async def test_the_store_implements_its_interfaces(self) -> None:
         verifyObject(IAccounts, self.store.accounts)
         verifyObject(IDirectory, self.store.directory)
+        verifyObject(IDeclaration, self.store.declaration)
+
+    async def test_the_directory_is_read_and_changed_as_a_whole(self) -> None:
+        """A change that is refused undoes those before it."""
+        await self.users()
+        carol = Address("carol", "example.test")
+
+        async def add(access: DirectoryAccess) -> None:
+            await access.accounts.add_user(carol, [("argon2id", "secret-c")])
+            await access.aliases.set_alias(Address("all", "example.test"), [ALICE, carol])
+            await access.quotas.set_quota("example.test", 5000)
+            await access.quotas.set_quota(carol, 0)
+            await access.delegated_senders.allow(carol, [Address("", "example.net")])
+            await access.accounts.set_forward(carol, [ALICE], False)
+            await access.routes.set_route(HostRoute(NextHop("smtp.example", by_mx=False)))
+
+        async def add_and_fail(access: DirectoryAccess) -> None:
+            await add(access)
+            await access.accounts.add_user(BOB, [("argon2id", "again")])
+
+        before = await self.store.declaration.read()
+        secrets = [dict(row.credentials) for row in before.accounts]
+        self.assertEqual(secrets, [{"argon2id": "secret-a"}, {"argon2id": "secret-b"}])
+        refused = await self.refused(AdminError, self.store.declaration.change(add_and_fail))
+        self.assertIn("already exists", str(refused))
+        self.assertEqual(await self.store.declaration.read(), before)
+        await self.store.declaration.change(add)
+        after = await self.store.declaration.read()
+        self.assertEqual(
+            [(row.name, row.postmaster, row.quota) for row in after.domains], [("example.test", ALICE, 5000)]
+        )
+        added = after.accounts[2]
+        self.assertEqual((added.address, added.quota, added.forward), (carol, 0, Forward((ALICE,), False)))
+        self.assertEqual(list(added.may_send_as), [Address("", "example.net")])
+        self.assertEqual({row.name.local for row in after.aliases}, {"abuse", "all", "postmaster"})
+        self.assertEqual([route.next_hop.name for route in after.routes], ["smtp.example"])
+        self.assertEqual(await self.receives(carol), carol)
 
     async def test_own_addresses_are_compared_without_case(self) -> None:
         await self.users()
@@ -244,6 +283,8 @@ class AccountsContract(MailCase):
         home = replace(home, day=14)
         self.assertEqual(list(await networks.load(10)), [old, office, home])
         self.assertEqual(list(await networks.load(1)), [home])
+        self.assertEqual(list(await networks.load(10, home.day)), [home])
+        self.assertEqual(list(await networks.load(10, home.day + 1)), [])
         await networks.prune(14, 4, 10)
         self.assertEqual(list(await networks.load(10)), [office, home])
         await self.store.accounts.remove_user(BOB, False)

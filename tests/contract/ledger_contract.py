@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import DelayRule, Fate, Notice, Settlement
+from emailsys.interfaces import DelayRule, Fate, ISentKeys, Notice, SentKey, Settlement
 from emailsys.interfaces.operators import EventKind, ITrace, IVerification, Life, QueueChange, QueueFilter
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, Notify, RecipientRequest, Return, original_recipient
@@ -51,6 +51,25 @@ class LedgerContract(MailCase):
 
     def notice(self, *recipients: Recipient) -> Notice:
         return Notice(Envelope(None, recipients, ARRIVED), b"Subject: notice\r\n\r\nit failed\r\n")
+
+    async def test_the_key_of_a_message_that_was_sent_by_http_is_found(self) -> None:
+        """Only by the store: operators do not see it."""
+        verifyObject(ISentKeys, self.store.sent_keys)
+        alice, _ = await self.users()
+        keyed = Client("s", "192.0.2.1", account=alice.address, sent_key="k-1")
+        other = replace(keyed, sent_key="", session='"sent_key":"k-2"')
+        queue_id = await self.send(b"x\r\n", replace(envelope(local(alice)), client=keyed, message_id="<m@x>"))
+        await self.send(b"y\r\n", replace(envelope(local(alice)), client=other))
+        await self.send(b"z\r\n", envelope(local(alice)))
+        for at, found in (
+            (datetime(2026, 1, 1, tzinfo=UTC), [SentKey("k-1", queue_id, "<m@x>", 3)]),
+            (ARRIVED + timedelta(days=1), []),
+        ):
+            self.assertEqual(await self.store.sent_keys.since(at), found)
+        self.assertNotIn("k-1", str((await self.life(queue_id)).client))
+        second = await self.send(b"xx\r\n", replace(envelope(local(alice)), client=replace(keyed, sent_key="k-3")))
+        keys = await self.store.sent_keys.since(datetime(2026, 1, 1, tzinfo=UTC))
+        self.assertEqual([(key.key, key.queue_id) for key in keys], [("k-1", queue_id), ("k-3", second)])
 
     async def test_the_store_implements_its_interfaces(self) -> None:
         verifyObject(ITrace, self.store.trace)
@@ -268,8 +287,10 @@ class LedgerContract(MailCase):
         alice, _bob = await self.users()
         queue_id = await self.send(b"x\r\n", envelope(local(alice)))
         self.clock.advance(50_000)
+        uid = ""
         for delete in (False, True):
             maildrop = await self.store.maildrops.open(alice.account_id)
+            uid = maildrop.getUidl(0).decode()
             await self.fetch(maildrop, 0)
             if delete:
                 maildrop.deleteMessage(0)
@@ -280,6 +301,7 @@ class LedgerContract(MailCase):
             self.kinds(await self.life(queue_id)),
             [EventKind.ACCEPTED, EventKind.STORED, EventKind.FETCHED, EventKind.DELETED],
         )
+        self.assertEqual([one.uid for one in (await self.life(queue_id)).happenings], ["", "", uid, uid])
 
     async def test_a_message_read_in_part_is_not_recorded_as_fetched(self) -> None:
         alice, _bob = await self.users()

@@ -49,6 +49,19 @@ class MaildropContract(MailCase):
         await self.refused(MaildropInUse, self.store.maildrops.open(alice.account_id))
         self.assertTrue((await self.fetch(new, 0)).endswith(b"x\r\n"))
 
+    async def test_another_process_can_ask_for_the_maildrop_of_a_silent_session(self) -> None:
+        """Not for one that speaks, nor for one that nobody has open."""
+        alice, bob = await self.users()
+        old = await self.open(alice)
+        self.assertFalse(await self.store.maildrops.give_up(bob.account_id))
+        self.assertFalse(await self.store.maildrops.give_up(alice.account_id))
+        self.clock.advance(60)
+        self.assertTrue(await self.store.maildrops.give_up(alice.account_id))
+        await self.refused(MaildropLost, old.sync())
+        await self.open(alice)
+        old.release()
+        await self.refused(MaildropInUse, self.store.maildrops.open(alice.account_id))
+
     async def test_a_session_that_speaks_is_not_taken_over(self) -> None:
         alice, _bob = await self.users()
         maildrop = await self.open(alice)

@@ -12,6 +12,8 @@ from tests.contract.ledger_contract import LedgerContract
 from tests.contract.maildrop_contract import MaildropContract
 from tests.contract.operations_contract import AliasContract, QueueOperationsContract, RouteContract
 from tests.contract.queue_contract import QueueContract
+from tests.contract.reading_contract import ReadingContract
+from tests.contract.tokens_contract import TokensContract
 
 
 class SQLiteIntakeTests(SQLiteCase, IntakeContract):
@@ -20,6 +22,10 @@ class SQLiteIntakeTests(SQLiteCase, IntakeContract):
 
 class SQLiteMaildropTests(SQLiteCase, MaildropContract):
     """Maildrops on SQLite."""
+
+
+class SQLiteReadingTests(SQLiteCase, ReadingContract):
+    """Reading without a lock on SQLite."""
 
 
 class SQLiteQueueTests(SQLiteCase, QueueContract):
@@ -38,6 +44,10 @@ class PostgreSQLMaildropTests(PostgreSQLCase, MaildropContract):
     """Maildrops on PostgreSQL."""
 
 
+class PostgreSQLReadingTests(PostgreSQLCase, ReadingContract):
+    """Reading without a lock on PostgreSQL."""
+
+
 class PostgreSQLQueueTests(PostgreSQLCase, QueueContract):
     """The queue on PostgreSQL."""
 
@@ -52,6 +62,10 @@ class MemoryIntakeTests(MemoryCase, IntakeContract):
 
 class MemoryMaildropTests(MemoryCase, MaildropContract):
     """Maildrops in memory."""
+
+
+class MemoryReadingTests(MemoryCase, ReadingContract):
+    """Reading without a lock in memory."""
 
 
 class MemoryQueueTests(MemoryCase, QueueContract):
@@ -110,6 +124,18 @@ class MemoryLedgerTests(MemoryCase, LedgerContract):
     """The ledger, in memory."""
 
 
+class SQLiteTokensTests(SQLiteCase, TokensContract):
+    """Access tokens, on SQLite."""
+
+
+class PostgreSQLTokensTests(PostgreSQLCase, TokensContract):
+    """Access tokens, on PostgreSQL."""
+
+
+class MemoryTokensTests(MemoryCase, TokensContract):
+    """Access tokens, in memory."""
+
+
 class ContractCountTests(SynchronousTestCase):
     """Every engine runs every contract."""
 
@@ -122,5 +148,5 @@ class ContractCountTests(SynchronousTestCase):
 
 
 # The contract classes have no engine, so trial must not find them here.
-del AccountsContract, AliasContract, IntakeContract, LedgerContract, MaildropContract, QueueContract
-del QueueOperationsContract, RouteContract, SQLiteCase, PostgreSQLCase, MemoryCase
+del AccountsContract, AliasContract, IntakeContract, LedgerContract, MaildropContract, QueueContract, TokensContract
+del ReadingContract, QueueOperationsContract, RouteContract, SQLiteCase, PostgreSQLCase, MemoryCase

@@ -4,7 +4,8 @@ The actions in addition to those of `tests.dialogue.script`:
 
 - ``-- send WORDS``: pass a message to the connection pool. Each word with an @ is a recipient, ``key=value`` an
   argument of `tests.fakes.net.memory_hosts.transmission`, ``8bit`` and ``utf8`` are its flags.
-- ``-- hop WORDS``: before the first send, the next hop's policy: ``tls=required``, ``login``, ``implicit``.
+- ``-- hop WORDS``: before the first send, the next hop's policy: ``tls=required``, ``login``, ``implicit``,
+  ``lmtp``.
 - ``-- set KEY=VALUE``: before the first send, an outbound setting.
 - ``-- outcome KIND TEXT``: the outcome of the next recipient, in the order of sends and recipients. The text is its
   code, enhanced code and words, ``...`` in it stands for any text; ``!`` before KIND means in doubt.
@@ -111,6 +112,8 @@ class Play:
                 self._hop = dataclasses.replace(self._hop, login=HostLogin("alice", "secret"))
             elif word == "implicit":
                 self._hop = dataclasses.replace(self._hop, implicit_tls=True)
+            elif word == "lmtp":
+                self._hop = dataclasses.replace(self._hop, lmtp=True)
 
     def _do_set(self, step: Step, rest: str) -> None:
         key, _, value = rest.partition("=")

@@ -13,7 +13,8 @@ from twisted.trial.unittest import TestCase
 
 from emailsys import pki
 from emailsys.config.settings import POP3Settings
-from tests.dialogue.peers import LOOPBACK, STRANGER, MemoryPeer, SocketPeer
+from emailsys.testing.memory_peer import LOOPBACK, STRANGER, MemoryPeer
+from tests.dialogue.peers import SocketPeer
 from tests.dialogue.script import Actions, Script, add_tests, play, scripts_in
 from tests.fakes.net.pop3_house import POP3House
 

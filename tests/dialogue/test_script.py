@@ -7,7 +7,8 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.dialogue.peers import MemoryPeer, SocketPeer
+from emailsys.testing.memory_peer import MemoryPeer
+from tests.dialogue.peers import SocketPeer
 from tests.dialogue.script import matches, parse, play
 
 

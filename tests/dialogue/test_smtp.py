@@ -17,7 +17,8 @@ from emailsys import pki
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import StoreError, StoreFull
 from emailsys.net.smtp.service import Kind
-from tests.dialogue.peers import LOOPBACK, STRANGER, SocketPeer
+from emailsys.testing.memory_peer import LOOPBACK, STRANGER
+from tests.dialogue.peers import SocketPeer
 from tests.dialogue.script import Actions, Script, add_tests, matches, play, scripts_in
 from tests.fakes.net.smtp_house import SMTPHouse
 

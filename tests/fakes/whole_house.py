@@ -18,13 +18,13 @@ from emailsys.daemon.outbound import Outbound
 from emailsys.interfaces import IAliases
 from emailsys.interfaces.operators import IQuotas, IRouteAdministration, Usage
 from emailsys.mail.address import Address, parse
+from emailsys.mail.networks import Networks
 from emailsys.mail.next_hop import HostRoute
 from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.policy.login_check import build_portal
-from emailsys.policy.trusted_networks import TrustedNetworks
-from tests.dialogue.peers import LOOPBACK, STRANGER, MemoryPeer
+from emailsys.testing.memory_peer import LOOPBACK, STRANGER, MemoryPeer
 from tests.fakes.hashing import CountedHashing
 from tests.fakes.net.memory_net import NAME_SERVER, MemoryNet
 from tests.fakes.net.smtp_house import Events, TakenOnTrust
@@ -123,7 +123,7 @@ class WholeHouse:
                     self.outbound.intake,
                     self.settings.smtp,
                     now=self.store.now,
-                    is_trusted=TrustedNetworks(self.settings.routing.trusted_networks).__contains__,
+                    is_trusted=Networks(self.settings.routing.trusted_networks).__contains__,
                 )
             )
             for kind in (Kind.RECEIVE, Kind.SUBMISSION)

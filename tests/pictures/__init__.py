@@ -24,5 +24,6 @@ PICTURES: Final[Mapping[str, Callable[[], str]]] = {
     "house": _by("house"),
     "message": _by("message"),
     "try": _by("trying"),
+    "wire": _by("wire"),
     "screen": _by("screen"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final
 
@@ -24,14 +24,20 @@ _HEAD: Final = 34
 Step = tuple[str, str, Mapping[str, bool]]
 
 
-def follow() -> list[Step]:
-    """Follow a message through a daemon in a process of its own."""
+def follow(expected: Iterable[tuple[str, str]] = ()) -> list[Step]:
+    """Follow a message through a daemon in a process of its own.
+
+    @param expected: steps as "side: step", and modules that are waited for at each, because they may be late.
+    """
+    named: dict[str, list[str]] = {}
+    for step, module in expected:
+        named.setdefault(step, []).append(module)
     done = subprocess.run(
         [sys.executable, "-m", "tests.pictures.tracing"],
-        stdin=subprocess.DEVNULL,
+        input=json.dumps(named).encode(),
         stdout=subprocess.PIPE,
         check=True,
-        timeout=180,
+        timeout=400,
     )
     steps: list[Step] = []
     for found in json.loads(done.stdout):

@@ -1,4 +1,7 @@
-"""Follow a message through a daemon and print, as JSON, which modules act at each step and on which threads."""
+"""Follow a message through a daemon and print, as JSON, which modules act at each step and on which threads.
+
+The standard input names, as JSON, the modules that are expected: "side: step" and a list of modules for each.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import tempfile
 import threading
 import time
 from base64 import b64encode
+from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -26,20 +30,28 @@ from emailsys.passwords import make_credentials
 _HOUSE: Final = str(Path(emailsys.__file__).resolve().parent) + os.sep
 # What acts beside the message, such as a periodic task, does so in one round and not in each.
 _ROUNDS: Final = 4
-# Seconds after a reply until what it caused is over.
+# Seconds after a reply until what it caused is over, and how long an expected module may be late: the machine may be
+# busy. One that never came would be waited for at each step where it is expected, once.
 _QUIET: Final = 0.15
+_LATE: Final = 10.0
+_LOOK: Final = 0.01
 _PASSWORD: Final = "correct horse battery"
 _MESSAGE: Final = b"From: alice@example.test\r\nSubject: hello\r\n\r\nhow are you?\r\n.\r\n"
 
 _MAIN: Final = threading.main_thread()
 
 Step = tuple[str, str]
+Expected = dict[Step, Collection[str]]
 
 
 class Recorder:
-    """Which modules were called at each step, and whether on the reactor's thread."""
+    """Which modules were called at each step, and whether on the reactor's thread.
 
-    def __init__(self) -> None:
+    @param expected: modules that each step waits for. Those that do not come are removed.
+    """
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
         self.step: Step | None = None
         self.seen: dict[Step, set[tuple[str, bool]]] = {}
         self._modules: dict[str, str] = {}
@@ -59,15 +71,31 @@ class Recorder:
 
     def begin(self, *step: str) -> None:
         """What is called from now on belongs to this step."""
-        time.sleep(_QUIET)
+        self._settle()
         name = (step[0], step[1])
         self.seen.setdefault(name, set())
         self.step = name
 
     def end(self) -> None:
         """Wait until the last step is over."""
-        time.sleep(_QUIET)
+        self._settle()
         self.step = None
+
+    def _settle(self) -> None:
+        """Wait until the step is over."""
+        time.sleep(_QUIET)
+        if self.step is None:
+            return
+        until = time.monotonic() + _LATE
+        while self._is_missing(self.step):
+            if time.monotonic() > until:
+                del self._expected[self.step]
+            time.sleep(_LOOK)
+
+    def _is_missing(self, step: Step) -> bool:
+        seen = self.seen[step]
+        expected = self._expected.get(step, ())
+        return any((module, True) not in seen and (module, False) not in seen for module in expected)
 
 
 class Peer:
@@ -157,7 +185,7 @@ def fetch(recorder: Recorder, port: int) -> None:
     peer.close()
 
 
-def follow(state: Path, ports: dict[str, int], listener: socket.socket) -> list[Recorder]:
+def follow(state: Path, ports: dict[str, int], listener: socket.socket, expected: Expected) -> list[Recorder]:
     """Some rounds with a daemon that runs."""
     ask(state, DomainAdd("example.test", Address("alice", "example.test")))
     rounds: list[Recorder] = []
@@ -166,7 +194,8 @@ def follow(state: Path, ports: dict[str, int], listener: socket.socket) -> list[
             # A new hash each time: else a cache would answer for the hashing threads.
             kind = UserPassword if number else UserAdd
             ask(state, kind(Address(name, "example.test"), make_credentials(_PASSWORD)))
-        recorder = Recorder()
+        # The first round is not compared.
+        recorder = Recorder(expected if number else {})
         _install(recorder)
         send(recorder, ports["submission"], listener)
         fetch(recorder, ports["pop3"])
@@ -203,6 +232,11 @@ def main() -> None:
     from twisted.internet import reactor as running
 
     reactor: Any = running
+    named: dict[str, list[str]] = json.load(sys.stdin)
+    expected: Expected = {}
+    for step, modules in named.items():
+        side, _, said = step.partition(": ")
+        expected[side, said] = modules
     profile = _Profile()
     threading.setprofile(profile)
     sys.setprofile(profile)
@@ -226,7 +260,7 @@ def main() -> None:
         def work() -> None:
             sys.setprofile(None)
             try:
-                steps.extend(common(follow(state, ports, listener)))
+                steps.extend(common(follow(state, ports, listener, expected)))
             finally:
                 _install(None)
                 reactor.callFromThread(stop)

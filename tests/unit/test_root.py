@@ -21,8 +21,9 @@ from emailsys.cli.options import Places
 from emailsys.config import locations
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import embedded, load
+from emailsys.config.monitoring_settings import MonitoringSettings
 from emailsys.config.server_keys import SERVICES
-from emailsys.config.settings import Listen, MonitoringSettings, Settings
+from emailsys.config.settings import Listen, Settings
 from emailsys.daemon.startup import prepare
 from emailsys.platforms.users import Identity, give_folder, is_root
 from emailsys.supervisor import (

@@ -33,6 +33,7 @@ from emailsys.supervisor import (
     make_state_folder,
     with_ports,
 )
+from emailsys.supervisor import folder as folder_module
 
 
 def free_port() -> int:
@@ -75,6 +76,10 @@ class StateFolderTests(Case):
         text = self.refused(Exit.CONFIG, make_state_folder, self.folder)
         self.assertIn("found mode 0770", text)
         self.assertIn(f"chmod 700 {self.folder}", text)
+        # A volume of a container belongs to somebody else, who cannot be asked.
+        self.patch(folder_module, "effective_user", lambda: 12345)
+        text = self.refused(Exit.CONFIG, make_state_folder, self.folder)
+        self.assertIn(f"use a folder of your own in it: --state {self.folder}/emailsys", text)
 
     def test_a_file_in_the_place_of_the_folder_is_told(self) -> None:
         """Nothing is overwritten."""

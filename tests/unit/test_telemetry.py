@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 
 from twisted.logger import ILogObserver, Logger, LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.telemetry import LogWriter, Telemetry, plain_line
+from emailsys.telemetry import JSONLogWriter, LogWriter, Telemetry, TerminalLogWriter, json_line, plain_line
 
 
 class MailLogTests(SynchronousTestCase):
@@ -85,3 +86,79 @@ class MailLogTests(SynchronousTestCase):
         self.assertIn("smtp session=s-1", text)
         self.assertIn("RuntimeError: nobody expected this", text)
         self.assertEqual(self.telemetry.counters["exception"], 1)
+
+
+class JSONLogTests(SynchronousTestCase):
+    """Collectors of containers read one object from each line."""
+
+    def setUp(self) -> None:
+        self.out = io.StringIO()
+        self.log = Logger(namespace="emailsys", observer=LogPublisher(JSONLogWriter(self.out)))
+        self.telemetry = Telemetry(self.log, json_line)
+
+    def entries(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.getvalue().splitlines()]
+
+    def test_events_and_alarms(self) -> None:
+        """An alarm has a level of its own; numbers stay numbers."""
+        self.telemetry.event("accepted", queue_id="q1", octets=7, helo='a\nb"')
+        self.telemetry.alarm("intake-suspended", why="x")
+        accepted, alarm = self.entries()
+        self.assertRegex(str(accepted.pop("time")), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+        self.assertEqual(
+            accepted, {"level": "info", "event": "accepted", "queue_id": "q1", "octets": 7, "helo": 'a\nb"'}
+        )
+        self.assertEqual((alarm["level"], alarm["event"], alarm["why"]), ("critical", "intake-suspended", "x"))
+
+    def test_a_peer_cannot_fill_the_disk_with_long_values(self) -> None:
+        """As in the plain log."""
+        self.telemetry.event("smtp-login-refused", user="x" * 9000)
+        (entry,) = self.entries()
+        self.assertEqual(entry["user"], "x" * 1000 + "...")
+
+    def test_a_traceback_is_a_field(self) -> None:
+        """It has many lines, and is still one object."""
+        try:
+            raise RuntimeError("nobody expected this")
+        except RuntimeError:
+            self.telemetry.exception("smtp-exception", Failure(), session="s-1")
+        (entry,) = self.entries()
+        self.assertEqual((entry["level"], entry["event"], entry["session"]), ("critical", "smtp-exception", "s-1"))
+        self.assertIn("RuntimeError: nobody expected this", str(entry["traceback"]))
+
+    def test_what_twisted_logs(self) -> None:
+        """Its text may be of any kind, and have any number of lines."""
+        self.log.warn("{what}\nsecond line", what="{first")
+        (entry,) = self.entries()
+        self.assertEqual(
+            (entry["level"], entry["event"], entry["source"], entry["text"]),
+            ("warn", "message", "emailsys", "{first\nsecond line"),
+        )
+
+
+class TerminalLogTests(SynchronousTestCase):
+    """Lines for a person who looks at the daemon."""
+
+    def test_a_peer_cannot_write_on_the_terminal(self) -> None:
+        """Control characters are shown as text, those of Twisted's messages too."""
+        out = io.StringIO()
+        log = Logger(namespace="emailsys", observer=LogPublisher(TerminalLogWriter(out, is_coloured=True)))
+        telemetry = Telemetry(log)
+        telemetry.event("accepted", helo="\x1b[31m")
+        telemetry.alarm("intake-suspended", why="x")
+        log.info("\x1b]0;title\x07")
+        accepted, alarm, other = out.getvalue().splitlines()
+        self.assertRegex(accepted, r"^\d\d:\d\d:\d\d \x1b\[1maccepted\x1b\[0m helo='\\x1b\[31m'$")
+        self.assertIn("\x1b[31;1mintake-suspended why=x\x1b[0m", alarm)
+        self.assertTrue(other.endswith("\x1b[1m\\x1b]0;title\\x07\x1b[0m"), other)
+
+    def test_the_level_of_the_settings(self) -> None:
+        """Each format leaves out what is below it, and still counts it."""
+        for writer in (LogWriter, JSONLogWriter, TerminalLogWriter):
+            out = io.StringIO()
+            telemetry = Telemetry(Logger(namespace="emailsys", observer=LogPublisher(writer(out, "error"))))
+            telemetry.event("accepted", n=1)
+            telemetry.alarm("intake-suspended", why="x")
+            self.assertEqual(len(out.getvalue().splitlines()), 1, writer)
+            self.assertIn("intake-suspended", out.getvalue())
+            self.assertEqual(telemetry.counters["accepted"], 1)

@@ -6,6 +6,7 @@ import inspect
 import select
 import subprocess
 import sys
+import threading
 from typing import Any
 from unittest import SkipTest, skipUnless
 
@@ -14,11 +15,16 @@ from textual.app import App
 from textual.message_pump import MessagePump
 from textual.widgets import DataTable
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.mail import smtp
 from twisted.names import client
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
+from zope.interface import implementer
 
 from emailsys import upstream
 
@@ -40,6 +46,14 @@ class ProcessEndTests(SynchronousTestCase):
         self.assertEqual((ended.stdout, ended.returncode), ("has run\n", 7), f"atexit {CHANGED}")
 
 
+class FrameTests(SynchronousTestCase):
+    """A plugin that blocks the reactor is named with the line at which it is."""
+
+    def test_the_frame_of_a_thread_tells_what_it_does(self) -> None:
+        frame = upstream.current_frames()[threading.get_ident()]
+        self.assertEqual(frame.f_code.co_filename, __file__)
+
+
 class SlowDescriptor(FileDescriptor):
     """Writes to a kernel that accepts three octets at a time."""
 
@@ -52,6 +66,23 @@ class SlowDescriptor(FileDescriptor):
     def writeSomeData(self, data: bytes) -> int:
         self.sent.append(data[:3])
         return len(data[:3])
+
+
+class TLSLayerTests(SynchronousTestCase):
+    """Small writes wait for the clock that was named, not for the reactor of the process."""
+
+    def test_the_clock_of_a_layer_can_be_replaced(self) -> None:
+        @implementer(IOpenSSLServerConnectionCreator)
+        class Creator:
+            def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
+                raise AssertionError("nobody connects")
+
+        usual, named = Clock(), Clock()
+        factory: TLSMemoryBIOFactory = TLSMemoryBIOFactory(Creator(), False, Factory(), clock=usual)
+        layer = factory.protocol(factory, Protocol(), False)
+        upstream.gather_by(layer, named)
+        layer.write(b"x")
+        self.assertEqual((len(usual.getDelayedCalls()), len(named.getDelayedCalls())), (0, 1), f"TLS {CHANGED}")
 
 
 class TransportBufferTests(SynchronousTestCase):

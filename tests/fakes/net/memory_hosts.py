@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
+from emailsys.interfaces.wiretap import IWiretap
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import (
     MessageRequest,
@@ -31,7 +32,7 @@ from emailsys.net.outbound.connection import TLSFor
 from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.server import TLSConfigError
 from emailsys.telemetry import Telemetry
-from tests.dialogue.peers import MemoryTransport
+from emailsys.testing.memory_peer import MemoryTransport
 
 BODY = b"Subject: a test\r\n\r\n.dotted\r\nlast line\r\n"
 HOP = NextHop("example.net")
@@ -158,14 +159,16 @@ class MemoryServer:
 class MemoryHosts:
     """ConnectionPool over a reactor in memory. `tls` notes the names and demands of verification of each handshake."""
 
-    def __init__(self, settings: OutboundSettings | None = None) -> None:
+    def __init__(self, settings: OutboundSettings | None = None, wiretap: IWiretap | None = None) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.tls: list[tuple[str, bool]] = []
         #: Whether the last handshake offered X25519 only.
         self.x25519_only = False
         self.settings = settings or OutboundSettings()
         self.telemetry = quiet()
-        self.pool = ConnectionPool(self.reactor, self.settings, "client.example", self._tls_for, self.telemetry)
+        self.pool = ConnectionPool(
+            self.reactor, self.settings, "client.example", self._tls_for, self.telemetry, wiretap
+        )
         self._taken = 0
 
     @property

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.names import dns
 from twisted.python.failure import Failure
 
-from tests.dialogue.peers import MemoryTransport
+from emailsys.testing.memory_peer import MemoryTransport
 from tests.fakes.net.memory_dns import Zone
 
 NAME_SERVER = ("192.0.2.53", 53)

@@ -18,11 +18,12 @@ from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import LoginBusy
+from emailsys.interfaces.wiretap import IWiretap
 from emailsys.net.pop3.server import POP3Server, POP3ServerFactory
 from emailsys.net.pop3.service import POP3Service
 from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.telemetry import Telemetry
-from tests.dialogue.peers import LOOPBACK, MemoryPeer
+from emailsys.testing.memory_peer import LOOPBACK, MemoryPeer
 from tests.fakes.store.memory_store import MemoryStore
 
 FIRST = b"From: carol@example.org\r\nSubject: one\r\n\r\nHello\r\n.dot\r\n..two\r\nlast\r\n"
@@ -98,6 +99,7 @@ class POP3House:
         settings: POP3Settings | None = None,
         context_factory: Any = None,
         clock: Any = None,
+        wiretap: IWiretap | None = None,
     ) -> None:
         """@param context_factory: used by STLS. In memory, any object will do."""
         self.clock = clock if clock is not None else Clock()
@@ -124,6 +126,7 @@ class POP3House:
                     self.log.telemetry,
                     "mx.example.test",
                     context_factory,
+                    wiretap=wiretap,
                 ),
                 settings if settings is not None else POP3Settings(plaintext_auth_on_loopback=True),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.dialogue.peers import MemoryPeer
+from emailsys.testing.memory_peer import MemoryPeer
 
 
 class SlowTransport:

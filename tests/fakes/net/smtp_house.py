@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import Account, IDelivery
+from emailsys.interfaces.wiretap import IWiretap
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
@@ -28,7 +29,7 @@ from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.server import ESMTPServer, ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.telemetry import Telemetry
-from tests.dialogue.peers import STRANGER, MemoryPeer
+from emailsys.testing.memory_peer import STRANGER, MemoryPeer
 from tests.fakes.store.memory_store import MemoryStore, StoredMessage
 
 PASSWORD = b"secret"
@@ -185,6 +186,7 @@ class SMTPHouse:
     new_passwords: list[bytes] = field(default_factory=list)
     password_refusal: Reply | None = None
     clock: Any = None
+    wiretap: IWiretap | None = None
 
     def __post_init__(self) -> None:
         self.logins = {
@@ -198,6 +200,7 @@ class SMTPHouse:
                 telemetry=self.telemetry,
                 hostname=self.hostname,
                 context_factory=self.context_factory if self.starttls else None,
+                wiretap=self.wiretap,
             ),
             kind=self.kind,
             intake=self.store.intake,

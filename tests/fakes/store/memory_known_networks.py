@@ -13,15 +13,16 @@ from emailsys.interfaces import IKnownNetworks, KnownNetwork, PasswordId
 class MemoryKnownNetworks:
     """The networks. `fails` makes the next call raise."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_shared: bool = False) -> None:
+        self.is_shared = is_shared
         self.days: dict[tuple[PasswordId, str], int] = {}
         self.fails: Exception | None = None
         # The number of the password of each account that has another than its first; None if the account was removed.
         self._passwords: dict[int, int | None] = {}
 
-    async def load(self, most: int) -> Sequence[KnownNetwork]:
+    async def load(self, most: int, since: int = 0) -> Sequence[KnownNetwork]:
         self._fail()
-        newest = self._newest_first()[:most]
+        newest = [(pair, day) for pair, day in self._newest_first() if day >= since][:most]
         return [KnownNetwork(owner, network, day, number) for ((owner, number), network), day in reversed(newest)]
 
     async def note(self, logins: Sequence[KnownNetwork]) -> None:

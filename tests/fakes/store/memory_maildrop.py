@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost
+from emailsys.interfaces import (
+    BEFORE_ALL,
+    Fate,
+    IMaildrop,
+    IMaildropReading,
+    IMaildrops,
+    Listed,
+    MaildropInUse,
+    MaildropLost,
+    StoreError,
+)
 from emailsys.interfaces.operators import EventKind
 
 PIECE_OCTETS = 256 * 1024
@@ -33,6 +43,77 @@ class MemoryMaildrops:
         maildrop = MemoryMaildrop(store, account_id)
         self.open_drops[account_id] = maildrop
         return maildrop
+
+    async def give_up(self, account_id: int) -> bool:
+        holder = self.open_drops.get(account_id)
+        if holder is None or self._store.clock.seconds() - holder.heard_at < self._store.takeover_after:
+            return False
+        holder.lost = True
+        del self.open_drops[account_id]
+        return True
+
+
+@implementer(IMaildropReading)
+class MemoryReading:
+    """The door for browsers."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def _rows(self, account_id: int) -> dict[str, Any]:
+        return {row.uid: row for row in self._store.drops.get(account_id, ())}
+
+    async def page(self, account_id: int, count: int, before: str = "", after: str = "") -> Sequence[Listed]:
+        is_from_start = after == BEFORE_ALL
+        if any(uid and not uid.startswith("U") for uid in (before, "" if is_from_start else after)):
+            return ()
+        fitting = [
+            uid
+            for uid in sorted(self._rows(account_id), reverse=not after)
+            if (not before or uid < before) and (not after or is_from_start or uid > after)
+        ]
+        found = [await self.find(account_id, uid) for uid in sorted(fitting[:count], reverse=True)]
+        return tuple(one for one in found if one is not None)
+
+    async def find(self, account_id: int, uid: str) -> Listed | None:
+        row = self._rows(account_id).get(uid)
+        if row is None:
+            return None
+        return Listed(uid, row.message.queue_id, len(row.octets), row.message.envelope.arrived_at)
+
+    async def heads(self, account_id: int, uids: Sequence[str], octets: int) -> Mapping[str, bytes]:
+        rows = self._rows(account_id)
+        return {uid: rows[uid].octets[:octets] for uid in uids if uid in rows}
+
+    async def read(self, account_id: int, uids: Collection[str]) -> frozenset[str]:
+        rows = self._rows(account_id)
+        return frozenset(uid for uid in uids if uid in rows and rows[uid].row_id in self._store.read_rows)
+
+    async def pieces(self, account_id: int, uid: str) -> AsyncIterator[bytes]:
+        row = self._rows(account_id).get(uid)
+        if row is None:
+            raise StoreError("the message is deleted")
+        for start in range(0, len(row.octets), PIECE_OCTETS):
+            if self._store.fail_reads is not None:
+                raise self._store.fail_reads
+            yield row.octets[start : start + PIECE_OCTETS]
+
+    async def note_read(self, account_id: int, uid: str) -> None:
+        row = self._rows(account_id).get(uid)
+        if row is not None and row.row_id not in self._store.read_rows:
+            self._store.read_rows.add(row.row_id)
+            self._store.tell(row.message, EventKind.FETCHED, uid=row.uid)
+
+    async def delete(self, account_id: int, uids: Collection[str]) -> int:
+        if account_id in self._store.maildrops.open_drops:
+            raise MaildropInUse()
+        gone = {uid: row for uid, row in self._rows(account_id).items() if uid in uids}
+        for row in gone.values():
+            row.message.ended[row.row_id] = Fate.DELETED
+            self._store.tell(row.message, EventKind.DELETED, uid=row.uid)
+        left = [row for row in self._store.drops.get(account_id, ()) if row not in gone.values()]
+        self._store.drops[account_id] = left
+        return len(gone)
 
 
 @implementer(IMaildrop)
@@ -69,7 +150,8 @@ class MemoryMaildrop:
         return succeed(io.BytesIO(self._row(index).octets))
 
     def getUidl(self, index: int) -> bytes:
-        return b"U%06d" % self._row(index).row_id
+        uid: str = self._row(index).uid
+        return uid.encode()
 
     def deleteMessage(self, index: int) -> None:
         self._row(index)
@@ -91,13 +173,19 @@ class MemoryMaildrop:
         for index in self._deleted - self._purged:
             row = self._rows[index]
             row.message.ended[row.row_id] = Fate.DELETED
-            store.tell(row.message, EventKind.DELETED)
+            store.tell(row.message, EventKind.DELETED, uid=row.uid)
         for index in self._fetched - self._deleted:
-            store.tell(self._rows[index].message, EventKind.FETCHED)
+            store.tell(self._rows[index].message, EventKind.FETCHED, uid=self._rows[index].uid)
+            store.read_rows.add(self._rows[index].row_id)
         self._fetched.clear()
         self._purged = set(self._deleted)
         gone = {self._rows[index].row_id for index in self._deleted}
         store.drops[self._account_id] = [row for row in store.drops.get(self._account_id, ()) if row.row_id not in gone]
+
+    @property
+    def listings(self) -> dict[str, bytes] | None:
+        messages = tuple(row.row_id for row in self._rows)
+        return None if self._deleted else self._store.listings.setdefault(messages, {})
 
     def needs_utf8(self, index: int) -> bool:
         return bool(self._row(index).message.envelope.parameters.smtputf8)

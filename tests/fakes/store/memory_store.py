@@ -24,8 +24,9 @@ from emailsys.mail.address import Address, domain_key
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
 from emailsys.mail.envelope import Envelope, MailParameters, RemoteRoute
 from tests.fakes.store.memory_accounts import MemoryAccounts
+from tests.fakes.store.memory_declaration import MemoryDeclaration
 from tests.fakes.store.memory_known_networks import MemoryKnownNetworks
-from tests.fakes.store.memory_maildrop import MemoryMaildrops
+from tests.fakes.store.memory_maildrop import MemoryMaildrops, MemoryReading
 from tests.fakes.store.memory_operations import (
     MemoryQueueOperations,
     MemoryQuotas,
@@ -35,6 +36,8 @@ from tests.fakes.store.memory_operations import (
 )
 from tests.fakes.store.memory_queue import MemoryQueue
 from tests.fakes.store.memory_sent_counts import MemorySentCounts
+from tests.fakes.store.memory_sent_keys import MemorySentKeys
+from tests.fakes.store.memory_tokens import MemoryTokens
 
 
 @dataclass
@@ -58,6 +61,11 @@ class DropRow:
     row_id: int
     prefix: bytes
     message: StoredMessage
+
+    @property
+    def uid(self) -> str:
+        """Its unique-id."""
+        return f"U{self.row_id:06d}"
 
     @property
     def octets(self) -> bytes:
@@ -123,13 +131,20 @@ class MemoryStore:
         self.delegated_senders = self.accounts
         self.routes = MemoryRoutes()
         self.quotas = MemoryQuotas(self.accounts, self.drops)
+        self.declaration = MemoryDeclaration(self)
         self.queue_operations = MemoryQueueOperations(self)
         self.trace = MemoryTrace(self)
         self.verification = MemoryVerification(self)
         self.intake = MemoryIntake(self)
         self.maildrops = MemoryMaildrops(self)
+        # What the server made of the same messages, by their ids.
+        self.listings: dict[tuple[int, ...], dict[str, bytes]] = {}
+        self.reading = MemoryReading(self)
+        self.read_rows: set[int] = set()
         self.queue = MemoryQueue(self)
         self.sent_counts = MemorySentCounts()
+        self.sent_keys = MemorySentKeys(self)
+        self.tokens = MemoryTokens(lambda: self.accounts, self.now)
 
     def make_id(self) -> int:
         """1, 2, 3 ..."""
@@ -207,9 +222,11 @@ class MemoryStore:
             envelope = replace(notice.envelope, arrived_at=self.now())
             self.accept(f"Q{self.make_id():06d}", notice.body, envelope, cause)
 
-    def tell(self, message: StoredMessage, kind: EventKind, recipient: object = "", reply: str = "") -> None:
+    def tell(
+        self, message: StoredMessage, kind: EventKind, recipient: object = "", reply: str = "", uid: str = ""
+    ) -> None:
         """Note what happened to a message."""
-        message.happenings.append(Happening(self.now(), kind, str(recipient), reply))
+        message.happenings.append(Happening(self.now(), kind, str(recipient), reply, uid=uid))
 
     async def before_commit(self) -> None:
         """Hold the commit or fail it, as the knobs say."""

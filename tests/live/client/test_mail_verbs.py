@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pty
@@ -103,6 +104,29 @@ class VerbTests(Case):
         self.assertEqual(process.returncode, 130)
         self.assertEqual([one["subject"] for one in self.json("list", "Drafts")], ["Held"])
         self.assertEqual(self.json("fetch")[0]["keys"], [])
+
+    def test_the_wire_is_shown_and_written_and_has_no_secret(self) -> None:
+        """`send --wire` explains each line, `fetch --wire-to` writes a page or JSON; the password is in none."""
+        sent = self.run_it("send", self.user.address, "-s", "Seen", "-m", "whole text", "--wire")
+        self.assertEqual(sent.returncode, 0, sent.stderr)
+        for words in ("> ClientHello (", "> AUTH PLAIN [masked]", "> RCPT TO:<", "(RFC 5321 §4.1.1.3)", "Sent to"):
+            self.assertIn(words, sent.stderr)
+        page = self.folder / "wire.html"
+        self.json("fetch", "--wire-to", str(page))
+        (told,) = (
+            self.json("account", "test", "--wire-to", "wire.json")
+            and json.loads((self.folder / "wire.json").read_text("utf-8"))[:1]
+        )
+        self.assertEqual((told["protocol"], told["role"], told["closed"]), ("pop3", "client", True))
+        self.assertIn("secured", [event["kind"] for event in told["events"]])
+        written = page.read_text("utf-8")
+        self.assertIn("RETR 1", written)
+        refused = self.run_it("fetch", "--wire-to", str(self.folder / "no" / "such.html"))
+        self.assertEqual(refused.returncode, 74, refused.stderr)
+        proof = base64.b64encode(f"\0{self.user.address}\0{self.user.password}".encode()).decode()
+        for text in (sent.stderr, written, json.dumps(told)):
+            for secret in (self.user.password, proof, "whole text"):
+                self.assertNotIn(secret, text)
 
     def test_an_account_that_does_not_work_is_not_added(self) -> None:
         """A wrong password is told with the step it failed at; status 69."""

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emailsys.control.control_socket import ask
+from emailsys.control.control_socket import NoDaemon, ask
+from emailsys.control.daemon_requests import Restart
 from emailsys.control.requests import DomainAdd, Request, UserAdd
 from emailsys.mail.address import Address
 from emailsys.passwords import make_credentials
+from emailsys.supervisor import holder_of
 
 DOMAIN = "example.test"
 SERVICES = ("smtp", "submission", "submissions", "pop3", "pop3s")
@@ -214,10 +216,21 @@ class Daemon:
 
     def command(self, request: Request) -> Any:
         """Ask by the control socket; the result."""
-        answer = ask(self.state, request)
+        answer = self._ask(request)
         if "result" not in answer:
             raise Failed(f"{request}: {answer}")
         return answer["result"]
+
+    def _ask(self, request: Request) -> Any:
+        """Ask, and wait for the control socket of a daemon that has just bound its ports."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                return ask(self.state, request)
+            except NoDaemon:
+                if not self.alive or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def user(self, name: str | None = None) -> User:
         """A new account, so that each test has a maildrop of its own; the first is postmaster too."""
@@ -276,6 +289,19 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+    def restart(self) -> Any:
+        """Let a new process take over, as `emailsys restart` does. It is no child of this one: see `stop_successor`."""
+        return ask(self.state, Restart(), self.patience * 2)["result"]
+
+    def stop_successor(self) -> None:
+        """End the process that serves after a restart, and wait until all of them have ended."""
+        if holder := holder_of(self.state):
+            os.kill(holder, signal.SIGTERM)
+        until = time.monotonic() + self.patience
+        while holder_of(self.state) is not None and time.monotonic() < until:
+            time.sleep(0.02)
+        self.wait()
 
     def kill(self) -> None:
         """End it as a power cut does."""

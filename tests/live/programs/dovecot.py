@@ -1,4 +1,4 @@
-"""A real Dovecot of a test's own: private folders, loopback ports, POP3 with and without TLS, and SASL for Postfix."""
+"""A real Dovecot of a test's own: private folders, loopback ports, POP3, TLS, LMTP, and SASL for Postfix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def why_not() -> str:
 
 
 class Dovecot:
-    """`maildir` has the mail of each user in a maildir of that name; `sasl` is the socket that logs in for others."""
+    """`maildir` has the mail of each user in a maildir of that name; `sasl` is the socket that logs in for others.
+
+    `lmtp` is the socket, and `lmtp_port` the port, that take mail for the users.
+    """
 
     def __init__(self, folder: Path, chain: Path, key: Path, passwords: Mapping[str, str]) -> None:
         """@param folder: is made, and has to be removed by the caller."""
@@ -36,7 +39,8 @@ class Dovecot:
         self._folder = folder
         self.maildir = folder / "mail"
         self.sasl = folder / "sasl"
-        self.pop3, self.pop3s = free_ports(2)
+        self.lmtp = folder / "lmtp"
+        self.pop3, self.pop3s, self.lmtp_port = free_ports(3)
         for user in passwords:
             for part in ("cur", "new", "tmp"):
                 (self.maildir / user / part).mkdir(parents=True)
@@ -45,7 +49,7 @@ class Dovecot:
         users.write_text("".join(f"{user}:{{PLAIN}}{password}\n" for user, password in passwords.items()))
         self._config = folder / "dovecot.conf"
         self._config.write_text(
-            f"""protocols = pop3
+            f"""protocols = pop3 lmtp
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/log
@@ -68,6 +72,14 @@ userdb {{
 service auth {{
   unix_listener {self.sasl} {{
     mode = 0666
+  }}
+}}
+service lmtp {{
+  unix_listener {self.lmtp} {{
+    mode = 0666
+  }}
+  inet_listener lmtp {{
+    port = {self.lmtp_port}
   }}
 }}
 service pop3-login {{

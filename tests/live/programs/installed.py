@@ -8,10 +8,13 @@ import subprocess
 import unittest
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
+#: The environment in which a program has the clock of this machine, also where the tests run at another date. Chromium
+#: and testssl.sh stand still under the library that changes it, and it serves no two users.
+REAL_CLOCK: Final = {"LD_PRELOAD": ""}
 # Seconds after which a program is taken to hang; the machine may be busy with other tests.
 PATIENCE = 60.0
 

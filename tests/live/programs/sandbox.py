@@ -22,6 +22,7 @@ from typing import Final
 
 from emailsys.platforms.users import is_root
 from tests.live.programs.command_blocks import CHECKOUT, Block
+from tests.live.programs.installed import REAL_CLOCK
 
 HERE: Final = Path(__file__).parent
 # Seconds for all blocks of one document on a machine that is busy with other tests.
@@ -30,6 +31,7 @@ PATIENCE: Final = 600.0
 _ANSWERS: Final = (
     (re.compile(rb"(?i)(?:password|again|repeat)[^\n]*: ?$"), b"correct horse battery\n"),
     (re.compile(rb"\[y/N\]:? ?$"), b"y\n"),
+    (re.compile(rb"\[s\]end, [^\n]*: ?$"), b"s\n"),
     (re.compile(rb"(?i)ctrl-c[^\n]*\n$"), b"\x03"),
 )
 _PREAMBLE: Final = r"""
@@ -144,7 +146,8 @@ def _converse(command: Sequence[str]) -> str:
     if sys.platform == "win32":
         raise RuntimeError("needs Unix")
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    environment = {**os.environ, **REAL_CLOCK}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     printed = b""
     unanswered = 0

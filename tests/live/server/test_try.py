@@ -108,6 +108,19 @@ class OnceTests(SynchronousTestCase):
         self.assertEqual(again["passwords"], report["passwords"])
         self.assertFalse(Path(f"/proc/{again['daemon']}").exists())
 
+    def test_the_page_of_a_trial(self) -> None:
+        """Beside the usual output, and whole: both handshakes, the tree with its picture, no password."""
+        state = Path(self.mktemp()).absolute()
+        state.parent.mkdir(parents=True, exist_ok=True)
+        page = state.with_name("flow.html")
+        run(command(state, "--once", "--export", str(page)))
+        text = page.read_text("utf-8")
+        for words in ("How one message travels", "TLS_AES", "CertificateVerify", "field.png", "base64"):
+            self.assertIn(words, text)
+        report = json.loads((state / "try" / "commands.json").read_text())
+        for password in report["passwords"].values():
+            self.assertNotIn(password, text)
+
     def test_json_is_one_document(self) -> None:
         """For programs that read it."""
         state = Path(self.mktemp()).absolute()

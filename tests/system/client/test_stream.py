@@ -162,6 +162,8 @@ class StreamTests(StreamCase):
 class TLSTests(StreamCase):
     """With the certificates of a development CA."""
 
+    much = LARGE
+
     def setUp(self) -> None:
         super().setUp()
         folder = tempfile.TemporaryDirectory()
@@ -182,7 +184,7 @@ class TLSTests(StreamCase):
         return self.connected(work)
 
     def test_octets_go_and_come_through_tls(self) -> None:
-        stream = self.served(lambda secure: secure.sendall(secure.recv(100) + LARGE))
+        stream = self.served(lambda secure: secure.sendall(secure.recv(100) + self.much))
         stream.start_tls(ExpectedServer("localhost", self.authority), PATIENCE)
         assert stream.tls is not None
         self.assertEqual(stream.tls.get_protocol_version_name(), "TLSv1.3")
@@ -190,7 +192,7 @@ class TLSTests(StreamCase):
         got = b""
         while octets := stream.receive(PATIENCE):
             got += octets
-        self.assertEqual(got, b"begin" + LARGE)
+        self.assertEqual(got, b"begin" + self.much)
         stream.close()
 
     def test_the_certificate_of_another_server_is_refused_in_words(self) -> None:

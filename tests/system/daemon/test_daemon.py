@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import SkipTest
 
+import html5lib
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -24,19 +26,22 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from emailsys.cli.tryout.command import free_ports, kept_passwords
+from emailsys.cli.tryout.poster import poster
 from emailsys.cli.tryout.round_trip import ALICE, BOB, RoundTrip, make_round_trip
 from emailsys.config.exit_status import Exit
+from emailsys.config.server_keys import SERVICES
 from emailsys.control.control_socket import NoDaemon, ask
-from emailsys.control.requests import DomainAdd, Request, Status, UserAdd, UserList
+from emailsys.control.requests import DomainAdd, Request, Status, Trace, UserAdd, UserList
 from emailsys.daemon import certificates as certificates_module
 from emailsys.daemon import service as service_module
 from emailsys.daemon import service_or_exit
 from emailsys.daemon.service import Daemon
-from emailsys.daemon.startup import prepare
 from emailsys.mail.address import Address
 from emailsys.passwords import make_credentials
 from emailsys.pki import ensure_development_ca
 from emailsys.supervisor import StartupError, holder_of
+from emailsys.wiretap.conversation import Kind
+from tests.system.daemon.preparing import prepared
 
 T = TypeVar("T")
 
@@ -70,7 +75,8 @@ class DaemonCase(TestCase):
     def setUp(self) -> None:
         self.state = Path(self.mktemp()).absolute()
         self.config = Path(self.mktemp()).absolute()
-        self.ports = free_ports(20_000 + os.getpid() % 1000 * 40)
+        free = free_ports(20_000 + os.getpid() % 1000 * 40)
+        self.ports = {service: free[service] for service in SERVICES}
         listens = "".join(f'{service} = ["127.0.0.1:{port}"]\n' for service, port in self.ports.items())
         self.config.write_text(
             f'hostname = "localhost"\n[listen]\n{listens}[smtp]\nplaintext_auth_on_loopback = true\n'
@@ -85,7 +91,7 @@ class DaemonCase(TestCase):
 
     def prepared(self, background: bool = False) -> Daemon:
         with contextlib.redirect_stderr(self.said):
-            return prepare(str(self.state), str(self.config), background)
+            return prepared(str(self.state), str(self.config), background)
 
     def started(self) -> Daemon:
         daemon = self.prepared()
@@ -133,8 +139,23 @@ class DaemonTests(DaemonCase):
         self.assertIn("Received", trip.in_front)
         self.assertIn("TLSv1.3", "".join(text for one in trip.transcripts for _, text in one.lines))
         said = "".join(text for one in trip.transcripts for _, text in one.lines)
+        lives = (await self.ask(Trace(trip.queue_id, 1)))["lives"]
+        page = poster(trip, lives)
         for password in passwords.values():
-            self.assertNotIn(password, said)
+            for secret in (password, base64.b64encode(f"\0{ALICE}\0{password}".encode()).decode()):
+                self.assertNotIn(secret, said + page)
+        self.assertEqual(len(lives), 1)
+        html5lib.HTMLParser(strict=True).parse(page)
+        for words in ("EncryptedExtensions", "the maildrop of bob@example.test", "field.png", "arrived unchanged"):
+            self.assertIn(words, page)
+        for one in trip.transcripts:
+            talk = one.conversation()
+            messages = [event.text for event in talk.events if event.kind is Kind.TLS]
+            for name in ("ClientHello", "ServerHello", "Certificate", "CertificateVerify", "Finished"):
+                self.assertIn(name, messages)
+            (secured,) = [event for event in talk.events if event.kind is Kind.SECURED]
+            self.assertEqual((secured.details["version"], secured.details["sni"]), ("TLS 1.3", "localhost"))
+            self.assertTrue(talk.closed)
         status = await self.ask(Status())
         self.assertEqual(status["counters"]["accepted"], 1)
         (row,) = [row for row in await self.ask(UserList()) if row["address"] == BOB]
@@ -142,7 +163,10 @@ class DaemonTests(DaemonCase):
 
     async def test_the_status_has_pid_hostname_and_listening_addresses(self) -> None:
         """`try` and operators use the status."""
-        self.started()
+        with contextlib.redirect_stderr(self.said):
+            daemon = service_or_exit(str(self.state), str(self.config))
+        daemon.startService()
+        self.addCleanup(daemon.stopService)
         status = await self.ask(Status())
         self.assertEqual((status["pid"], status["hostname"]), (os.getpid(), "localhost"))
         self.assertEqual(status["listening"], {service: [f"127.0.0.1:{port}"] for service, port in self.ports.items()})
@@ -217,11 +241,11 @@ class DaemonTests(DaemonCase):
     async def test_renewed_certificates_are_served_without_a_restart(self) -> None:
         """They are read at SIGHUP and once a day. If new ones are invalid, the old ones stay in use."""
         daemon = self.started()
-        daemon.hang_up()
+        daemon.reload()
         for path in (self.state / "certs").glob("server-*.pem"):
             path.write_text("damaged")
         (self.state / "certs" / "ca.pem").write_text("damaged")
-        daemon.hang_up()
+        daemon.reload()
         counters = (await self.ask(Status()))["counters"]
         self.assertEqual((counters["certificates-reloaded"], counters["certificates-refused"]), (1, 1))
         passwords = await self.accounts()
@@ -248,7 +272,7 @@ class DaemonTests(DaemonCase):
         self.patch(certificates_module.CertificateWatch, "reload", lambda _: 1 // 0)
         log.rename(log.with_name("mail.log.1"))
         self.config.write_text(self.config.read_text() + 'log_format = "json"\n')
-        daemon.hang_up()
+        daemon.reload()
         self.assertIn("restart-needed settings=monitoring.log_format", log.read_text())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
@@ -289,13 +313,13 @@ class DaemonTests(DaemonCase):
         self.config.write_text(self.config.read_text() + pair)
         daemon = self.started()
         await self.accounts()
-        daemon.hang_up()
+        daemon.reload()
         for _ in range(100):
             rows = await self.ask(UserList(None))
             if any(row["messages"] for row in rows):
                 break
         await daemon.stopService()
-        self.started().hang_up()
+        self.started().reload()
         rows = await self.ask(UserList(None))
         self.assertEqual({row["address"]: row["messages"] for row in rows}, {ALICE: 1, BOB: 0})
 
@@ -346,7 +370,7 @@ class DaemonTests(DaemonCase):
         self.state.mkdir(mode=0o700)
         (self.state / "mail.sqlite").write_text("this is no database, and long enough to be looked at" * 20)
         with contextlib.redirect_stderr(self.said), self.assertRaises(StartupError) as caught:
-            prepare(str(self.state), str(self.config), background=True)
+            prepared(str(self.state), str(self.config), background=True)
         self.assertEqual(caught.exception.status, Exit.UNAVAILABLE)
         daemon = self.prepared()
         with contextlib.redirect_stderr(self.said), self.assertRaises(SystemExit) as ended:

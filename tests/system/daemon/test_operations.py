@@ -37,9 +37,11 @@ from emailsys.control.requests import (
     Verify,
 )
 from emailsys.daemon.service import Daemon
-from emailsys.daemon.startup import prepare
 from emailsys.interfaces.operators import QueueChange, RowState
 from emailsys.mail.address import Address
+from emailsys.web.api.observation_operations import STATUS
+from emailsys.web.api.schema import problems
+from tests.system.daemon.preparing import prepared
 
 T = TypeVar("T")
 ANN = Address("ann", "example.test")
@@ -68,7 +70,7 @@ class OperationsTests(TestCase):
         if sys.platform != "win32":
             self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
         with contextlib.redirect_stderr(io.StringIO()):
-            self.daemon: Daemon = prepare(str(self.state), str(config))
+            self.daemon: Daemon = prepared(str(self.state), str(config))
         self.daemon.privilegedStartService()
         self.daemon.startService()
         self.addCleanup(self.daemon.stopService)
@@ -158,6 +160,7 @@ class OperationsTests(TestCase):
     async def test_the_status_has_the_queue_runners_view(self) -> None:
         status = await self.ask(Status())
         self.assertEqual((status["next_hops"], status["outbound"]), ([], False))
+        self.assertEqual(problems(status, STATUS), [], "as the API describes it")
         self.assertEqual(status["listening"]["metrics"], [f"127.0.0.1:{self.metrics}"])
 
     async def test_one_screen_tells_how_the_daemon_stands(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from emailsys.cli.options import NoStore
 from emailsys.cli.tryout.round_trip import ALICE, BOB
 from emailsys.config.settings import Settings, StoreSettings
 from emailsys.control.requests import DomainAdd, DomainAddMany, Init, Status, UserList
-from emailsys.daemon import service as service_module
+from emailsys.daemon import intake_watch
 from emailsys.daemon.service import Daemon
 from emailsys.daemon.store_placeholder import StorePlaceholder
 from emailsys.interfaces import StoreMissing
@@ -44,7 +45,7 @@ class MissingStoreTests(DaemonCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(service_module, "WATCH_EVERY", 0.05)
+        self.patch(intake_watch, "WATCH_EVERY", 0.05)
 
     def answers(self) -> dict[str, str]:
         """Return the replies to an anonymous client, a user who sends and a user who fetches."""
@@ -85,7 +86,7 @@ class MissingStoreTests(DaemonCase):
         status = await self.ask(Status())
         self.assertIn(f"there is no store in {self.state}", status["store"]["problem"])
         self.assertEqual(self.critical(daemon), 1, "one line in ten minutes, not one for each recipient")
-        self.patch(service_module, "LOG_EVERY", 0.0)
+        self.patch(intake_watch, "LOG_EVERY", 0.0)
         await self.ask(Status())
         self.assertGreater(self.critical(daemon), 1)
         self.assertFalse((self.state / "mail.sqlite").exists())
@@ -93,11 +94,30 @@ class MissingStoreTests(DaemonCase):
         self.assertEqual(answer["error"]["kind"], "missing")
         self.assertFalse((self.state / "mail.sqlite").exists())
 
+    async def test_browsers_are_told_at_once(self) -> None:
+        """503 until there is a store; then the web face is on the same port."""
+        self.config.write_text(self.config.read_text() + '[web]\nlisten = ["127.0.0.1:0"]\n')
+        self.started()
+        (address,) = (await self.ask(Status()))["listening"]["http"]
+
+        def get() -> int:
+            connection = http.client.HTTPConnection(address, timeout=30)
+            with contextlib.closing(connection):
+                connection.request("GET", "/login")
+                return connection.getresponse().status
+
+        self.assertEqual(await self.away(get), 503)
+        await self.ask(DomainAdd("example.test", Address(*ALICE.split("@"))))
+        self.assertEqual(await self.away(get), 200)
+
     async def test_a_store_without_domains_answers_451(self) -> None:
         """`emailsys init` makes the store, and the running daemon uses it. RCPT gets 451 until a domain is added."""
         daemon = self.started()
+        changes: list[object] = []
+        daemon.telemetry.also = lambda name, fields: changes.append(fields) if name == "operator-change" else None
         self.assertIs((await self.ask(Init()))["made"], True)
         self.assertIs((await self.ask(Init()))["made"], False)
+        self.assertEqual(str(changes).count("'command': 'init'"), 1, "the second one changes nothing")
         await self.assert_all_wait("no domain yet")
         self.assertIn("no domain", (await self.ask(Status()))["store"]["problem"])
         await self.accounts()

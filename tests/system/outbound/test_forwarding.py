@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from emailsys.config.settings import RoutingSettings
 from emailsys.mail.address import parse
-from tests.dialogue.peers import MemoryPeer
+from emailsys.testing.memory_peer import MemoryPeer
 from tests.fakes.store.queue_house import HOUR, status_of
 from tests.fakes.whole_house import WholeHouse
 from tests.system.outbound.test_relay import ALICE, BOB, EVE, Systems

@@ -21,6 +21,7 @@ from emailsys.mail.address import Address
 from emailsys.store.commit import writer
 from emailsys.store.engine.base import Verdict
 from emailsys.store.engine.postgres import Postgres
+from emailsys.store.ledger.sent_keys import keyed_messages
 from tests.contract.engines import PostgreSQLCase
 from tests.contract.mail import MailCase, envelope, local, remote
 
@@ -50,6 +51,16 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         count = len(maildrop.listMessages())
         maildrop.release()
         return count
+
+    async def test_keys_of_sent_messages_are_read_by_an_index(self) -> None:
+        """Each keyed message reads those of the last ten minutes, beside which there may be much other mail."""
+
+        def plan(connection: Connection) -> str:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            asked = keyed_messages(5).compile(connection, compile_kwargs={"literal_binds": True})
+            return str(connection.exec_driver_sql(f"EXPLAIN {asked}").all())
+
+        self.assertIn("ix_messages_sent_key", await self.store.database.read("explain", plan))
 
     async def test_an_empty_database_stays_empty_until_an_operator_asks(self) -> None:
         """The URL may name another database than the one with the mail."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import Connection, select, update
 from twisted.internet.defer import Deferred, gatherResults
 
+from emailsys.interfaces import Fate
+from emailsys.store.commit.ids import id_text
+from emailsys.store.ledger.endings import end_oldest
 from emailsys.store.maildrop import snapshot
+from emailsys.store.schema import tables
 from tests.contract.engines import PostgreSQLCase, SQLiteCase
-from tests.contract.mail import MailCase, envelope, local
+from tests.contract.mail import BOB, MailCase, envelope, local
 
 
 class SnapshotsContract(MailCase):
@@ -17,6 +22,7 @@ class SnapshotsContract(MailCase):
     async def _set_up(self) -> None:
         await super()._set_up()
         self.patch(snapshot, "_SLICE", 2)
+        self.patch(snapshot, "_LEAST_KEPT", 3)
         self.alice, self.bob = await self.users()
 
     async def deliver(self, count: int, *accounts: Any) -> None:
@@ -58,7 +64,7 @@ class SnapshotsContract(MailCase):
         sizes = await self.listed(self.alice)
         slices = self.count_reads("_read_slice")
         self.assertEqual(await self.listed(self.alice), sizes)
-        self.assertEqual(len(slices), 1)
+        self.assertEqual(slices, [])
 
     async def test_new_and_deleted_messages_are_noticed(self) -> None:
         """By another session, process or node: the database is asked each time."""
@@ -75,12 +81,80 @@ class SnapshotsContract(MailCase):
         await self.deliver(1, self.alice)
         self.assertEqual(len(await self.listed(self.alice)), 4)
 
+    async def test_no_change_leaves_a_stale_list(self) -> None:
+        """However the maildrop changes: nothing tells the kept snapshot, not even a commit of this process."""
+        database, drop = self.store.database, tables.maildrop
+        here = drop.c.account_id == self.alice.account_id
+
+        async def ids() -> list[int]:
+            asked = select(drop.c.row_id).where(here).order_by(drop.c.row_id)
+            found = await database.read("ids", lambda connection: connection.execute(asked).scalars().all())
+            return list(found)
+
+        async def deletes() -> None:
+            maildrop = await self.store.maildrops.open(self.alice.account_id)
+            maildrop.deleteMessage(2)
+            await maildrop.sync()
+            maildrop.release()
+
+        async def browser_deletes() -> None:
+            await self.store.reading.delete(self.alice.account_id, [id_text((await ids())[0])])
+
+        async def retention_deletes() -> None:
+            account_id, placeholder = self.alice.account_id, database.engine.placeholder
+            await database.run("end", lambda c: end_oldest(c, placeholder, account_id, 1, Fate.EXPIRED, 0, ""))
+
+        async def another_process_replaces_the_last() -> None:
+            (*_, last) = await ids()
+
+            def write(connection: Connection) -> None:
+                connection.execute(update(drop).where(here, drop.c.row_id == last).values(row_id=last + 1))
+
+            await database.run("replace", write)
+
+        async def another_node_moves(by: int, of: int) -> None:
+            """A later id of the same node takes the place of one before that of a node whose clock is ahead."""
+            moved = (await ids())[of]
+
+            def write(connection: Connection) -> None:
+                connection.execute(update(drop).where(here, drop.c.row_id == moved).values(row_id=moved + by))
+
+            await database.run("move", write)
+
+        await self.deliver(9, self.alice)
+        for change in (
+            lambda: another_node_moves(1 << 36, -1),
+            lambda: another_node_moves(1 << 32, 0),
+            lambda: self.deliver(1, self.alice),
+            deletes,
+            browser_deletes,
+            retention_deletes,
+            another_process_replaces_the_last,
+            lambda: self.store.accounts.remove_user(BOB, True),
+        ):
+            # A session before the change makes a list. The one after it gets that list only if nothing has changed.
+            before = await ids()
+            maildrop = await self.store.maildrops.open(self.alice.account_id)
+            assert maildrop.listings is not None
+            maildrop.listings["LIST"] = b"before"
+            maildrop.release()
+            await change()
+            maildrop = await self.store.maildrops.open(self.alice.account_id)
+            after = await ids()
+            uids = [maildrop.getUidl(number) for number in range(len(maildrop.listMessages()))]
+            self.assertEqual(uids, [id_text(one).encode() for one in after], change)
+            self.assertEqual(maildrop.listings, {"LIST": b"before"} if after == before else {}, change)
+            maildrop.release()
+
     async def test_marks_of_one_session_are_not_those_of_the_next(self) -> None:
         await self.deliver(5, self.alice)
         for _ in range(2):
             maildrop = await self.store.maildrops.open(self.alice.account_id)
             self.assertEqual(maildrop.listMessages().count(0), 0)
+            self.assertIsNotNone(maildrop.listings)
             maildrop.deleteMessage(0)
+            self.assertIsNone(maildrop.listings)
+            maildrop.undeleteMessages()
             maildrop.release()
 
     async def test_one_thread_at_a_time_reads_large_maildrops(self) -> None:
@@ -101,23 +175,38 @@ class SnapshotsContract(MailCase):
                 running.pop()
 
         self.patch(snapshot, "_read_slice", watched)
-        snapshots = snapshot.Snapshots(self.store.database)
+        snapshots = snapshot.Snapshots(self.store.database, 1 << 20)
         asked = [snapshots.read(self.alice.account_id) for _ in range(10)]
         found = await gatherResults([Deferred.fromCoroutine(one) for one in asked])
-        self.assertEqual({len(ids) for ids, _octets, _flags in found}, {5})
+        self.assertEqual({len(one.ids) for one in found}, {5})
         self.assertEqual(max(most), 1)
+
+    async def test_nothing_is_kept_without_memory(self) -> None:
+        self.patch(self.store.maildrops._snapshots, "_max_messages", 0)
+        await self.deliver(5, self.alice)
+        slices = self.count_reads("_read_slice")
+        for _ in range(2):
+            await self.listed(self.alice)
+        self.assertEqual(len(slices), 6)
+        maildrop = await self.store.maildrops.open(self.alice.account_id)
+        self.assertIsNone(maildrop.listings)
+        maildrop.release()
 
     async def test_the_cache_is_bounded(self) -> None:
         """What was not used for the longest time leaves it."""
-        self.patch(snapshot, "_CACHED", 7)
+        self.patch(self.store.maildrops._snapshots, "_max_messages", 7)
         await self.deliver(5, self.alice, self.bob)
-        for account in (self.alice, self.bob):
-            await self.listed(account)
+        maildrop = await self.store.maildrops.open(self.alice.account_id)
+        self.assertEqual(maildrop.listings, {})
+        await self.listed(self.bob)
+        # Of a snapshot that has left the memory, no session keeps long replies.
+        self.assertIsNone(maildrop.listings)
+        maildrop.release()
         slices = self.count_reads("_read_slice")
         await self.listed(self.bob)
-        self.assertEqual(len(slices), 1)
+        self.assertEqual(slices, [])
         await self.listed(self.alice)
-        self.assertEqual(len(slices), 4)
+        self.assertEqual(len(slices), 3)
 
 
 class SQLiteSnapshotsTests(SQLiteCase, SnapshotsContract):

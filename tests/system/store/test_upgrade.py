@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-from emailsys.config.settings import StoreSettings
+from emailsys.config.settings import DATABASE_NAME, StoreSettings
 from emailsys.interfaces import KnownNetwork, SentCount, Settlement, StoreError
+from emailsys.interfaces.operators import Scope, TokenRequest
 from emailsys.mail.next_hop import HostRoute, NextHop
 from emailsys.store.engine.base import Engine
 from emailsys.store.engine.sqlite import SQLite
-from emailsys.store.open import DATABASE_NAME, Opening, open_on
+from emailsys.store.open import Opening, open_on
 from emailsys.store.schema import migrate, tables
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import ClockedReactor, PostgreSQLCase, SQLiteCase
@@ -155,6 +156,7 @@ class UpgradeContract(MailCase):
         await self.store.accounts.set_forward(ALICE, [BOB], True)
         await self.store.routes.set_route(HostRoute(NextHop("smart.example", by_mx=False)))
         await self.store.delegated_senders.allow(ALICE, [BOB])
+        await self.store.tokens.add(TokenRequest("0" * 12, b"digest", ALICE, frozenset({Scope.MAIL_READ})))
 
         def half_staged(connection: Connection) -> None:
             connection.execute(tables.bodies.insert().values(body_id=1, dots=False, content=b"half"))

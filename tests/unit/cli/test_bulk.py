@@ -90,16 +90,19 @@ class BulkTests(CLICase):
         self.assertIn("added 1 account; 1 line refused", err)
 
     def test_hashes_of_another_program_are_imported(self) -> None:
-        """With a space, as in Dovecot's passwd-file with further fields, and as JSON."""
+        """With a space, as in Dovecot's passwd-file with further fields, with a bar, and as JSON."""
         self.add_domain()
         lines = (
             f"ann@example.test {HASH}",
             f"bob@example.test:{HASH}:1000:1000::/home/bob::",
             json.dumps({"address": "carol@example.test", "hash": HASH}),
             "dave@example.test:{PLAIN}correct horse battery:1000",
+            # The accounts file of docker-mailserver.
+            f"erin@example.test|{HASH}",
+            f"frank@example.test|{HASH}|userdb_mail=maildir:/mail",
         )
         self.add("\n".join(lines).encode())
-        for name in ("ann", "bob", "carol"):
+        for name in ("ann", "bob", "carol", "erin", "frank"):
             self.assertEqual(self.secret(name), ("imported", HASH))
         self.assertTrue(verify_password(self.secret("dave")[1], "correct horse battery"))
 

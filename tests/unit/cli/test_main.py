@@ -13,6 +13,7 @@ from pathlib import Path
 from emailsys.cli import administer
 from emailsys.cli.main import run
 from emailsys.config.exit_status import MEANING, Exit
+from emailsys.config.settings import DATABASE_NAME
 from emailsys.supervisor import FolderLock
 from tests.unit.cli.cli_case import CLICase
 
@@ -28,6 +29,7 @@ class ProgramTests(CLICase):
         text = self.fine("--help")
         for name in (
             "try",
+            "lab",
             "serve",
             "domain",
             "user",
@@ -36,6 +38,7 @@ class ProgramTests(CLICase):
             "queue",
             "trace",
             "status",
+            "watch",
             "verify",
             "upgrade",
             "config",
@@ -50,6 +53,7 @@ class ProgramTests(CLICase):
         """At all levels."""
         for words in (
             ["try"],
+            *(["lab", name] for name in ("list", "run")),
             ["serve"],
             ["completion"],
             *(["config", name] for name in ("example", "check", "show")),
@@ -93,7 +97,7 @@ class ProgramTests(CLICase):
     def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(self) -> None:
         """Status 64."""
         self.assertIn("Did you mean 'user'?", self.refused(Exit.USAGE, "usr"))
-        self.assertIn("Commands: mail, try, serve", self.refused(Exit.USAGE, "zzz"))
+        self.assertIn("Commands: mail, try, lab, catch, serve", self.refused(Exit.USAGE, "zzz"))
         self.refused(Exit.USAGE, "--nonsense")
         self.refused(Exit.USAGE, "user", "nonsense")
 
@@ -188,15 +192,18 @@ class AccountTests(CLICase):
         err = self.refused(Exit.DATA, "user", "add", "alice@exmple.org", typed="")
         self.assertIn("there is no domain exmple.org", err)
 
-    def test_every_command_says_which_store_it_used(self) -> None:
-        """The default store is not mentioned."""
-        line = f"emailsys: store in {self.state} ($EMAILSYS_STATE)\n"
-        self.assertIn(line, self.run_it("domain", "list")[2])
-        other = Path(self.mktemp()).absolute()
-        self.assertIn(f"store in {other} (--state)", self.run_it("user", "list", "--state", str(other))[2])
-        del os.environ["EMAILSYS_STATE"]
-        os.environ["XDG_STATE_HOME"] = str(self.state)
+    def test_a_command_says_which_store_it_used_if_another_could_be_meant(self) -> None:
+        """$EMAILSYS_STATE names one, and there is also a default one. The command line says enough itself."""
+        os.environ["XDG_STATE_HOME"] = str(self.state / "home")
         self.patch(os, "geteuid", lambda: 4711)
+        line = f"emailsys: store in {self.state} ($EMAILSYS_STATE)\n"
+        self.assertNotIn("emailsys: store in", self.run_it("domain", "list")[2])
+        default = self.state / "home" / "emailsys"
+        default.mkdir(parents=True)
+        (default / DATABASE_NAME).touch()
+        self.assertIn(line, self.run_it("domain", "list")[2])
+        self.assertNotIn("emailsys: store in", self.run_it("user", "list", "--state", str(self.state))[2])
+        del os.environ["EMAILSYS_STATE"]
         self.assertNotIn("emailsys: store in", self.run_it("user", "list")[2])
 
     def test_the_store_of_the_daemon_that_runs_is_reported(self) -> None:
@@ -204,6 +211,9 @@ class AccountTests(CLICase):
         self.patch(
             administer, "ask", lambda folder, request: {"result": [], "store": "postgresql://mail@db.example/mail"}
         )
+        self.assertNotIn("emailsys: store", self.run_it("user", "list")[2])
+        self.state.mkdir()
+        (self.state / DATABASE_NAME).touch()
         said = self.run_it("user", "list")[2]
         self.assertIn("emailsys: store postgresql://mail@db.example/mail, state folder ", said)
 

@@ -277,6 +277,28 @@ class LifeTests(OperationsCase):
             self.patch(status_command, "daemon_status", lambda where, daemon=daemon: daemon)
             self.assertIn(f"\n{told}\n", self.fine("status"))
 
+    def test_the_status_says_which_workers_serve_and_why_others_do_not(self) -> None:
+        seven = {"pid": 7, "connections": 1, "uptime": 90}
+        for serving, problem, told in (
+            ([seven], None, "POP3 worker 7: 1 connection, up 1m"),
+            ([seven], "signal 9 ended it", "1 of 2 POP3 workers are running, the others serve all sessions (the last "),
+            ([], None, "0 of 2 POP3 workers are running, the daemon serves all sessions (starting)"),
+        ):
+            daemon = {
+                "version": "1",
+                "hostname": "mx",
+                "pid": 5,
+                "uptime": 5,
+                "state": "/s",
+                "config": None,
+                "listening": {},
+                "sessions": {},
+                "counters": {},
+                "workers": {"wanted": 2, "serving": serving, "problem": problem},
+            }
+            self.patch(status_command, "daemon_status", lambda where, daemon=daemon: daemon)
+            self.assertIn(f"\n  {told}", self.fine("status"))
+
     def test_a_size_is_read_as_people_write_it(self) -> None:
         """A letter alone is a power of 1024, as in `du`; the same for quotas and for `--max-size`."""
         for text, octets in (

@@ -62,9 +62,13 @@ class RoutingTests(OperationsCase):
             "--password-stdin", typed=b"a secret of ours\n",
         )  # fmt: skip
         self.fine("route", "set", "192.0.2.7", "--to", "partner.example")
-        everything, partner = sorted(self.told("route", "list"), key=lambda row: row["to"] or "")
+        self.fine("route", "set", "lmtp:/run/lmtp", "--to", "zoo.example")
+        self.assertIn("/run/lmtp", self.fine("route", "explain", "ann@zoo.example"))
+        self.refused(Exit.DATA, "route", "set", "lmtp:/run/lmtp", "--tls", "required")
+        everything, partner, zoo = sorted(self.told("route", "list"), key=lambda row: row["to"] or "")
         self.assertEqual((everything["host"], everything["username"]), ("smtp.provider.example", "me"))
-        self.assertEqual(partner["host"], "[192.0.2.7]")
+        self.assertEqual((partner["host"], partner["port"]), ("[192.0.2.7]", 25))
+        self.assertEqual((zoo["host"], zoo["port"], zoo["tls"]), ("lmtp:/run/lmtp", 24, "none"))
         self.assertNotIn("a secret", self.fine("route", "list"))
         said = self.run_it("route", "set", "192.0.2.7", "--to", "partner.example")[2]
         self.assertIn("warning: outbound.enabled: false; no route is used, and mail to other systems waits", said)
@@ -73,7 +77,7 @@ class RoutingTests(OperationsCase):
         found = self.told("route", "explain", "bob@partner.example")
         self.assertEqual(found["next_hops"][0]["next_hop"], "[192.0.2.7]")
         self.fine("route", "remove", "--to", "partner.example")
-        self.assertEqual(len(self.told("route", "list")), 1)
+        self.assertEqual(len(self.told("route", "list")), 2)
         self.refused(Exit.DATA, "route", "set", "no host at all")
         said = self.refused(Exit.DATA, "route", "set", "a.example", "--tls", "none", "--implicit-tls")
         self.assertIn("another policy if implicit_tls is true", said)

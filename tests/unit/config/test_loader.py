@@ -98,6 +98,12 @@ class RightFileTests(SynchronousTestCase):
         for settings in (one, read(""), embedded(STATE)):
             self.assertEqual(read(render(settings)), settings)
 
+    def test_settings_that_are_shown_have_no_password(self) -> None:
+        """The password of a database is in the configuration file alone."""
+        shown = render(read('[store]\nurl = "postgresql://mail:hunter2@h/d?sslmode=require&password=hunter2"\n'))
+        self.assertNotIn("hunter2", shown)
+        self.assertIn('url = "postgresql://mail@h/d?sslmode=require', shown)
+
     def test_the_embedded_default_is_loopback_with_passwords_in_the_clear(self) -> None:
         """Without a file, the daemon serves only users of this machine."""
         settings = load(None, STATE)
@@ -175,6 +181,15 @@ class WrongFileTests(SynchronousTestCase):
             self.one("[login]\nhashing_threads = true"),
             "login.hashing_threads: found true; allowed: a whole number from 1 to 64",
         )
+        for wrong, shown in (('"two"', '"two"'), ("65", "65"), ("true", "true")):
+            self.assertEqual(
+                self.one(f"[pop3]\nworkers = {wrong}"),
+                f'pop3.workers: found {shown}; allowed: a whole number from 0 to 64, or "cores"',
+            )
+
+    def test_workers_are_a_number_or_one_for_each_core(self) -> None:
+        self.assertEqual(read("[pop3]\nworkers = 3").pop3.workers, 3)
+        self.assertIn(read('[pop3]\nworkers = "cores"').pop3.workers, range(1, 65))
 
     def test_a_pop3_session_of_less_than_ten_minutes_is_refused(self) -> None:
         """RFC 1939 §3 requires at least ten minutes."""

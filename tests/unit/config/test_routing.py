@@ -18,7 +18,9 @@ from emailsys.config.settings import (
     Settings,
 )
 from emailsys.config.toml_text import render
-from emailsys.mail.next_hop import TLSPolicy
+from emailsys.mail.next_hop import TLSPolicy, read_destination
+from emailsys.mail.pipe import Pipe
+from emailsys.policy.next_hop import host_route
 
 ROUTE = """
 [[routing.routes]]
@@ -44,6 +46,18 @@ class Reading(SynchronousTestCase):
         with self.assertRaises(ConfigError) as caught:
             self.read(text)
         return str(caught.exception)
+
+
+class PlaintextAuth(Reading):
+    def test_networks_that_may_log_in_without_tls_are_warned_of(self) -> None:
+        settings = self.read(
+            '[smtp]\nplaintext_auth_networks = ["172.18.0.0/16"]\n[pop3]\nplaintext_auth_networks = []\n'
+        )
+        self.assertEqual(settings.smtp.plaintext_auth_networks, ("172.18.0.0/16",))
+        self.assertIn(
+            "smtp.plaintext_auth_networks: 172.18.0.0/16; passwords of its clients can be read on the way",
+            list(probable_mistakes(settings)),
+        )
 
 
 class Sending(Reading):
@@ -143,16 +157,81 @@ class Routing(Reading):
             ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
             ("::ffff:192.0.2.1", "[192.0.2.1]"),
             ("Smtp.Example", "smtp.example"),
+            ("LMTP:127.0.0.1", "lmtp:[127.0.0.1]"),
+            ("lmtp:Store.Example", "lmtp:store.example"),
+            ("lmtp:/run/Dovecot/lmtp", "lmtp:/run/Dovecot/lmtp"),
         ):
             (route,) = self.read(f'[[routing.routes]]\nhost = "{text}"\n').routing.routes
-            self.assertEqual(route.host, host)
-        for text in ("127.1", "[tag:x]", "[smtp.example]", "fe80::1%eth0", "192.0.2.256"):
+            self.assertEqual((route.host, route.port), (host, 24 if host.startswith("lmtp:") else 25))
+        for text in (
+            "127.1",
+            "[tag:x]",
+            "[smtp.example]",
+            "fe80::1%eth0",
+            "192.0.2.256",
+            "/run/lmtp",
+            "lmtp:",
+        ):
             said = self.problems(f'[[routing.routes]]\nhost = "{text}"\n')
             self.assertIn(f'routing.routes[1].host: found "{text}"; allowed: the name of a host', said)
 
+    def test_a_webhook_has_a_secret_and_nothing_else(self) -> None:
+        folder = self.folder()
+        hook = '[[routing.routes]]\nhost = "https://app.example:8443/mail"\nrecipient_domain = "app.example"\n'
+        settings = self.read(f'{hook}secret_file = "closed"\n', folder)
+        [route] = settings.routing.routes
+        self.assertEqual((route.port, route.secret), (8443, "geheim"))
+        self.assertNotIn("geheim", repr(route) + render(settings))
+        self.assertEqual(str(host_route(route).next_hop), "https://app.example:8443/mail")
+        self.assertEqual([], [line for line in probable_mistakes(settings) if line.startswith("routing")])
+        [line] = [line for line in probable_mistakes(self.read(hook)) if line.startswith("routing")]
+        self.assertIn("secret_file: not set", line)
+        for key in ("port = 25", 'tls = "none"', 'username = "we"\npassword_file = "closed"'):
+            with self.assertRaises(ConfigError):
+                self.read(f"{hook}{key}\n", folder)
+        for text in ("http://app.example/", "https://we:pw@app.example/"):
+            self.assertIn("allowed: a URL of HTTPS", self.problems(f'[[routing.routes]]\nhost = "{text}"\n'))
+        with self.assertRaises(ConfigError) as caught:
+            self.read('[[routing.routes]]\nhost = "a.example"\nsecret_file = "closed"\n', folder)
+        self.assertIn("secret_file only with a URL", str(caught.exception))
+
+    def test_a_command_has_a_user_and_a_time_limit_and_nothing_else(self) -> None:
+        command = "[[routing.routes]]\nhost = \"pipe:/usr/local/bin/tickets --key 'a b' ${recipient}\"\n"
+        settings = self.read(f'{command}user = "tickets"\ntime_limit = "30s"\n')
+        self.assertEqual(self.read(render(settings)).routing, settings.routing)
+        [route] = settings.routing.routes
+        hop = host_route(route).next_hop
+        self.assertEqual(str(hop), "pipe:/usr/local/bin/tickets")
+        expected = Pipe("/usr/local/bin/tickets --key 'a b' ${recipient}", "tickets", 30.0)
+        self.assertEqual((hop.pipe, hop.destination), (expected, route.host))
+        self.assertEqual([], [line for line in probable_mistakes(settings) if line.startswith("routing")])
+        for key in ("port = 26", 'tls = "required"', 'certificate_name = "a.example"'):
+            with self.assertRaises(ConfigError) as caught:
+                self.read(f"{command}{key}\n")
+            self.assertIn("sender_domain, user, time_limit, for a command", str(caught.exception))
+        for key in ('user = "tickets"', 'time_limit = "30s"'):
+            with self.assertRaises(ConfigError) as caught:
+                self.read(f'[[routing.routes]]\nhost = "a.example"\n{key}\n')
+            self.assertIn("only with pipe:", str(caught.exception))
+        for text in ("pipe:tickets", "pipe:/bin/x ${user}", "pipe:"):
+            self.assertIn("allowed: a command on one line", self.problems(f'[[routing.routes]]\nhost = "{text}"\n'))
+
+    def test_the_name_of_a_socket_fits_into_its_address(self) -> None:
+        self.assertEqual(read_destination("lmtp:/" + "x" * 106), "lmtp:/" + "x" * 106)
+        for path in ("/" + "x" * 107, "/" + "ä" * 54, "/run/\x1b[2J"):
+            self.assertIsNone(read_destination(f"lmtp:{path}"))
+
+    def test_a_socket_has_neither_tls_nor_a_login(self) -> None:
+        socket = '[[routing.routes]]\nhost = "lmtp:/run/lmtp"\n'
+        for line in ('tls = "required"', "implicit_tls = true", 'tls = "verified"'):
+            said = self.problems(f"{socket}{line}\n")
+            self.assertIn('routing.routes[1].host: found "lmtp:/run/lmtp"; allowed: a host: a socket has', said)
+
     def test_nobody_is_trusted_by_default(self) -> None:
         routing = self.read("").routing
-        self.assertEqual((routing.trusted_networks, routing.routes, routing.srs), ((), (), True))
+        self.assertEqual((routing.trusted_networks, routing.relay_domains, routing.routes), ((), (), ()))
+        self.assertTrue(routing.srs)
+        self.assertIn("routing.relay_domains", self.problems('[routing]\nrelay_domains = ["no domain"]\n'))
 
     def test_wrong_routes_are_named(self) -> None:
         said = self.problems(

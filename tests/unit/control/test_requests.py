@@ -9,10 +9,13 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.control import requests
+from emailsys.control.daemon_requests import Reload, Restart
+from emailsys.control.directory_requests import DirectoryChange, DirectoryRead
 from emailsys.control.request_reading import REQUESTS, read_request
 from emailsys.control.request_values import MalformedRequest
 from emailsys.control.requests import Request
-from emailsys.interfaces.operators import QueueChange, QueueFilter, RowState
+from emailsys.control.wire_requests import WireGet, WireList, WireWatch
+from emailsys.interfaces.operators import QueueChange, QueueFilter, RowState, Scope
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
 
@@ -33,6 +36,9 @@ EXAMPLES: tuple[Request, ...] = (
     requests.UserForward(ANN, (Address("ann", "elsewhere.example"),), keeps_copy=False),
     requests.UserQuota(ANN, 1024),
     requests.UserMaySendAs(ANN, (Address("", "example.test"), Address("", "")), remove=True),
+    requests.TokenAdd("0123456789ab", "0" * 64, frozenset({Scope.MAIL_READ, Scope.MAIL_SEND}), ANN, "phone", 60.0),
+    requests.TokenList(ANN),
+    requests.TokenRemove("0123456789ab"),
     requests.AliasSet(Address("", "example.test"), (ANN,)),
     requests.AliasAdd(Address("all", "example.test"), (ANN, ANN)),
     requests.AliasRemove(Address("all", "example.test")),
@@ -41,12 +47,20 @@ EXAMPLES: tuple[Request, ...] = (
     requests.RouteRemove("example.net"),
     requests.RouteList(),
     requests.RouteExplain(ANN, ANN),
+    DirectoryRead(),
+    DirectoryChange(({"command": "user.enabled", "address": ["ann", "example.test"], "enabled": False},)),
     requests.QueueList(("0abc",), "example.net", "<>", RowState.HELD, 60.0, limit=5),
     requests.QueueSummary(),
     requests.QueueChangeRows(sender="example.net", change=QueueChange.HOLD),
     requests.Trace("<id@example.net>", 10, cursor="7"),
     requests.Verify(None, 2.0),
+    WireList(5),
+    WireGet("3f7541-1"),
+    WireWatch(2),
+    requests.WebLogin(ANN),
     requests.Status(),
+    Reload(check=True),
+    Restart(),
     requests.Init(adopt=True),
 )
 
@@ -97,6 +111,7 @@ class RequestTests(SynchronousTestCase):
             ("hello", "found str; allowed: a JSON object with the field command"),
             ({}, "command: found None; allowed: domain.add, "),
             ({"command": ["user.list"]}, "command: found ['user.list']; allowed: "),
+            ({"command": "directory.change", "changes": [5]}, "changes: found something else; allowed: requests"),
             ({"command": "user.list", "domian": "x"}, "domian: found a field that this command does not have"),
             ({**trace, "limit": "all"}, "limit: found 'all'; allowed: a whole number from 0 to 1000"),
             ({**trace, "limit": True}, "limit: found True; allowed: "),
@@ -115,6 +130,7 @@ class RequestTests(SynchronousTestCase):
         for document in (
             {**route, "password": ["hunter2"]},
             {"command": "user.add", "address": ["a", "b"], "credentials": [["hunter2"]]},
+            {"command": "token.add", "token_id": "0123456789ab", "digest": "hunter2", "scopes": ["mail:read"]},
         ):
             message = self.error(document)
             self.assertIn("found something else", message)
@@ -125,7 +141,11 @@ class RequestTests(SynchronousTestCase):
         for make in (
             lambda: requests.DomainAdd("x..y", ANN),
             lambda: requests.UserAdd(Address("", "example.test"), SECRET),
-            lambda: requests.RouteSet("mx.example.net", TLSPolicy.NONE, port=0),
+            lambda: requests.RouteSet("mx.example.net", TLSPolicy.NONE, port=65536),
+            lambda: requests.TokenAdd("0123456789ab", "0" * 64, frozenset()),
+            lambda: requests.TokenAdd("0123456789AB", "0" * 64, frozenset({Scope.WIRE_READ})),
+            lambda: requests.TokenAdd("0123456789ab", "0" * 64, frozenset({Scope.WIRE_READ}), label="a\nb"),
+            lambda: requests.TokenRemove("x"),
             lambda: requests.RouteSet("mx.example.net", TLSPolicy.NONE, recipient_domain="a b"),
         ):
             with self.assertRaises(MalformedRequest):

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys import pki
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import CertificateFiles
-from emailsys.daemon.certificates import CHECK_EVERY, READ_EVERY, CertificateWatch
+from emailsys.daemon.certificates import CHECK_EVERY, LOOK_EVERY, READ_EVERY, CertificateWatch
 from emailsys.daemon.sent_notices import SentNotices
 from emailsys.interfaces import StoreFull
 from emailsys.net.tls.server import ServerTLS
@@ -51,6 +51,29 @@ class WatchTests(SynchronousTestCase):
     def pass_time(self, seconds: float) -> None:
         self.clock.pump([CHECK_EVERY] * int(seconds / CHECK_EVERY))
         self.now += timedelta(seconds=seconds)
+
+    def test_changed_files_are_read_when_they_stay_the_same(self) -> None:
+        """A pair that is half written waits; the former one is served as long. Nothing has to be told to the daemon."""
+        watch = self.watch()
+        files, other = self.files[0], served(*pki.ensure_development_ca(Path(self.mktemp()), now=NOW).certificates)[0]
+        before = self.tls.pairs[0].leaf
+        self.clock.pump([LOOK_EVERY] * 3)
+        self.assertEqual(self.read, 0, "nothing has changed")
+        files.chain.write_bytes(other.chain.read_bytes())
+        self.clock.advance(LOOK_EVERY)
+        files.key.write_bytes(b"-----BEGIN")
+        self.clock.advance(LOOK_EVERY)
+        self.assertEqual((self.read, self.tls.pairs[0].leaf), (0, before), "still being written")
+        files.key.write_bytes(other.key.read_bytes())
+        self.clock.pump([LOOK_EVERY] * 2)
+        self.assertEqual(self.read, 1)
+        self.assertNotEqual(self.tls.pairs[0].leaf, before)
+        self.assertEqual([name for name, _ in self.events], ["certificates-reloaded"])
+        self.clock.pump([LOOK_EVERY] * 3)
+        self.assertEqual((self.read, watch.status()["problems"]), (1, []))
+        files.key.unlink()
+        self.clock.pump([LOOK_EVERY] * 5)
+        self.assertEqual(self.read, 2, "refused once, and not at each look")
 
     def test_good_certificates_are_read_once_a_day_and_nothing_is_reported(self) -> None:
         """Only that they were read."""

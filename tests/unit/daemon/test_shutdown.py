@@ -82,21 +82,24 @@ class HangUpTests(SynchronousTestCase):
     def test_a_reload_during_the_start_is_done_after_it(self) -> None:
         """An upgrade of the store takes minutes, and the certificates may be renewed meanwhile."""
         if sys.platform != "win32":
+            shutdown.on_hang_up(self.reload)
+            self.addCleanup(shutdown.forget_hang_ups, self.reload)
             shutdown.note_hang_ups()
-            shutdown.handle_hang_ups(self.reload)
+            shutdown.handle_hang_ups()
             self.assertEqual(self.reloads, 0)
             shutdown.note_hang_ups()
             for _ in range(2):
                 signal.raise_signal(signal.SIGHUP)
             self.assertEqual(self.reloads, 0)
-            shutdown.handle_hang_ups(self.reload)
+            shutdown.handle_hang_ups()
             self.assertEqual(self.reloads, 1)
             signal.raise_signal(signal.SIGHUP)
             self.assertEqual(self.reloads, 2)
 
     def test_no_reload_follows_the_drain(self) -> None:
         if sys.platform != "win32":
-            shutdown.handle_hang_ups(self.reload)
-            shutdown.ignore_hang_ups()
+            shutdown.on_hang_up(self.reload)
+            shutdown.handle_hang_ups()
+            shutdown.forget_hang_ups(self.reload)
             signal.raise_signal(signal.SIGHUP)
             self.assertEqual(self.reloads, 0)

@@ -8,9 +8,10 @@ from pathlib import Path
 from unittest import SkipTest
 
 from twisted.internet import reactor
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.config.monitoring_settings import MonitoringSettings
 from emailsys.daemon import twistd_log
 from emailsys.telemetry import Telemetry
 
@@ -23,10 +24,13 @@ class LogFileTests(SynchronousTestCase):
         if sys.platform != "win32":
             self.addCleanup(signal.signal, signal.SIGUSR1, signal.getsignal(signal.SIGUSR1))
 
+    def open_log(self) -> ILogObserver:
+        return twistd_log.open_log(str(self.path), MonitoringSettings())
+
     def test_a_log_that_grows_is_opened_anew_and_a_few_old_files_are_kept(self) -> None:
         """Else a busy system would fill the disk of its own store with lines about it."""
         self.patch(twistd_log, "ROTATE_OCTETS", 500)
-        telemetry = Telemetry(Logger(namespace="emailsys", observer=twistd_log.open_log(str(self.path))))
+        telemetry = Telemetry(Logger(namespace="emailsys", observer=self.open_log()))
         for number in range(1000):
             telemetry.event("accepted", n=number)
         kept = sorted(path.name.removeprefix(self.path.name) for path in self.path.parent.glob(f"{self.path.name}*"))
@@ -40,7 +44,7 @@ class LogFileTests(SynchronousTestCase):
         """logrotate moves it and sends the signal; with `create` it also leaves an empty file there."""
         if sys.platform == "win32":
             raise SkipTest("Windows has no SIGUSR1")
-        telemetry = Telemetry(Logger(namespace="emailsys", observer=twistd_log.open_log(str(self.path))))
+        telemetry = Telemetry(Logger(namespace="emailsys", observer=self.open_log()))
         rotate = signal.getsignal(signal.SIGUSR1)
         assert callable(rotate)
         for number, then in enumerate((lambda: None, self.path.touch)):

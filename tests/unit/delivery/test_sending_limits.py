@@ -19,7 +19,7 @@ from emailsys.interfaces import ISentCounts, StoreError, TooMuchHeld
 from emailsys.interfaces.operators import QueueChange, QueueFilter, RowState
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
-from emailsys.policy.trusted_networks import TrustedNetworks
+from emailsys.mail.networks import Networks
 from emailsys.telemetry import Telemetry
 from tests.fakes.store.memory_relay import MemoryRouter
 from tests.fakes.store.memory_store import MemoryStore
@@ -54,7 +54,7 @@ class Limited(SynchronousTestCase):
 
     def start(self, settings: SendingSettings) -> None:
         """What the daemon does when it starts."""
-        networks = TrustedNetworks(["192.0.2.0/24"])
+        networks = Networks(["192.0.2.0/24"])
         timing = Timing(self.store.clock, self.store.now, lambda: 0.5)
         self.limits = SendingLimits(settings, self.store.sent_counts, networks.network_of, timing, self.telemetry)
         self.successResultOf(Deferred.fromCoroutine(self.limits.load()))

@@ -12,12 +12,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.config.settings import LogFormat
+from emailsys.config.monitoring_settings import LogFormat
 from emailsys.interfaces import StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Envelope, Recipient, RemoteRoute
 from emailsys.monitoring.mail_log import MailLog
-from emailsys.monitoring.metrics import Sources, metrics_site
+from emailsys.monitoring.metrics import Metrics, MonitoringPage, Sources, monitoring_site
 from emailsys.telemetry import Telemetry, json_line, plain_line
 from tests.fakes.store.memory_store import MemoryStore
 
@@ -38,7 +38,10 @@ class MetricsTests(SynchronousTestCase):
             lambda: 7.5,
             lambda: (2, 9, 4096, None),
         )
-        self.site = metrics_site(sources, self.clock)
+        self.problem: str | None = None
+        self.page = MonitoringPage(self.telemetry, lambda: self.problem)
+        self.page.metrics = Metrics(sources, self.clock.seconds)
+        self.site = monitoring_site(self.page, self.clock)
 
     def get(self, path: str, method: str = "GET") -> tuple[int, str]:
         protocol: Any = self.site.buildProtocol(None)
@@ -94,9 +97,18 @@ class MetricsTests(SynchronousTestCase):
         self.clock.advance(15)
         self.assertIn('state="waiting"} 1.0', self.get("/metrics")[1])
 
-    def test_anything_but_get_of_metrics_is_404(self) -> None:
+    def test_health_and_readiness(self) -> None:
+        """A container is restarted if it is not healthy, and gets no connections as long as it is not ready."""
+        self.assertEqual((self.get("/healthz"), self.get("/readyz")), ((200, "ok\n"), (200, "ok\n")))
+        self.problem, self.page.metrics = "no domain has been added", None
+        self.assertEqual(self.get("/healthz")[0], 200)
+        for path in ("/readyz", "/metrics"):
+            self.assertEqual(self.get(path), (503, "no mail is accepted: no domain has been added\n"))
+
+    def test_anything_but_get_of_a_page_is_404(self) -> None:
         self.assertEqual(self.get("/")[0], 404)
         self.assertEqual(self.get("/metrics", "POST")[0], 404)
+        self.assertEqual(self.get("/readyz", "POST")[0], 404)
 
     def test_a_store_that_fails_is_told_as_an_error(self) -> None:
         def broken() -> Deferred[Any]:
@@ -125,7 +137,7 @@ class MailLogTests(SynchronousTestCase):
             json.loads(line),
             {
                 "event": "accepted",
-                "at": "2026-01-01T12:00:00.000005Z",
+                "time": "2026-01-01T12:00:00.000005Z",
                 "queue_id": "q1",
                 "octets": 7,
                 "tls": None,

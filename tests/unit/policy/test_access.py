@@ -19,10 +19,10 @@ from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
 from emailsys.mail.message.headers import HeaderSection
 from emailsys.mail.message.identity import read_identity
+from emailsys.mail.networks import Networks
 from emailsys.mail.reply import Reply
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.routing import Router
-from emailsys.policy.trusted_networks import TrustedNetworks
 from tests.fakes.store.memory_store import MemoryStore
 
 
@@ -65,11 +65,12 @@ class StrangerTests(DeliveryTestCase):
 
     def test_a_stranger_uses_any_reverse_path_of_other_systems(self) -> None:
         """This includes the null reverse-path of bounces."""
-        for text in ("", "carol@example.org", "alice@sub.example.test"):
+        for text in ("", "carol@example.org", "alice@sub.example.test", "alice@[192.0.2.2]"):
             self.assertIsNone(self.sender(None, text))
 
     def test_a_stranger_cannot_use_a_reverse_path_of_ours(self) -> None:
-        for text in ("alice@example.test", "nobody@EXAMPLE.test"):
+        # RCPT takes an address literal of this host as an address of ours, too.
+        for text in ("alice@example.test", "nobody@EXAMPLE.test", "alice@[192.0.2.1]", "alice@[IPv6:::ffff:192.0.2.1]"):
             self.assertEqual(self.sender(None, text), reply.FORGED_SENDER, text)
         self.access = replace(self.access, forged_sender=ForgedSender.ACCEPT)
         self.assertIsNone(self.sender(None, "alice@example.test"))
@@ -84,12 +85,13 @@ class StrangerTests(DeliveryTestCase):
         for setting, ours in answers.items():
             self.access = replace(self.access, forged_from=setting)
             self.assertEqual(self.examined(None, "a@example.org", "Nobody@Example.test"), ours)
-            self.assertEqual(self.examined(None, "a@example.org"), b"")
+            self.assertEqual(self.examined(None, "a@example.org", "alice@[192.0.2.1]"), ours)
+            self.assertEqual(self.examined(None, "a@example.org", "alice@[192.0.2.2]"), b"")
             self.assertEqual(self.examined(None), b"")
 
     def test_a_trusted_host_and_an_account_are_not_strangers(self) -> None:
         self.assertEqual(self.examined(self.alice, "alice@example.test"), b"")
-        self.access = replace(self.access, trusted=TrustedNetworks(["203.0.113.0/24"]))
+        self.access = replace(self.access, trusted=Networks(["203.0.113.0/24"]))
         self.assertIsNone(self.sender(None, "alice@example.test"))
         self.assertEqual(self.examined(None, "alice@example.test"), b"")
 

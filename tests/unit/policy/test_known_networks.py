@@ -86,6 +86,37 @@ class LoginRecordTests(SynchronousTestCase):
         self.clock.advance(60)
         self.assertEqual(found, [HOME])
 
+    def test_networks_that_another_node_has_written_are_read_each_minute(self) -> None:
+        self.store = MemoryKnownNetworks(is_shared=True)
+        self.store.days = {HOME: TODAY - 5}
+        pruned: list[int] = []
+
+        async def prune(today: int, kept_days: int, most: int) -> None:
+            pruned.append(today)
+
+        self.patch(self.store, "prune", prune)
+        found = self.restored()
+        self.store.days[OFFICE] = TODAY
+        self.clock.advance(60)
+        self.assertEqual(found, [HOME, OFFICE])
+        self.store.fails = StoreError("away")
+        self.clock.advance(60)
+        # A login just before midnight may be written after it.
+        self.store.days = {HOME: TODAY - 1, OFFICE: TODAY - 2}
+        self.clock.advance(60)
+        self.assertEqual(found, [HOME, OFFICE, HOME])
+        self.assertEqual(pruned, [TODAY])
+        self.clock.pump([60] * (DAY // 60))
+        self.assertEqual(pruned, [TODAY, TODAY + 1])
+        self.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_store_of_one_node_is_read_once(self) -> None:
+        found = self.restored()
+        self.store.days[OFFICE] = TODAY
+        self.clock.advance(DAY)
+        self.assertEqual(found, [])
+
     def test_the_networks_are_read_though_the_store_cannot_prune(self) -> None:
         """A full disk refuses writes."""
         self.store.days = {HOME: TODAY, OFFICE: TODAY - KEPT_DAYS - 1}

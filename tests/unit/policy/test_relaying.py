@@ -13,6 +13,7 @@ from emailsys.interfaces import Account, IDelivery
 from emailsys.interfaces.operators import AdminError, IQuotas, Usage
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Addressee, Client, LocalRoute, RemoteRoute, Route
+from emailsys.mail.networks import Networks
 from emailsys.mail.reply import (
     BOUNCES_ONLY,
     FORGED_SENDER,
@@ -24,7 +25,6 @@ from emailsys.mail.reply import (
 )
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.expansion import AliasRouter
-from emailsys.policy.trusted_networks import TrustedNetworks
 from tests.fakes.store.memory_store import MemoryStore
 from tests.unit.policy.test_expansion import Aliases, RestoreOne
 
@@ -56,7 +56,9 @@ class Relaying(SynchronousTestCase):
         self.router = AliasRouter(store.directory, self.aliases, srs=RestoreOne())
 
     def delivery(self, account: Account | None = None) -> Delivery:
-        access = Access(self.router, "mail.home.test", TrustedNetworks(["192.0.2.0/24"]), self.quotas)
+        relay_domains = frozenset({"partner.test"})
+        networks = Networks(["192.0.2.0/24"])
+        access = Access(self.router, "mail.home.test", networks, self.quotas, relay_domains=relay_domains)
         return Delivery(access, account)
 
     def rcpt(
@@ -79,6 +81,10 @@ class Relaying(SynchronousTestCase):
     def test_an_account_and_a_trusted_printer_may(self) -> None:
         self.assertEqual(self.rcpt("bob@away.test", self.alice), (RemoteRoute(BOB),))
         self.assertEqual(self.rcpt("bob@away.test", ip="192.0.2.77"), (RemoteRoute(BOB),))
+
+    def test_anybody_may_send_to_a_relay_domain(self) -> None:
+        self.assertEqual(self.rcpt("bob@Partner.test"), (RemoteRoute(parse("bob@Partner.test")),))
+        self.assertEqual(self.rcpt("bob@sub.partner.test"), RELAY_DENIED)
 
     def test_an_alias_leads_outside_for_everybody(self) -> None:
         both = (LocalRoute(self.alice.account_id), RemoteRoute(BOB, forwarded=True))

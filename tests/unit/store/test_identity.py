@@ -7,13 +7,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.config.settings import StoreSettings
+from emailsys.config.settings import DATABASE_NAME, StoreSettings
 from emailsys.interfaces import StoreError
 from emailsys.mail.address import Address
 from emailsys.store.check import find_problem
 from emailsys.store.engine.sqlite import SQLite
 from emailsys.store.offline import run_offline
-from emailsys.store.open import DATABASE_NAME, Store
+from emailsys.store.open import Store
 from emailsys.store.schema import migrate
 from emailsys.store.schema.identity import IDENTITY_NAME, StoreReplaced
 from emailsys.telemetry import Telemetry

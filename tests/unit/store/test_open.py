@@ -8,13 +8,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.config.settings import StoreSettings
+from emailsys.config.settings import DATABASE_NAME, StoreSettings
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.interfaces.operators import AdminError, UserRow
 from emailsys.mail.address import Address
 from emailsys.store.check import find_problem
 from emailsys.store.offline import run_offline
-from emailsys.store.open import DATABASE_NAME, Store
+from emailsys.store.open import Store
 from emailsys.telemetry import Telemetry
 
 ALICE = Address("alice", "example.test")

@@ -20,6 +20,7 @@ from emailsys import pki
 from emailsys.cli.commands import config as config_command
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
+from emailsys.config.settings import DATABASE_NAME
 from emailsys.control import control_socket
 from emailsys.control.requests import Request, RouteList
 from tests.live.programs.lab import NameServer
@@ -66,10 +67,16 @@ class ConfigTests(CLICase):
         self.state.chmod(0o777)
         path = self.write(
             'user = "no-such-user"\n[listen]\nsmtp = ["192.0.2.1:25"]\n'
-            '[[tls.certificates]]\nchain = "no.pem"\nkey = "no.key"\n'
+            '[[tls.certificates]]\nchain = "no.pem"\nkey = "no.key"\n[checks]\nreceive = ["plugin:no-such"]\n'
         )
         lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
-        for expected in ("tls.certificates[1]: ", "user: found", "state folder", "listen.smtp: found 192.0.2.1"):
+        for expected in (
+            "tls.certificates[1]: ",
+            "user: found",
+            "state folder",
+            "listen.smtp: found 192.0.2.1",
+            "checks.",
+        ):
             self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
 
     def test_a_certificate_for_another_host_or_open_to_others_is_warned_of(self) -> None:
@@ -265,6 +272,9 @@ class ConfigTests(CLICase):
     def test_the_password_of_a_store_url_is_not_printed_on_stderr(self) -> None:
         """The output has the URL of the store without its password."""
         path = self.write('[store]\nurl = "postgresql://mail:secret@db.example/mail"\n')
+        # A file of SQLite could be meant, too.
+        self.state.mkdir(exist_ok=True)
+        (self.state / DATABASE_NAME).touch()
         _, _, err = self.run_it("config", "show", "--config", path)
         self.assertIn("store postgresql://mail@db.example/mail", err)
         self.assertNotIn("secret", err)

@@ -61,6 +61,14 @@ class StatusTests(CLICase):
         alarm = "ALARM: mail for [smart.test] waits until its route or host is corrected: 451 4.4.3 no address"
         self.assertIn(alarm, out)
 
+    def test_a_daemon_that_does_not_answer_is_waited_for_as_long_as_wanted(self) -> None:
+        """A process that is stopped keeps its socket; a health check must end."""
+        self.state.mkdir(parents=True, mode=0o700)
+        listener = bind_control(self.state)
+        self.addCleanup(listener.close)
+        err = self.refused(Exit.UNAVAILABLE, "status", "--timeout", "0.1")
+        self.assertIn("the daemon did not answer within 0.1 seconds", err)
+
     def test_without_daemon_and_store_no_second_store_is_advised_before_the_question_whose_folder_it_is(self) -> None:
         """The daemon may have been started a moment ago, or use another state folder."""
         err = self.refused(Exit.UNAVAILABLE, "status")

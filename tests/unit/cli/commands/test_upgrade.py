@@ -10,11 +10,11 @@ from typing import Any, cast
 from unittest import SkipTest, skipUnless
 
 from emailsys.config.exit_status import Exit
+from emailsys.config.settings import DATABASE_NAME
 from emailsys.platforms.users import is_root
 from emailsys.store.engine.base import Engine
 from emailsys.store.engine.postgres import Postgres
 from emailsys.store.engine.sqlite import SQLite
-from emailsys.store.open import DATABASE_NAME
 from emailsys.store.schema import migrate, tables
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import PostgreSQLCase

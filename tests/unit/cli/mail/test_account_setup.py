@@ -21,7 +21,7 @@ from emailsys.cli.mail.session import Session, result_of
 from emailsys.cli.mail.verbs.shell import execute
 from emailsys.client.accounts.discovery import Discovery, Found
 from emailsys.client.accounts.secrets import Secrets
-from emailsys.client.accounts.values import Account, Security, Server
+from emailsys.client.accounts.values import Account, Encrypt, Security, Server
 from emailsys.client.fetch.login import LOGIN_ADVICE
 from emailsys.client.trial.result import TrialResult
 from emailsys.mail.address import Address
@@ -189,6 +189,17 @@ class SearchTests(Case):
         self.assertEqual((status, self.typed, self.kept), (69, ["d"], {}), said)
         self.assertNotIn("n@example.org", self.session.mailbox.accounts_file.load())
         self.assertFalse((self.mailbox.paths.archive / "n@example.org").exists())
+
+    def test_an_account_signs_and_encrypts_from_the_first_message(self) -> None:
+        words = ("--pop3", "none", "--smtp", "none", "--sign", "--encrypt", "always", "--openpgp-key")
+        status, said = self.add(*words, "my key")
+        self.assertEqual(status, 64, said)
+        self.assertIn("--openpgp-key 'mykey'", said)
+        status, said = self.add(*words, "0123 4567 89AB CDEF  0123 4567 89AB CDEF 0123 4567")
+        self.assertEqual(status, 0, said)
+        added = self.session.mailbox.account("n@example.org")
+        self.assertEqual((added.sign, added.encrypt), (True, Encrypt.ALWAYS))
+        self.assertEqual(added.openpgp_key, "0123456789ABCDEF0123456789ABCDEF01234567")
 
     def test_an_account_without_servers_needs_no_password(self) -> None:
         status, said = self.add("--pop3", "none", "--smtp", "none")

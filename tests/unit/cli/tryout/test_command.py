@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
 
+from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.cli.options import Refused
 from emailsys.cli.tryout import round_trip
-from emailsys.cli.tryout.command import PORTS, free_ports, kept_passwords, try_it
+from emailsys.cli.tryout.command import PORTS, free_ports, kept_passwords, start_on_free_ports, try_it
 from emailsys.cli.tryout.daemon_process import RunningDaemon
 from emailsys.cli.tryout.dialogue import Dialogue, DialogueFailed, Transcript, dialogue
 from emailsys.cli.tryout.round_trip import ALICE, BOB, compose, stuffed
@@ -95,6 +96,43 @@ class DialogueTests(SynchronousTestCase):
             speaker.start_tls(ssl.create_default_context(), "localhost")
         self.assertIn("TLS with localhost", str(caught.exception))
 
+    def test_what_is_recorded_has_no_secrets(self) -> None:
+        """Lines with their sizes; passwords are masked, of messages only the size is kept."""
+        speaker, transcript = self.connect(b"220 a\r\n235 b\r\n+OK\r\nhidden\r\n.\r\n")
+        speaker.reply("220")
+        speaker.ask("AUTH PLAIN c2VjcmV0", "235", shown="AUTH PLAIN (hidden)")
+        speaker.say("PASS secret")
+        speaker.ok()
+        speaker.body()
+        speaker.send(b"Subject: secret\r\n.\r\n", "a message")
+        speaker.close()
+        talk = transcript.conversation()
+        self.assertEqual(
+            [(event.kind.value, event.text, event.octets) for event in talk.events],
+            [
+                ("opened", "", 0),
+                ("reply", "220 a", 7),
+                ("command", "AUTH PLAIN [masked]", 21),
+                ("reply", "235 b", 7),
+                ("command", "PASS [masked]", 13),
+                ("reply", "+OK", 5),
+                ("body", "", 11),
+                ("body", "", 20),
+                ("closed", "", 0),
+            ],
+        )
+        self.assertTrue(talk.closed)
+        for word in ("secret", "c2VjcmV0", "hidden"):
+            self.assertNotIn(word, json.dumps(talk.to_json()))
+
+    def test_a_server_without_tls_is_reported_by_the_recorded_one_too(self) -> None:
+        """Text instead of a handshake, and nothing at all."""
+        for sent in (b"220 this is no handshake\r\n", b""):
+            speaker, _ = self.connect(sent)
+            with self.assertRaises(DialogueFailed) as caught:
+                speaker.start_recorded_tls(SSL.Context(SSL.TLS_CLIENT_METHOD), "localhost")
+            self.assertIn("TLS with localhost", str(caught.exception))
+
 
 class RoundTripTests(SynchronousTestCase):
     """The message, and its comparison after the round trip."""
@@ -147,6 +185,29 @@ class PortTests(SynchronousTestCase):
             ports = free_ports(base)
         self.assertGreater(ports.pop("submission"), base + PORTS["submission"])
         self.assertEqual(ports, {service: base + offset for service, offset in PORTS.items() if service in ports})
+
+    def test_a_port_that_is_taken_before_the_daemon_starts_is_replaced(self) -> None:
+        """Two trials that begin at the same moment find the same ports free."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        in_use = Refused("the daemon does not start: listen.smtp: 127.0.0.1:2525 is already in use by x")
+        outcomes: list[Refused | None] = [in_use, None]
+        daemon = RunningDaemon(folder, folder / "emailsys.toml", folder / "daemon.log")
+
+        def start(_: RunningDaemon) -> None:
+            outcome = outcomes.pop(0)
+            if outcome is not None:
+                raise outcome
+
+        self.patch(RunningDaemon, "start", start)
+        ports = start_on_free_ports(daemon, folder, random.randrange(10_000, 29_000))
+        self.assertEqual(outcomes, [])
+        self.assertIn(f"localhost:{ports['smtp']}", (folder / "emailsys.toml").read_text())
+        for refusals in ([in_use] * 3, [Refused("the daemon does not start: the disk is full")]):
+            outcomes.extend(refusals)
+            with self.assertRaises(Refused):
+                start_on_free_ports(daemon, folder, random.randrange(10_000, 29_000))
+            self.assertEqual(outcomes, [])
 
     def test_no_free_port_is_reported(self) -> None:
         """There is no port above 65535."""

@@ -84,6 +84,15 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
         self.assertNotIn("password", self.path.read_text())
 
+    def test_true_signs_and_is_no_way_to_encrypt(self) -> None:
+        """`encrypt = true` could also mean "when-possible", so the values are named."""
+        begin = "[accounts.home]\naddress = 'h@example.org'\n"
+        self.write(f"{begin}sign = true\n")
+        self.assertTrue(self.file.load()["home"].sign)
+        self.write(f"{begin}sign = false\n")
+        self.assertFalse(self.file.load()["home"].sign)
+        self.assertIn('"when-possible" or "always"', self.problem(f"{begin}encrypt = true\n"))
+
     def test_comments_around_an_account_are_preserved(self) -> None:
         self.file.put(WORK)
         self.write(

@@ -90,7 +90,7 @@ class SpaceTests(ArchiveCase):
         ]
         self.archive.add_many([Addition(one, IN, f"{number}") for number, one in enumerate(octets)])
         self.archive.rebuild()
-        self.assertLess((self.root / "index.sqlite").stat().st_size, 1.6 * sum(map(len, octets)))
+        self.assertLess((self.root / "index.sqlite").stat().st_size, 1.8 * sum(map(len, octets)))
         self.assertEqual(len(self.archive.search("ab1*", limit=1_000)), 300)
         self.assertEqual(len(self.archive.search('"number 17"')), 1)
 

@@ -25,6 +25,9 @@ def mail(
     return ("\r\n".join(fields) + "\r\n\r\ntext\r\n").encode()
 
 
+INBOX_SCOPE: Final = Scope(folder=IN)
+
+
 class ListingCase(ArchiveCase):
     def shown(self, page: Page) -> list[str]:
         """Return the subjects, with a dot for each level of the tree."""
@@ -96,11 +99,20 @@ class SortingTests(ListingCase):
                             self.by_pages(arrangement, from_end), whole, (by, ascending, threads, from_end)
                         )
 
-    def by_pages(self, arrangement: Arrangement, from_end: bool) -> list[str]:
+        # A search looks its words up once, for the places of the conversations and for their messages.
+        for text in ("text", "s1 text", "subject:s* -s2", "s1 OR is:flagged", "nothing"):
+            scope = Scope(query=self.archive.query(text))
+            arrangement = Arrangement(threads=True)
+            whole = self.by_pages(arrangement, True, scope)
+            self.assertEqual(self.by_pages(arrangement, False, scope), whole, text)
+            flat = self.by_pages(Arrangement(), False, scope)
+            self.assertEqual((len(whole), {*whole}), (len(flat), {*flat}), text)
+
+    def by_pages(self, arrangement: Arrangement, from_end: bool, scope: Scope = INBOX_SCOPE) -> list[str]:
         rows: list[str] = []
         beyond: Place | None = None
         while True:
-            page = self.archive.page(Scope(folder=IN), arrangement, 7, beyond, from_end)
+            page = self.archive.page(scope, arrangement, 7, beyond, from_end)
             keys = [one.summary.key for one in page.rows]
             rows = [*keys, *rows] if from_end else [*rows, *keys]
             if page.is_end:

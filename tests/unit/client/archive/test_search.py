@@ -46,6 +46,44 @@ class Searching(ArchiveCase):
         ):
             self.assertEqual(self.subjects(query), subjects, query)
 
+    def test_short_prefixes_are_found_without_reading_all_words_that_begin_so(self) -> None:
+        march, unicode, bill = "Invoice March", "Ünïcode 日本語テスト", "Re: http://x.test/a"
+        statements: list[str] = []
+        self.archive._index.connection.set_trace_callback(statements.append)
+        for query, subjects, tables in (
+            ("ri*", [bill], "prefixes"),
+            ("bil* -rights", [march], "prefixes"),
+            ("pa* OR nothing", [unicode, march], "prefixes"),
+            ("ün*", [unicode], "prefixes"),
+            ("BI* NOT (inv* OR unicode)", [bill], "prefixes"),
+            ("-bi*", [unicode], "prefixes"),
+            ("ri* bi* is:unread", [bill], "prefixes"),
+            ("subject:in* bi*", [march], "words prefixes"),
+            ('"the bill" OR bi*', [bill, march], "words"),
+            ('bi* -"the bill"', [bill], "prefixes words"),
+            ("from:ali -inv* bi*", [bill], "words prefixes"),
+            ("bill -subject:in*", [bill], "words"),
+            ("bil -bi*", [], "words prefixes"),
+            ("b*", [], "words"),
+            ("日本*", [unicode], "words"),
+            ("x.t*", [bill], "words"),
+            ("rig*", [bill], "prefixes"),
+            ("righ*", [bill], "words"),
+        ):
+            statements.clear()
+            self.assertEqual(self.subjects(query), subjects, query)
+            searched = {table for one in statements for table in ("words", "prefixes") if f"{table} MATCH" in one}
+            self.assertEqual(searched, {*tables.split()}, query)
+        self.archive.purge([one.key for one in self.archive.search("ri*")])
+        self.assertEqual(self.subjects("bi*"), [march])
+        found = self.archive._index.connection.execute("SELECT count(*) FROM prefixes WHERE prefixes MATCH 'ri*'")
+        self.assertEqual(found.fetchone(), (0,))
+
+    def test_words_that_the_tokenizer_divides_are_no_short_prefixes(self) -> None:
+        """The letters of New Tai Lue are newer for it than for Python."""
+        for query in ("ᦰᦰ*", "a_b*", "กข*", "⅔_*"):
+            self.archive.search(query)
+
     def test_fields(self) -> None:
         for query, subjects in (
             ("subject:invoice", ["Invoice March"]),

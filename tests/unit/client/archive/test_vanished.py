@@ -7,7 +7,7 @@ import shutil
 
 from emailsys.client.archive import reconcile
 from emailsys.client.archive.values import DRAFTS, INBOX, Addition, Folder
-from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
+from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message, remove_file
 
 PROJECTS = Folder(ME, "Projects")
 
@@ -51,7 +51,7 @@ class Vanishing(ArchiveCase):
         self.archive.move([self.kept], PROJECTS)
 
     def test_a_removed_file_is_reported(self) -> None:
-        self.archive.path(self.lost).unlink()
+        remove_file(self.archive.path(self.lost))
         self.works("kept")
         self.assertIn("1 message in", self.archive.reports[0])
 

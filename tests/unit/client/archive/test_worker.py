@@ -227,7 +227,7 @@ class WorkerArchiveTests(ArchiveCase):
         return store, asked
 
     def test_folder_and_marks_reach_the_archive(self) -> None:
-        """Of messages that the worker stages, and of those that the first process stages."""
+        """Of messages that the worker stages, and of those that it only names after it has read their headers."""
         store, asked = self.store(b'["a key"]\n' * 2)
         place = Folder(ME, "Archive")
         self.assertTrue(store.has_folder(place))
@@ -250,6 +250,8 @@ class WorkerArchiveTests(ArchiveCase):
         found = self.archive.list(place)
         self.assertEqual(len(found), 32)
         self.assertEqual({(one.flags, one.tags) for one in found}, {(Flag.SEEN, ("a", "t"))})
+        named = {path.name.partition(".")[0] for path in (self.root / ME / place.name).iterdir()}
+        self.assertEqual(named, {f"2026-11-01 1000 Alice - {one}" for one in (*range(16), *range(100, 116))})
 
     def test_the_worker_does_what_is_requested(self) -> None:
         store, asked = self.store(b'true\n{"pop3:0": "a key"}\n["another"]\n')

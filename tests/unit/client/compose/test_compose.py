@@ -360,6 +360,13 @@ class Drafts(ArchiveCase):
         self.assertEqual(open_draft(self.archive, key), draft)
         self.assertEqual(len(self.archive.list(self.archive.get(key).folder)), 1)
 
+    def test_a_long_list_of_recipients_comes_back_whole(self) -> None:
+        """Of a stranger's message, only the beginning of such a list is read."""
+        people = [Mailbox(f"Person {number}", Address(f"person{number}", "example.org")) for number in range(2_500)]
+        octets = draft_octets(Draft(ALICE, [BOB], bcc=people, subject="All", text="x"), NOW)
+        self.assertEqual(draft_of(octets, is_draft=True).bcc, people)
+        self.assertLess(len(draft_of(octets).bcc), len(people))
+
     def test_an_empty_draft_and_a_strangers_message_open(self) -> None:
         self.assertEqual(draft_of(draft_octets(Draft(html="<p>x</p>\n"), NOW)), Draft(html="<p>x</p>\n"))
         self.assertEqual(draft_of(b"To: x, a@b.test\r\n\r\nx").to, parse_mailboxes("a@b.test"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,6 +24,16 @@ class BookTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.path = Path(self.mktemp()) / "contacts.toml"
         self.book = ContactBook(self.path)
+
+    def test_the_file_is_read_again_only_if_it_changed(self) -> None:
+        """Completion asks for the contacts at each key."""
+        self.book.put([BOB])
+        seen = self.book.load()
+        self.assertIs(self.book.load(), seen)
+        ContactBook(self.path).put([TEAM])
+        self.assertEqual(set(self.book.load()), {"bob", "team"})
+        self.path.unlink()
+        self.assertEqual(dict(self.book.load()), {})
 
     def test_stored_entries_are_read_back_unchanged(self) -> None:
         self.assertEqual(dict(self.book.load()), {})
@@ -91,6 +101,7 @@ class VCardTests(SynchronousTestCase):
         self.assertEqual(left_out, [])
         self.assertEqual(contacts, [BOB, TEAM])
 
+    @settings(deadline=None, suppress_health_check=(HealthCheck.too_slow,))
     @given(
         st.text(
             st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp"), exclude_characters="\\"),
@@ -158,6 +169,7 @@ class VCardTests(SynchronousTestCase):
         self.assertNotIn("\x1b", left_out[0])
         self.assertIn("'nobody'", left_out[1])
 
+    @settings(deadline=None, suppress_health_check=(HealthCheck.too_slow,))
     @given(st.binary(max_size=300))
     def test_any_octets_are_read_or_refused(self, octets: bytes) -> None:
         try:

@@ -79,7 +79,7 @@ class Showing(SynchronousTestCase):
         self.assertEqual(view(octets).body, "within")
 
     def test_a_huge_text_is_cut_and_that_is_said(self) -> None:
-        shown = view(b"From: a\r\nDate: b\r\n\r\n" + b"x" * 2_000_010)
+        shown = view(b"From: a@b.example\r\nDate: 1 Jan 2026 10:00:00 +0000\r\n\r\n" + b"x" * 2_000_010)
         self.assertEqual((len(shown.body), len(shown.defects)), (2_000_000, 1))
 
 

@@ -18,3 +18,8 @@ class ProblemTextTests(SynchronousTestCase):
 
     def test_advice_begins_a_new_sentence_after_a_full_stop(self) -> None:
         self.assertEqual(problem_text("Login failed.", "check the password"), "Login failed. Check the password")
+
+    def test_advice_that_is_a_sentence_begins_one(self) -> None:
+        self.assertEqual(
+            problem_text("the host closed it", "It may have arrived."), "the host closed it. It may have arrived."
+        )

@@ -229,6 +229,7 @@ class FilingTests(ArchiveCase):
         self.assertEqual(self.places(), {"listed": ("Inbox", Flag.SEEN, ("list",))})
         self.assertEqual(len(found.notes), 1)
         self.assertIn("no folder Lists", found.notes[0])
+        self.assertTrue(found.notes[0].endswith(f"emailsys mail folder add {ME}/Lists"), found.notes[0])
 
     def test_a_rule_that_fails_leaves_the_message_in_inbox(self) -> None:
         def fail(*arguments: object) -> None:

@@ -23,6 +23,7 @@ from emailsys.client.screen.app import MailApp
 from emailsys.client.send.sender import SendProgress, SendResult
 from emailsys.mail.address import parse
 from emailsys.mail.message.mailboxes import Mailbox
+from tests.fakes.client.telling_loop import drive
 
 NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
 #: Seconds after which waiting for a condition fails.
@@ -58,6 +59,9 @@ class FakeNetwork:
         self.sent: list[str] = []
         self.problem: str | None = None
         self.closed = False
+        #: Blocks a fetch until it is set; None to fetch immediately.
+        self.fetch_gate: asyncio.Event | None = None
+        self.is_fetching = False
         #: Blocks sending until it is set; None to send immediately.
         self.gate: asyncio.Event | None = None
 
@@ -66,6 +70,9 @@ class FakeNetwork:
     ) -> Sequence[FetchResult]:
         """Put the waiting mail into the first account."""
         first, *others = accounts
+        self.is_fetching = True
+        if self.fetch_gate is not None:
+            await self.fetch_gate.wait()
         report(Progress(first.name, Stage.FETCHING, 1, len(self.waiting), 10, 20))
         keys = self._mailbox.archive.add_many([Addition(one, Folder(first.name, INBOX)) for one in self.waiting])
         self.waiting = []
@@ -136,7 +143,7 @@ class ScreenCase(SynchronousTestCase):
                 await driver.until(lambda: "alice" in str(app.screen.query_one("#bar", Static).visual))
                 return await steps(driver)
 
-        return asyncio.run(run())
+        return drive(self, run())
 
     def folder_of(self, key: str) -> str:
         """Return the folder of a message."""
@@ -233,6 +240,8 @@ class Driver:
                     f"the condition never became true; status line: {self.said!r}, screen: {self.app.screen}"
                 )
             await self.pilot.pause()
+            # For what threads and timers do.
+            await asyncio.sleep(0.005)
 
     async def until_screen(self, name: str) -> None:
         """Wait until a screen is open."""

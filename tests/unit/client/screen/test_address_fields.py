@@ -15,7 +15,8 @@ from emailsys.client.compose.message_builder import build
 from emailsys.client.screen.address_fields import AddressField
 from emailsys.mail.address import parse
 from emailsys.mail.message.mailboxes import Mailbox
-from tests.unit.client.screen.screen_case import ALICE, NOW, Driver, ScreenCase, tries
+from tests.fakes.client.telling_loop import telling_loop
+from tests.unit.client.screen.screen_case import ALICE, NOW, PATIENCE, Driver, ScreenCase, tries
 
 
 class CompletionTests(ScreenCase):
@@ -49,7 +50,7 @@ class CompletionTests(ScreenCase):
         draft = self.mailbox.open_draft(self.network.sent[0])
         return [str(one.address) for one in (*draft.to, *draft.cc, *draft.bcc)]
 
-    @tries("take_offer")
+    @tries("next_field")
     def test_recipients_are_suggested_before_authors(self) -> None:
         """After "bo" and Tab, the message goes to the completed address."""
 
@@ -142,13 +143,14 @@ class CompletionTests(ScreenCase):
         found = threading.Event()
 
         async def steps(driver: Driver) -> None:
+            telling_loop().patience_with_threads = 0.05
             await driver.compose()
             for name, key, following in (("to", "tab", "cc"), ("cc", "enter", "bcc")):
                 field: Any = driver.app.screen.query_one(f"#{name}").parent
                 find = field._find
 
                 def slow(typed: str, find: Any = find) -> Any:
-                    return found.wait(10) and find(typed)
+                    return found.wait(PATIENCE) and find(typed)
 
                 await driver.type("bo")
                 await driver.until(partial(getattr, field, "is_offering"))

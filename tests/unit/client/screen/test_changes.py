@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +11,8 @@ from emailsys.client.archive.values import ArchiveFull, Flag, Folder
 from emailsys.client.screen import list_reader, list_sources
 from emailsys.client.screen.list_sources import FolderList
 from emailsys.client.screen.loaded_pages import LoadedPages
-from tests.unit.client.screen.screen_case import Driver, ScreenCase
+from tests.fakes.client.telling_loop import telling_loop
+from tests.unit.client.screen.screen_case import PATIENCE, Driver, ScreenCase
 
 
 class ChangeTests(ScreenCase):
@@ -67,17 +68,20 @@ class ChangeTests(ScreenCase):
     def test_the_same_key_twice_on_a_selection_toggles_back(self) -> None:
         """The second key comes before the first one's flags are on disk."""
         set_flags = self.mailbox.archive.set_flags
+        both = threading.Event()
 
         def slow(*arguments: Any) -> None:
-            time.sleep(0.3)
+            both.wait(PATIENCE)
             set_flags(*arguments)
 
         self.patch(self.mailbox.archive, "set_flags", slow)
 
         async def steps(driver: Driver) -> None:
+            telling_loop().patience_with_threads = 0.05
             await driver.press("t", "semicolon", "F")
             await driver.until(lambda: "!" in str(driver.messages.get_row(self.third)[0]))
             await driver.press("semicolon", "F")
+            both.set()
             await driver.until(lambda: "!" not in str(driver.messages.get_row(self.third)[0]))
             await driver.app.workers.wait_for_complete()
 

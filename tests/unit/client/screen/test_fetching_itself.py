@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from emailsys.client.accounts.values import AccountError, SecretKind, SecretSource
@@ -46,6 +47,19 @@ class AutomaticFetchTests(ScreenCase):
             self.seconds = 6000
             await action.fetch_due()
             self.assertEqual(len(driver.toasts), told)
+            # A fetch that the user asks for meanwhile waits, and shows the progress of this one.
+            self.seconds, self.network.problem, self.network.waiting = 20_000, None, [self.octets("Slow")]
+            self.network.fetch_gate = asyncio.Event()
+            said: list[str] = []
+            self.patch(screen.query_one("#status-text"), "update", lambda text: said.append(str(text)))
+            background = asyncio.create_task(action.fetch_due())
+            await driver.until(lambda: self.network.is_fetching)
+            await driver.press("G")
+            await driver.until(lambda: "Fetching mail ..." in said)
+            self.network.fetch_gate.set()
+            await background
+            await driver.until(lambda: any("No new mail" in one for one in said))
+            self.assertIn("fetching: 1 of 1 messages", said)
 
         self.drive(steps)
 

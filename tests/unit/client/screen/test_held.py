@@ -12,7 +12,7 @@ from typing import Any
 from emailsys.client.accounts.values import Account
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.message_builder import build
-from emailsys.client.screen import composer
+from emailsys.client.screen import composing_actions
 from emailsys.client.screen.leaving import unknown_outcome
 from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.send.sender import SendProgress, SendResult
@@ -85,7 +85,7 @@ class HeldTests(ScreenCase):
             await self.hold_one_and_send_another(driver)
             await driver.compose(subject="Next")
             ran: list[int] = []
-            self.patch(composer, "run_program", lambda *_: with_terminal(driver.app, lambda: ran.append(1)))
+            self.patch(composing_actions, "run_program", lambda *_: with_terminal(driver.app, lambda: ran.append(1)))
             await driver.press("f4")
             self.assertTrue(any("is being sent" in one for one in driver.toasts), driver.toasts)
             error = await self.refusal(with_terminal(driver.app, lambda: ran.append(2)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from textual import events
 from textual.widgets import Input, OptionList
 
 from emailsys.client.archive.values import INBOX, Addition, Flag, Folder
 from emailsys.client.screen.list_sources import PAGE
+from emailsys.client.screen.message_pane import place_text
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
 
 
@@ -103,8 +105,70 @@ class OrderTests(ListCase):
 
         self.drive(steps)
 
+    def test_the_folder_pane_opens_at_the_list_that_is_shown(self) -> None:
+        async def steps(driver: Driver) -> None:
+            folders: Any = driver.app.screen.query_one("#folders")
+            await driver.press("c")
+            await driver.until(lambda: driver.app.screen.focused is folders)
+            here = folders.cursor_node.data
+            await driver.press("j", "j", "i")
+            self.assertNotEqual(folders.cursor_node.data, here)
+            await driver.press("c")
+            self.assertEqual(folders.cursor_node.data, here)
+
+        for size in ((110, 34), (80, 24)):
+            self.drive(steps, size=size)
+
+    def test_a_name_typed_in_the_folder_pane_changes_no_message(self) -> None:
+        async def steps(driver: Driver) -> None:
+            await driver.until(lambda: len(self.shown(driver)) == 3)
+            screen: Any = driver.app.screen
+            flags = [one.flags for one in driver.messages.summaries]
+            await driver.press("c", *"daFNst")
+            await driver.until(lambda: "acts on messages" in driver.said)
+            await driver.press("i")
+            await driver.until(lambda: driver.app.screen.focused is driver.messages)
+            self.assertEqual(self.subjects("Trash"), [])
+            self.assertEqual(self.shown(driver), ["Third", "Second", "First"])
+            self.assertEqual([one.flags for one in driver.messages.summaries], flags)
+            self.assertFalse(screen.selection.of(screen.source))
+            await driver.press("d")
+            await driver.until(lambda: self.subjects("Trash") == ["Third"])
+
+        self.drive(steps)
+
+    def test_no_key_of_a_burst_overtakes_another(self) -> None:
+        async def steps(driver: Driver) -> None:
+            def burst(*keys: str) -> None:
+                for key in keys:
+                    driver.app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+            await driver.until(lambda: len(self.shown(driver)) == 3)
+            for first in ("j", "down"):
+                await driver.press("home")
+                burst(first, first, "enter")
+                await driver.until(lambda: driver.reader.display)
+                self.assertEqual(driver.current.subject, "First")
+                await driver.press("i", "home")
+            burst("c", "down", "enter")
+            await driver.until(lambda: "Drafts" in str(driver.app.screen.query_one("#bar").visual))  # type: ignore[attr-defined]
+
+        for size in ((110, 34), (80, 24)):
+            self.drive(steps, size=size)
+
 
 class NarrowTests(ListCase):
+    def test_the_folder_of_a_result_is_shown_before_its_account(self) -> None:
+        for place, wide, narrow in (
+            ("", "", ""),
+            ("Inbox", "Inbox", "Inbox"),
+            ("work/Inbox", "work/Inbox", "Inbox"),
+            ("alice@example.test/Inbox", "alice@exa…/Inbox", "Inbox"),
+            ("a@b.c/Projects of the year", "…/Projects of th", "Projec"),
+            ("Projects of the year", "Projects of the ", "Projec"),
+        ):
+            self.assertEqual((place_text(place, False), place_text(place, True)), (wide, narrow))
+
     def test_the_current_line_stays_in_view_when_a_message_opens_and_nothing_scrolls_sideways(self) -> None:
         octets = [b"From: b@x.test\r\nSubject: N%d %s\r\n\r\nx\r\n" % (n, b"wide " * 40) for n in range(40)]
         self.mailbox.archive.add_many([Addition(one, Folder("alice", INBOX), flags=Flag.SEEN) for one in octets])

@@ -6,9 +6,10 @@ from typing import Any
 
 from emailsys.client.archive.values import INBOX, Addition, Folder
 from emailsys.client.display import message
-from emailsys.client.display.message import MessageView
+from emailsys.client.display.message import MessageView, ReceivedAttachment
 from emailsys.client.screen import reading
-from emailsys.client.screen.reader_pane import _PIECE, _pieces
+from emailsys.client.screen.message_pieces import _PIECE, pieces
+from emailsys.mail.message.mime import parse
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
 LINES = [f"line {number} of a message that somebody quoted in full" for number in range(8_000)]
@@ -51,10 +52,39 @@ class LongMessageTests(ScreenCase):
     def test_every_character_is_in_one_piece(self) -> None:
         for body in ("", "a", "a\n" * 30_000, "x" * 70_000, "a" * _PIECE + "\nb", "\n" * 50_000, "> q\n" * 9_999 + "e"):
             view = MessageView((), body, (), ("odd",))
-            pieces: list[Any] = [str(piece) for piece in _pieces(view, [("Subject", "s")])]
-            self.assertLess(max(map(len, pieces)), _PIECE + 100)
+            texts = [str(piece.text) for piece in pieces(view, [("Subject", "s")])]
+            self.assertLess(max(map(len, texts)), _PIECE + 100)
             self.assertEqual(
-                "".join(pieces).replace("\n", ""), f"Subject: s{body}defect: odd".replace("\n", ""), len(body)
+                "".join(texts).replace("\n", ""), f"Subject: s{body}defect: odd".replace("\n", ""), len(body)
             )
             if "x" not in body and not body.endswith("\n"):
-                self.assertEqual("".join(pieces), f"Subject: s\n\n{body}\ndefect: odd\n")
+                self.assertEqual("".join(texts), f"Subject: s\n\n{body}\ndefect: odd\n")
+
+    def test_a_picture_stands_below_the_first_line_that_names_it(self) -> None:
+        """A line may name several. A picture that the message does not bring has no place.
+
+        Many programs call the pictures of their HTML attachments, so that `inline` says nothing.
+        """
+        part = parse(b"Content-Type: image/png\r\n\r\nx")
+        files = tuple(
+            ReceivedAttachment(number, "p", "image/png", 1, False, part, picture="1x1 pixels")
+            for number in ("1.2", "1.3", "1.4", "1.6")
+        )
+        long = "x" * (_PIECE - 5)
+        for body, expected in (
+            ("a\n[picture 1.2]", ["a\n[picture 1.2]:1.2", ""]),
+            (
+                "a [L: picture 1.3] [picture 1.2]\nb [picture 1.3]\n[picture 9]\n[picture 1.5]\n[picture 1.4]\n\nc",
+                [
+                    "a [L: picture 1.3] [picture 1.2]:1.3 1.2",
+                    "b [picture 1.3]\n[picture 9]\n[picture 1.5]\n[picture 1.4]:1.4",
+                    "\nc",
+                ],
+            ),
+            (f"{long}[picture 1.4]\nend", [long + "[pict", "ure 1.4]:1.4", "end"]),
+        ):
+            found = []
+            for piece in pieces(MessageView((), body, files, ()), ()):
+                text = str(piece.text).rpartition("pixels\n\n")[2].removesuffix("\n")
+                found.append(text + (f":{' '.join(piece.pictures)}" if piece.pictures else ""))
+            self.assertEqual(found, expected)

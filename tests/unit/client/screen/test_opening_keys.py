@@ -63,6 +63,30 @@ class OpeningTests(ScreenCase):
         self.assertNotIn("http://e/", page.read_text())
         self.assertEqual(page.stat().st_mode & 0o777, 0o600)
 
+    @tries("links")
+    def test_a_mailto_link_is_written_to_in_our_own_composer(self) -> None:
+        """No program of the system gets it, no file is attached, and nothing is sent by itself."""
+        link = b"mailto:help@example.org?subject=Help%20me&body=Hi&attach=/etc/passwd"
+        octets = b"From: b@example.org\r\nSubject: Letter\r\nDate: Mon, 09 Mar 2026 11:59:30 +0000\r\n\r\n%s\r\n" % link
+        self.mailbox.archive.add(Addition(octets, Folder("alice", "Inbox")))
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("enter")
+            await driver.until(lambda: "mailto:" in driver.read)
+            await driver.press("U")
+            await driver.until_screen("ChoiceDialog")
+            await driver.press("enter")
+            await driver.until_screen("Composer")
+            screen = driver.app.screen
+            self.assertIn("help@example.org", screen.query_one("#to", Input).value)
+            self.assertEqual(screen.query_one("#subject", Input).value, "Help me")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        self.assertEqual(self.recorder.told, [])
+        self.assertEqual(self.network.sent, [])
+
     @tries("pipe", "print", "attachments")
     def test_messages_and_files_go_to_commands_and_folders(self) -> None:
         """An attachment is opened from a copy, a program never; all are saved together, and Tab completes the path."""

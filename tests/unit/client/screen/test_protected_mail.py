@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from typing import Any
 
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, Select, Static, TextArea
 
+from emailsys.client.accounts.values import Encrypt
 from emailsys.client.archive.values import Addition, Folder
+from emailsys.client.compose.protection_words import protection_words
 from tests.unit.client.crypto.keyring_case import GPG, encrypted, keyring
-from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
+from tests.unit.client.screen.screen_case import Driver, ScreenCase, account, tries
 
 
 class ProtectedMail(ScreenCase):
@@ -61,3 +65,31 @@ class ProtectedMail(ScreenCase):
 
         self.drive(steps)
         self.assertEqual(self.mailbox.outbox.list(), [])
+
+
+class ChosenSenderTests(ScreenCase):
+    def test_from_brings_the_protection_of_its_account(self) -> None:
+        """Also if Ctrl-T follows at once. Going back to the first account takes nothing away."""
+        work = replace(account("work"), sign=True, encrypt=Encrypt.ALWAYS)
+        self.mailbox.accounts_file.put(work)
+        # No keys of whoever runs the tests.
+        home = self.folder / "gnupg"
+        home.mkdir(mode=0o700, parents=True)
+        self.patch(os, "environ", {**os.environ, "GNUPGHOME": str(home)})
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose("nobody@n.test", "Plan", "Hello.")
+            composer: Any = driver.app.screen
+            sender = composer.query_one("#from", Select)
+            sender.value = 1
+            composer.action_send()
+            await driver.until(lambda: driver.toasts)
+            self.assertIs(driver.app.screen, composer)
+            line = composer.query_one("#protection", Static)
+            await driver.until(lambda: line.display)
+            sender.value = 0
+            await driver.until(lambda: composer._followed.name == "alice")
+            self.assertEqual(protection_words(composer.as_written()), "sign encrypt")
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Outbox", "work") + self.subjects("Sent", "work"), [])

@@ -69,6 +69,8 @@ class QuitTests(ScreenCase):
             for key, answer in (("q", "escape"), ("ctrl+q", "escape"), ("q", "")):
                 await driver.press(key)
                 await driver.until_screen("SendingDialog")
+                # The list is seen behind it.
+                self.assertLess(driver.app.screen.styles.background.a, 1)
                 if answer:
                     await driver.press(answer)
                     await driver.until_screen("MainScreen")

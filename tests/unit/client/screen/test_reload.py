@@ -10,6 +10,7 @@ from textual.widgets import DataTable
 from emailsys.client.archive.values import Addition, BadQuery, Flag, Folder
 from emailsys.client.screen.list_sources import PAGE
 from emailsys.client.screen.panes import Panes
+from tests.unit.client.archive.test_archive import remove_file
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
 
@@ -45,11 +46,10 @@ class ReloadTests(ScreenCase):
             pane = driver.messages
             await driver.until(lambda: pane.max_scroll_y > 60)
             await driver.app.workers.wait_for_complete()
-            await driver.pilot.pause(0.2)
+            await driver.pilot.pause()
             pane.scroll_to(y=50, animate=False)
-            await driver.pilot.pause(0.2)
-            top = pane.summaries[int(pane.scroll_offset.y)].key
-            self.assertEqual(int(pane.scroll_offset.y), 50)
+            await driver.until(lambda: int(pane.scroll_offset.y) == 50)
+            top = pane.summaries[50].key
 
             async def reload() -> None:
                 await screen.reload()
@@ -85,7 +85,7 @@ class ReloadTests(ScreenCase):
             key = self.arrive_many(1)[0]
             await check.run()
             self.assertEqual(len(reloads), 1)
-            (self.mailbox.archive.path(key)).unlink()
+            remove_file(self.mailbox.archive.path(key))
             await asyncio.gather(check.run(), check.run())
             self.assertEqual(len(reloads), 2)
             self.assertNotIn(key, [one.key for one in driver.messages.summaries])

@@ -46,7 +46,7 @@ class SafetyTests(ScreenCase):
 
     async def look(self, driver: Driver) -> None:
         """Record the text on the screen."""
-        await driver.pilot.pause(0.05)
+        await driver.pilot.pause()
         self.seen.append(driver.app.export_screenshot())
 
     def assert_nothing_was_done(self, screens: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from importlib import import_module
+from pathlib import Path
 
 from textual.widgets import Input
 
@@ -12,6 +12,7 @@ from emailsys.client.archive.values import Flag, Folder
 from emailsys.client.screen.app import MailApp
 from emailsys.client.screen.keys import SECTIONS
 from emailsys.client.screen.picture import picture
+from tests.fakes.client.telling_loop import drive
 from tests.unit.client.screen.screen_case import TRIED, Driver, ScreenCase, tries
 
 
@@ -236,20 +237,11 @@ class ProgramTests(ScreenCase):
                 driver = Driver(self, app, pilot)
                 await driver.until(lambda: "emailsys mail account add" in driver.said)
 
-        asyncio.run(run())
+        drive(self, run())
 
     def test_every_key_of_the_help_is_tried(self) -> None:
         """A key without a test fails here."""
-        for name in (
-            "address_fields",
-            "invitations",
-            "list_actions",
-            "opening_keys",
-            "protected_mail",
-            "quit",
-            "reading",
-            "selection_actions",
-            "writing",
-        ):
-            import_module(f"tests.unit.client.screen.test_{name}")
+        # Not only those that this process ran.
+        for path in Path(__file__).parent.glob("test_*.py"):
+            import_module(f"{__package__}.{path.stem}")
         self.assertEqual({key.action for _, keys in SECTIONS for key in keys} - TRIED, set())

@@ -9,7 +9,15 @@ from typing import Any
 from textual.app import App
 from textual.widgets import TextArea
 
-from emailsys.client.screen import composer, fetch, message_actions, outbox_actions, reading, selection_actions
+from emailsys.client.screen import (
+    composer,
+    composing_actions,
+    fetch,
+    message_actions,
+    outbox_actions,
+    reading,
+    selection_actions,
+)
 from emailsys.client.screen.keys import COMPOSING, MAIN, OFFERED, Key
 from emailsys.client.screen.main_screen import MainScreen
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
@@ -132,7 +140,9 @@ class SurvivalTests(ScreenCase):
 
     def test_the_composer_if_its_own_steps_fail(self) -> None:
         def plant() -> None:
-            for name in ("_send", "_ask_file", "_save", "action_save", "action_editor"):
+            for name in ("_send", "_save", "action_save", "action_editor"):
                 self.patch(composer.Composer, name, fail)
+            for name in ("attach", "insert_template", "choose_moment"):
+                self.patch(composing_actions.ComposingActions, name, fail)
 
         self.composed(plant)

@@ -12,6 +12,7 @@ from textual.widgets import Checkbox, Input, Select, TextArea
 
 from emailsys.client.archive.values import DRAFTS, Flag, Folder
 from emailsys.client.contacts.book import Contact
+from emailsys.client.screen import composer
 from emailsys.client.send.outbox import State
 from emailsys.mail.address import parse
 from emailsys.mail.message.mailboxes import Mailbox
@@ -28,6 +29,30 @@ class WritingTests(ScreenCase):
     def _outbox_actions(self, number: int = 0) -> Any:
         key = self.network.sent[number]
         return self.mailbox.open_draft(key)
+
+    def test_what_was_typed_while_the_message_was_checked_is_not_lost(self) -> None:
+        """The message is not sent, and the composer says so; the next time all of it is."""
+        late = ["A late line.\n"]
+
+        async def slow(app: Any, *rest: object) -> bool:
+            if late:
+                app.screen.query_one(TextArea).insert(late.pop())
+            return True
+
+        told: list[str] = []
+        self.patch(composer, "may_send", slow)
+        self.patch(composer.Composer, "notify", lambda screen, text, **rest: told.append(text))
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose("Dora <dora@example.org>", "Slow", "The text.\n")
+            await driver.press("ctrl+t")
+            await driver.until(lambda: any("has changed" in text for text in told))
+            self.assertEqual((type(driver.app.screen).__name__, self.network.sent), ("Composer", []))
+            await self._send(driver)
+            await driver.until(lambda: bool(self.network.sent))
+            self.assertIn("A late line.", self._outbox_actions().text)
+
+        self.drive(steps)
 
     @tries("compose", "send", "attach", "detach")
     def test_a_message_is_written_with_attachments_and_sent(self) -> None:

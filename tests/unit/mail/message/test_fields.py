@@ -66,8 +66,25 @@ class Dates(SynchronousTestCase):
         self.assertEqual(parse_date("Mon, 23 Nov 2026 13:00:00 +0100 (CET)"), noon)
         self.assertEqual(parse_date("Mon, 23 Nov 2026 12:00:00 -0000"), noon)
 
+    def test_days_of_other_languages_are_read(self) -> None:
+        """ "mar." is Tuesday in French. Of numbers, only those are read that mean one day."""
+        for text in (
+            "Di, 3 März 2026 13:00:00 +0100",
+            "mar. 3 mars 2026 13:00:00 +0100",
+            "mar., 3 de marzo de 2026 13:00:00 +0100",
+            "di 3 mrt 2026 13:00 +0100",
+            "вт, 3 марта 2026 13:00:00 +0100",
+            "03.03.2026 13:00:00 +0100",
+            "2026/03/03 12:00:00",
+            "2026年3月3日 12:00:00",
+        ):
+            self.assertEqual(parse_date(text), datetime(2026, 3, 3, 12, tzinfo=UTC), text)
+
     def test_a_malformed_date_is_none(self) -> None:
         for text in (
+            "03/04/2026 12:00:00",
+            "3 Foo 2026 12:00:00",
+            "33.13.2026 12:00:00",
             "",
             "yesterday",
             "Mon, 99 Nov 2026 13:00:00 +0100",

@@ -93,6 +93,8 @@ class Results(SynchronousTestCase):
             b"Authentication-Results: mx.example.test; spf=pass",
             b"AUTHENTICATION-RESULTS:MX.EXAMPLE.TEST 1; none",
             b"Authentication-Results: mx.example.test.; none",
+            b"Authentication-Results: (" + b"x" * 3000 + b") mx.example.test; spf=pass",
+            b"Authentication-Results: " + b"x" * 3000,
             b"Authentication-Results :\r\n mx.example.test;\r\n\tspf=pass\r\n dkim=pass",
             b'Authentication-Results: "mx.example.test"; none',
             b"Authentication-Results: (a (nested) \\) comment) mx.example.test; none",

@@ -7,7 +7,7 @@ import tracemalloc
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.address import Address
+from emailsys.mail.address import Address, domain_key
 from emailsys.mail.message.headers import HeaderSection
 from emailsys.mail.message.identity import Identity, claimed_domains, read_identity
 
@@ -122,6 +122,25 @@ class AuthorTests(SynchronousTestCase):
         self.assertEqual(claimed_domains(section), {"xn--gre-6ka8l.test"})
         section = HeaderSection(b'From: "ceo@home.test" <evil@away.test>\r\n')
         self.assertEqual(claimed_domains(section), {"away.test"})
+
+    def test_a_domain_is_claimed_in_however_much_text(self) -> None:
+        """The server reads From fields of a stranger in the reactor's thread: half a second of them, before."""
+        names = [f"a@{letter}{number}.test" for letter in "b\u00fc" for number in range(10_000)]
+        for own in ("ceo@Home.test", "ceo@b\u00fcro.test"):
+            for fields in (
+                ["From: " + ",\r\n ".join([own, *names[::2]])],
+                ["From: " + ",\r\n ".join([*names[::2], own])],
+                [*(f"From: {name}" for name in names[::2]), f"From: {own}"],
+                ["From: " + ";" * 200_000 + f" {own} <"],
+                ["From: " + "\u00fc@\u00fc," * 40_000 + f" {own} <"],
+            ):
+                section = HeaderSection("\r\n".join([*fields, ""]).encode())
+                began = time.thread_time()
+                claimed = claimed_domains(section)
+                self.assertLess(time.thread_time() - began, 0.4)
+                self.assertIn(domain_key(own.partition("@")[2]), claimed)
+        middle = HeaderSection("From: {}\r\n".format(",".join([*names[:5000], "x@home.test", *names])).encode())
+        self.assertIn("home.test", claimed_domains(middle))
 
     def test_no_long_field_stays_in_memory(self) -> None:
         """A client without a login can send 4,096 fields of 256 KiB."""

@@ -45,6 +45,13 @@ class Lists(SynchronousTestCase):
         ):
             self.assertEqual(list_name(Mailbox(name, evil)), shown)
 
+    def test_a_typed_list_that_is_too_long_is_refused_and_loses_nobody(self) -> None:
+        people = ", ".join(f"person{number:05}@example.org" for number in range(4_000))
+        error = self.assertRaises(AddressSyntaxError, parse_mailboxes, people)
+        self.assertIn("65,536", str(error))
+        fits = people[:65_000].rpartition(",")[0]
+        self.assertEqual(len(parse_mailboxes(fits)), fits.count(",") + 1)
+
     def test_a_quoted_local_part_is_an_address(self) -> None:
         self.assertEqual(parse_mailboxes('"a b"@example.org'), [Mailbox("", Address("a b", "example.org"))])
 
@@ -58,3 +65,22 @@ class Lists(SynchronousTestCase):
         self.assertEqual(read_mailboxes("=?utf-8?q?Alice=0A?= <alice@example.org>"), [ALICE])
         self.assertEqual(read_mailboxes("("), [])
         self.assertEqual(str(BOB), "bob@example.org")
+
+    def test_a_stranger_s_mistakes_hide_no_address(self) -> None:
+        """A name without brackets is not joined with the address, and two addresses without a comma are two."""
+        for text, expected in (
+            ("John Smith jsmith@x.example", "John Smith <jsmith@x.example>"),
+            ("=?utf-8?q?caf=C3=A9?= c@x.example", "caf\xe9 <c@x.example>"),
+            ("<a@x.example> Bob <b@x.example>", "a@x.example, Bob <b@x.example>"),
+            ("John <nick> <a@x.example>", '"John <nick>" <a@x.example>'),
+            ('Ann <a@x.example>, "Bob <b@x.example>, c@x.example', "Ann <a@x.example>, Bob <b@x.example>, c@x.example"),
+            ("John (Jo <j@x.example>, b@x.example", "John Jo <j@x.example>, b@x.example"),
+            ("<j@x.example>>, 'k@x.example', l@x.example.", "j@x.example, k@x.example, l@x.example"),
+            ("<mailto:a@x.example>", "a@x.example"),
+            ("j@x.example k@x.example", ""),
+        ):
+            self.assertEqual(", ".join(map(str, read_mailboxes(text))), expected, text)
+
+    def test_a_person_who_forgets_brackets_is_asked(self) -> None:
+        for text in ("John Smith jsmith@x.example", '"Bob <b@x.example>', "a@x.example b@x.example"):
+            self.assertRaises(AddressSyntaxError, parse_mailboxes, text)

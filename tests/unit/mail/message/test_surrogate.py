@@ -7,7 +7,7 @@ import email.policy
 import time
 from email.message import EmailMessage
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -103,10 +103,12 @@ class SurrogateTests(SynchronousTestCase):
         self.assertIn(b"no header", bare.as_bytes())
         self.assertTrue(self.octets.endswith("--=_b--\r\nafter ü\r\n".encode()))
 
+    @settings(deadline=None, suppress_health_check=(HealthCheck.too_slow,))
     @given(st.lists(st.integers(0, len(MESSAGE)), max_size=40))
     def test_the_result_does_not_depend_on_how_the_message_was_cut(self, cuts: list[int]) -> None:
         self.assertEqual(surrogate_of(MESSAGE, *cuts), self.octets)
 
+    @settings(deadline=None, suppress_health_check=(HealthCheck.too_slow,))
     @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=10))
     def test_any_octets_are_taken(self, octets: bytes, cuts: list[int]) -> None:
         """The body of a message without parts stays as it is."""
@@ -127,8 +129,9 @@ class SurrogateTests(SynchronousTestCase):
             head + b"--b\r\n\r\nx\r\n" * 100_000,
             head + b"--x\r\n" * 200_000,
             ("To: " + "ü, " * 80_000).encode() + b"\r\n\r\nx\r\n",
+            "".join(f"To: ü{number}@ü{number}.test\r\n" for number in range(8000)).encode() + b"\r\nx\r\n",
         ):
             # CPU time: the machine may be busy.
-            began = time.process_time()
+            began = time.thread_time()
             surrogate_of(message, *range(0, len(message), 256 * 1024))
-            self.assertLess(time.process_time() - began, 1.0)
+            self.assertLess(time.thread_time() - began, 0.4 if message.startswith(b"To") else 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from OpenSSL import SSL
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError, TimeoutError
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost, ConnectionRefusedError, TimeoutError
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,6 +33,7 @@ class ErrorTextTests(SynchronousTestCase):
             (ConnectionDone(), "the host closed it"),
             (TimeoutError(), "no answer"),
             (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "Connection refused"),
+            (ConnectError(string=Failure(ConnectionDone())), "the host takes no connection now"),
             (ConnectionLost(), "Connection to the other side was lost in a non-clean fashion"),
         ):
             self.assertEqual(why(Failure(error)), text)

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.net.base.socket_writes import progress, taken
+from emailsys.testing.memory_peer import LOOPBACK, MemoryPeer
 from emailsys.upstream import unsent
-from tests.dialogue.peers import LOOPBACK, MemoryPeer
 from tests.fakes.net.held_transport import HeldTransport
 from tests.fakes.net.pop3_house import LOGIN, SECOND, THIRD, POP3House
 from tests.fakes.net.smtp_house import SMTPHouse
@@ -148,7 +148,7 @@ class HalfCloseTests(SynchronousTestCase):
         house = POP3House()
         house.logins.hold = True
         peer = house.connect()
-        peer.say(LOGIN + b"NOOP\r\n" * 20_000 + b"QUIT\r\n")
+        peer.say(LOGIN + b"LIST 1\r\n" * 20_000 + b"QUIT\r\n")
         self.assertEqual(peer.transport.producerState, "paused")
         peer.protocol.readConnectionLost()  # type: ignore[attr-defined]
         house.logins.held.pop().callback(None)

@@ -79,6 +79,20 @@ class AllowedHostsTests(ResolverCase):
             self.assertEqual((reply.code, reply.enhanced), (451, enhanced), name)
             self.assertIn(words, reply.text)
 
+    async def test_the_mx_hosts_of_a_relay_domain_delay_and_are_public(self) -> None:
+        """Its mail was accepted because the operator names it. The addresses are chosen by its owner."""
+        self.zone.add("smart.example", "A", "192.0.2.1")
+        self.zone.add("near.example", "A", "127.0.0.1")
+        for name, words in (
+            ("smart.example", "this host, which does not take it; routing.relay_domains, but no route, names it"),
+            ("near.example", "is not a public address"),
+            ("gone.example", "the domain gone.example does not exist"),
+        ):
+            reply = await self.resolver(addresses=("192.0.2.1",)).hosts(NextHop(name, by_route=True))
+            assert isinstance(reply, Reply), name
+            self.assertEqual(reply.code, 451, name)
+            self.assertIn(words, reply.text)
+
     async def test_a_bare_address_in_a_route_is_an_address(self) -> None:
         """With or without brackets, whoever wrote the route; no name server is asked."""
         for name in ("192.0.2.7", "[192.0.2.7]"):

@@ -337,9 +337,10 @@ class ConnectionPoolTests(SynchronousTestCase):
         def fail(*args: Any) -> None:
             raise OSError(24, "Too many open files")
 
-        self.hosts.reactor.connectTCP = fail
-        [outcome] = self.successResultOf(self.hosts.send(transmission()))
-        self.assertIn("Too many open files", outcome.reply.text)
+        self.hosts.reactor.connectTCP = self.hosts.reactor.connectUNIX = fail
+        for hop, host in ((HOP, HOST), (NextHop("/run/lmtp", lmtp=True), Host("", "/run/lmtp"))):
+            [outcome] = self.successResultOf(self.hosts.send(transmission(), hop, host))
+            self.assertIn("Too many open files", outcome.reply.text)
 
     def test_tls_is_asked_for_by_the_hosts_name_and_verified_where_the_route_says_so(self) -> None:
         """By the certificate name of the route first, by the address where there is no name."""

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import StoreError, TooManyGuesses
 from emailsys.net.serving.session_login import MAX_FAILED_LOGINS
-from tests.dialogue.peers import LOOPBACK_6, STRANGER
+from emailsys.testing.memory_peer import LOOPBACK_6, STRANGER
 from tests.fakes.net.pop3_house import LOGIN, POP3House
 
 
@@ -49,6 +49,12 @@ class LoginTests(SynchronousTestCase):
         peer.say(LOGIN)
         self.assertIn(b"-ERR not allowed without TLS\r\n-ERR USER first\r\n", peer.heard())
         peer = house.connect(STRANGER, tls=True)
+        peer.say(LOGIN)
+        self.assertIn(b"+OK 3 messages", peer.heard())
+
+    def test_a_network_may_be_allowed_to_log_in_without_tls(self) -> None:
+        """Containers on one machine, for instance."""
+        peer = POP3House(POP3Settings(plaintext_auth_networks=("192.0.2.0/24",))).connect(STRANGER)
         peer.say(LOGIN)
         self.assertIn(b"+OK 3 messages", peer.heard())
 

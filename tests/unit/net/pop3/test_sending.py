@@ -27,6 +27,62 @@ class SendingTests(SynchronousTestCase):
         peer.say(b"RETR 2\r\n")
         self.assertEqual(writes, [b"+OK 40 octets\r\n" + SECOND + b".\r\n"])
 
+    def test_a_command_that_concerns_a_message_lets_a_session_go_on(self) -> None:
+        """Without one, a session ends after so many commands."""
+        peer = POP3House().login()
+        for line in (b"LIST 1\r\n", b"RETR 1\r\n", b"DELE 1\r\n", b"RETR 9\r\n"):
+            for _ in range(80):
+                self.assertFalse(peer.lost)
+                peer.say(b"NOOP\r\n" * 100)
+            peer.say(line)
+        for _ in range(11):
+            peer.say(b"NOOP\r\n" * 100)
+        self.assertTrue(peer.lost)
+
+    def test_a_list_is_made_once_for_all_sessions_without_deletions(self) -> None:
+        """DELE and RSET in one session change its own lists, and those of no other session."""
+        house = POP3House()
+        made: list[dict[bytes, bytes]] = []
+        for _ in range(2):
+            answers = {}
+            for before in (b"", b"DELE 2\r\n", b"DELE 2\r\nRSET\r\n"):
+                peer = house.login()
+                for command in (b"LIST\r\n", b"UIDL\r\n"):
+                    peer.say(before)
+                    peer.heard()
+                    peer.say(command)
+                    answers[before + command] = peer.heard()
+                    peer.say(b"RSET\r\n")
+                peer.say(b"RSET\r\nQUIT\r\n")
+            made.append(answers)
+        self.assertEqual(made[0], made[1])
+        for command in (b"LIST\r\n", b"UIDL\r\n"):
+            whole = made[0][command]
+            self.assertEqual(whole.count(b"\r\n"), 5)
+            self.assertEqual(made[0][b"DELE 2\r\nRSET\r\n" + command], whole)
+            lines = whole.splitlines(keepends=True)
+            self.assertEqual(made[0][b"DELE 2\r\n" + command], b"".join([*lines[:2], *lines[3:]]))
+        self.assertEqual([set(kept) for kept in house.store.listings.values()], [{"LIST", "UIDL"}])
+
+    def test_long_lists_that_are_kept_go_no_faster_than_the_peer_reads(self) -> None:
+        house = POP3House()
+        for _ in range(20_000):
+            house.store.put(house.alice, b"Subject: x\r\n\r\n")
+        whole = []
+        for _ in range(2):
+            peer = house.login()
+            slow = SlowTransport(peer)
+            peer.say(b"LIST\r\nNOOP\r\n")
+            got = []
+            while chunk := slow.read():
+                got.append(chunk)
+                house.clock.advance(0)
+            whole.append(b"".join(got))
+            self.assertLess(slow.most, 4 * MAX_WAITING_OCTETS)
+            peer.say(b"QUIT\r\n")
+        self.assertEqual(whole[0], whole[1])
+        self.assertTrue(whole[1].endswith(b"20003 14\r\n.\r\n+OK\r\n"), whole[1][-40:])
+
     def test_replies_of_one_segment_go_out_in_one_write(self) -> None:
         house = POP3House()
         peer = house.login()

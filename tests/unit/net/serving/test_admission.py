@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.net.serving.admission import Admission, ConnectionLimit, RefusedConnection
-from tests.dialogue.peers import STRANGER, MemoryTransport
+from emailsys.testing.memory_peer import STRANGER, MemoryTransport
 
 ONE, OTHER = "192.0.2.7", "192.0.2.8"
 

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.net.serving.closing import MAX_DROPPED_OCTETS, GracefulClose
-from tests.dialogue.peers import LOOPBACK, MemoryPeer
+from emailsys.testing.memory_peer import LOOPBACK, MemoryPeer
 from tests.fakes.net.held_transport import HeldTransport, Layer
 from tests.fakes.net.pop3_house import POP3House
 from tests.fakes.net.smtp_house import SMTPHouse

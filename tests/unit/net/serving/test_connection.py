@@ -18,8 +18,8 @@ from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS
 from emailsys.net.serving.turn_end import TurnEnd
 from emailsys.telemetry import Telemetry
+from emailsys.testing.memory_peer import MemoryPeer
 from emailsys.wire.lines import Flaw, LineReader
-from tests.dialogue.peers import MemoryPeer
 
 
 class Lines:

@@ -10,7 +10,7 @@ from emailsys.net.pop3.server import POP3Server
 from emailsys.net.serving.admission import Admission, RefusedConnection
 from emailsys.net.smtp.server import ESMTPServer
 from emailsys.net.smtp.service import Kind
-from tests.dialogue.peers import STRANGER, MemoryPeer
+from emailsys.testing.memory_peer import STRANGER, MemoryPeer
 from tests.fakes.net.pop3_house import LOGIN as POP3_LOGIN
 from tests.fakes.net.pop3_house import POP3House
 from tests.fakes.net.smtp_house import SMTPHouse

@@ -26,8 +26,8 @@ from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.policy.access import Access
 from emailsys.policy.login_check import StoredSecrets, build_portal
 from emailsys.policy.routing import Router
+from emailsys.testing.memory_peer import MemoryPeer
 from emailsys.wire.sasl import MECHANISMS, Credentials, SaslSyntaxError, ask, secret_of
-from tests.dialogue.peers import MemoryPeer
 from tests.fakes.hashing import CountedHashing
 from tests.fakes.net.smtp_house import Events
 from tests.fakes.store.memory_store import MemoryStore

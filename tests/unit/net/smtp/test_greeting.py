@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from emailsys.config.settings import EarlyTalker, SMTPSettings
+from emailsys.mail.envelope import Client
 from emailsys.net.serving.admission import Admission
 from emailsys.net.smtp.service import Kind
-from tests.dialogue.peers import LOOPBACK
+from emailsys.testing.memory_peer import LOOPBACK
 from tests.fakes.net.smtp_house import SMTPHouse
 
 GREETING = b"220 mx.example.test"
@@ -98,6 +100,30 @@ class Waiting(SynchronousTestCase):
         self.assertTrue(peer.lost)
         self.assertEqual((house.factory.drain(), peer.clock.getDelayedCalls()), (0, []))
         self.assertEqual(house.telemetry.exceptions, [])
+
+
+class Asked(SynchronousTestCase):
+    """While a check is asked about the connection."""
+
+    def test_a_client_that_talks_meanwhile_is_refused(self) -> None:
+        answer: Deferred[None] = Deferred()
+
+        class Checks:
+            async def connected(self, client: Client) -> None:
+                await answer
+
+            def begin(self, service: str, is_trusted: bool) -> Any:
+                return self
+
+        checks: Any = Checks()
+        house = SMTPHouse(Kind.RECEIVE)
+        house.factory.service = replace(house.service, checks=checks)
+        peer = house.connect()
+        peer.say(b"EHLO client\r\n")
+        self.assertEqual(peer.heard(), b"")
+        answer.callback(None)
+        self.assertTrue((heard := peer.heard()).startswith(REFUSAL), heard)
+        self.assertTrue(peer.lost)
 
 
 class AtOnce(TestCase):

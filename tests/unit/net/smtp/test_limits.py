@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.config.settings import SMTPSettings
 from emailsys.mail import reply as replies
 from emailsys.net.smtp.service import Kind
-from tests.dialogue.peers import LOOPBACK, MemoryPeer
+from emailsys.testing.memory_peer import LOOPBACK, MemoryPeer
 from tests.fakes.net.smtp_house import SMTPHouse
 from tests.unit.net.smtp.test_server import ENVELOPE, LOGIN, codes, greeted, in_data
 
@@ -93,6 +93,17 @@ class Limits(SynchronousTestCase):
         house = SMTPHouse(settings=SMTPSettings(max_refusals=10))
         house.refusal = replies.TOO_MANY_UNKNOWN
         self.assertEqual(self.names(house, 50)[1], [250] + [451] * 11 + [421])
+
+    def test_a_client_whose_messages_are_all_refused_is_disconnected_after_a_hundred(self) -> None:
+        """Each reply says why; the next one ends the session. There was no limit before."""
+        house = SMTPHouse()
+        peer = greeted(house)
+        for _ in range(101):
+            self.assertFalse(peer.lost)
+            peer.say(ENVELOPE + b"DATA\r\na\0b\r\n.\r\n")
+        heard = codes(peer.heard())
+        self.assertEqual((heard.count(554), heard[-2:]), (101, [554, 421]))
+        self.assertTrue(peer.lost)
 
     def test_the_policy_hears_of_accepted_messages(self) -> None:
         house = SMTPHouse()

@@ -17,7 +17,7 @@ from emailsys.mail.address import parse
 from emailsys.mail.envelope import Client, LocalRoute, Recipient
 from emailsys.net.serving.session_login import MAX_FAILED_LOGINS
 from emailsys.net.smtp.service import Kind
-from tests.dialogue.peers import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer, MemoryTransport
+from emailsys.testing.memory_peer import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer, MemoryTransport
 from tests.fakes.net.smtp_house import PASSWORD, SMTPHouse
 from tests.unit.net.smtp.test_server import LOGIN, codes, greeted, in_data
 
@@ -39,6 +39,16 @@ class ClientState(SynchronousTestCase):
             self.assertIs(b"AUTH PLAIN LOGIN" in client.heard(), offered)
             client.say(LOGIN)
             self.assertEqual(codes(client.heard()), [235 if offered else 530])
+
+    def test_a_network_may_be_allowed_to_log_in_without_tls(self) -> None:
+        """Containers on one machine, for instance. Loopback is then not allowed by itself."""
+        house = SMTPHouse(Kind.SUBMISSION, SMTPSettings(plaintext_auth_networks=("192.0.2.0/24", "2001:db8::/32")))
+        for peer, reply in ((STRANGER, 235), (LOOPBACK, 530)):
+            client = house.connect(peer)
+            client.say(b"EHLO client\r\n")
+            client.heard()
+            client.say(LOGIN)
+            self.assertEqual(codes(client.heard()), [reply], peer)
 
     def test_help_names_what_the_client_may_use_now_and_no_more(self) -> None:
         """The receive port has no logins, and logins need TLS: HELP must not name unusable commands."""

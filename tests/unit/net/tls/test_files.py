@@ -180,6 +180,7 @@ class CertificateFileTests(SynchronousTestCase):
         )
         pair = read_pair(CertificateFiles(path, path))
         self.assertEqual((pair.kind, pair.names), ("Ed25519", ()))
+        self.assertIn("Ed25519, which many clients refuse", "".join(pair.concerns(NOW)))
         self.assertEqual(ServerTLS([pair.files], lambda: NOW).names, ())
 
     def test_a_refusal_of_openssl_becomes_an_error_with_its_words(self) -> None:

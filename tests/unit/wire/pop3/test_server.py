@@ -11,7 +11,16 @@ from emailsys.wire.pop3.grammar import (
     number,
     read_command,
 )
-from emailsys.wire.pop3.server import MAX_BAD_COMMANDS, Command, Event, POP3Session, Refusal, Response, State
+from emailsys.wire.pop3.server import (
+    MAX_BAD_COMMANDS,
+    MAX_IDLE_COMMANDS,
+    Command,
+    Event,
+    POP3Session,
+    Refusal,
+    Response,
+    State,
+)
 from emailsys.wire.pop3.top import TopCutter
 from emailsys.wire.sasl import MAX_AUTH_LINE
 from emailsys.wire.stuffing import Stuffer
@@ -193,6 +202,17 @@ class UnauthenticatedClientTests(SynchronousTestCase):
         self.assertEqual(self.events(session, b"QUIT\r\n"), [Command("QUIT", ())])
         session.log_in()
         self.assertEqual({type(event) for event in self.events(session, b"NOOP\r\n" * 300)}, {Command})
+
+    def test_commands_that_concern_no_message_are_bounded_after_the_login_too(self) -> None:
+        session = POP3Session()
+        session.log_in()
+        for _ in range(2):
+            session.idle_commands = MAX_IDLE_COMMANDS - 1
+            self.assertEqual(self.events(session, b"NOOP\r\n"), [Command("NOOP", ())])
+        self.assertEqual(
+            self.events(session, b"STAT\r\nQUIT\r\n"),
+            [Refusal("too many commands without a message", last=True), Command("QUIT", ())],
+        )
 
 
 class StuffingTests(SynchronousTestCase):

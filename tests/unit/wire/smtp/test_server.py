@@ -9,8 +9,9 @@ from emailsys.mail.reply import Reply
 from emailsys.wire.sasl import MAX_AUTH_LINE, Credentials
 from emailsys.wire.smtp.body import BodyRules, StuffedMessage
 from emailsys.wire.smtp.grammar import MailArguments, RcptArguments
+from emailsys.wire.smtp.line_limits import MAX_COMMAND_LINE
 from emailsys.wire.smtp.order import Stage
-from emailsys.wire.smtp.server import MAX_COMMAND_LINE, MAX_IDLE_COMMANDS, Session
+from emailsys.wire.smtp.server import MAX_IDLE_COMMANDS, Session
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 
 BOB = Address("bob", "example.test")

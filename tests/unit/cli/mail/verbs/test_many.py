@@ -73,6 +73,9 @@ class ManyTests(Case):
         self.assertIn(f"2 messages from {tree / 'box'}\n", err)
         self.assertIn(f"Not imported: {tree}/deep/gone.eml: No such file", err)
         self.assertIn("0 messages imported", self.run_it("import", str(tree), "--to", "Archive")[2])
+        # The log of the index is not left behind: after a large import, it is tens of megabytes long.
+        (log,) = self.folder.rglob("index.sqlite-wal")
+        self.assertEqual(log.stat().st_size, 0)
         status, out, _ = self.run_it("import", str(tree), "--to", "Archive", "--json")
         document = json.loads(out)
         self.assertEqual((status, document["by_subfolder"]), (Exit.IO, {"Archive.Sent": 1}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from pathlib import Path
 
@@ -31,6 +33,19 @@ class OpeningVerbTests(Case):
         self.assertEqual(self.json("open", self.links, "1", "--yes")["opened"], "https://a.example/x")
         self.assertEqual(self.recorder.told, [["browser", "https://a.example/x"]] * 2)
         self.refused(Exit.NO_INPUT, "open", self.links, "7")
+
+    def test_a_mailto_link_is_written_to_in_the_editor(self) -> None:
+        """Without a terminal nothing is started. In the editor, the recipient and the subject are filled in."""
+        mail = b"From: b@example.org\r\nSubject: L\r\n\r\nmailto:help@example.org?subject=Help&attach=/etc/passwd\r\n"
+        key = self.mailbox.archive.add(Addition(mail, Folder("alice", "Inbox")))
+        self.assertIn("no terminal for the editor", self.refused(Exit.USAGE, "open", key, "1", "--yes", typed=b""))
+        script = self.folder / "editor.py"
+        script.write_text("import pathlib, sys\nassert 'Help' in pathlib.Path(sys.argv[1]).read_text()\n")
+        os.environ["VISUAL"] = f"{sys.executable} {script}"
+        self.fine("open", key, "1", typed="d\n")
+        (draft,) = self.mailbox.archive.list(Folder("alice", "Drafts"))
+        self.assertIn("help@example.org", draft.recipients)
+        self.assertEqual(self.recorder.told, [])
 
     def test_html_and_attachments_are_opened_from_copies(self) -> None:
         page = Path(self.json("open", self.second)["opened"])

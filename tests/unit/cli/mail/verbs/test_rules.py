@@ -47,6 +47,8 @@ class RulesTests(Case):
         """Without the folder, the message stays where it is, and that is told."""
         _, _, err = self.run_it("rules", "apply")
         self.assertIn("no folder Work", err)
+        self.assertIn("emailsys mail folder add alice/Work", err)
+        self.assertIn("in alice/Inbox", err)
         self.assertEqual(self.folder_of(self.second), "Inbox")
         self.mailbox.archive.add_folder(Folder("alice", "Work"))
         self.assertEqual(self.json("rules", "apply"), {"tried": 2, "matched": 1, "notes": []})

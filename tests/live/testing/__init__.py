@@ -1,0 +1,1 @@
+"""The pytest plugin with real frameworks, and `emailsys catch` as a process."""

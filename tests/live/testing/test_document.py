@@ -1,0 +1,71 @@
+"""docs/testing-mail.md: its Python blocks run under pytest and trial, its commands in a shell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.programs.command_blocks import blocks, commands
+
+PAGE = "docs/testing-mail.md"
+
+
+class DocumentTests(SynchronousTestCase):
+    """What the page shows works as it stands there."""
+
+    def setUp(self) -> None:
+        """An empty folder."""
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+
+    def run_here(self, *command: str) -> str:
+        """Run a command that succeeds in the folder; what it prints."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        run = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "PATH": path},
+        )  # fmt: skip
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        return run.stdout
+
+    def test_the_python_blocks(self) -> None:
+        """Tests for pytest in one run, those for trial in another; the rest are programs."""
+        suites: list[str] = []
+        cases: list[str] = []
+        programs: list[str] = []
+        for block in (one for one in blocks(PAGE) if one.language == "python"):
+            kind = cases if "TestCase" in block.text else suites if "def test_" in block.text else programs
+            kind.append(f"test_block_{block.line}")
+            (self.folder / f"test_block_{block.line}.py").write_text(block.text, "utf-8")
+        self.assertEqual((len(suites), len(cases), len(programs)), (7, 1, 1))
+        (self.folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
+        files = [f"{name}.py" for name in suites]
+        printed = self.run_here(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
+        self.assertIn("8 passed", printed)
+        self.run_here(sys.executable, "-m", "twisted.trial", *cases)
+        self.assertRegex(self.run_here(sys.executable, f"{programs[0]}.py"), r"^127\.0\.0\.1 \d+\n$")
+
+    def test_the_commands(self) -> None:
+        """On ports that are free."""
+        printed = []
+        for block in commands(PAGE):
+            text = block.text
+            for port in ("1025", "1110", "1080"):
+                with socket.create_server(("127.0.0.1", 0)) as free:
+                    text = text.replace(port, str(free.getsockname()[1]))
+            text = text.replace("emailsys catch", f"{sys.executable} -m emailsys catch")
+            printed.append(self.run_here("bash", "-e", "-c", text))
+        self.assertEqual(len(printed), 2)
+        self.assertIn("Return-Path: <shop@example.com>", printed[0])
+        self.assertIn('"links": ["https://example.com/ok"]', printed[0])
+        self.assertIn("drop after the first dot", printed[0])
+        self.assertIn('"subject": "Welcome"', printed[1])
+
+    if shutil.which("curl") is None or shutil.which("bash") is None:
+        test_the_commands.skip = "needs curl and bash"  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""The wiretap: recording, explaining and exporting conversations."""

@@ -1,0 +1,1 @@
+"""The probe: limits, hostile servers, servers with known weaknesses."""

@@ -1,0 +1,1 @@
+"""TLS on the wire: records, messages, the handshake, certificate chains."""
