@@ -1,2 +1,4 @@
-A reload (SIGHUP) says which settings of the configuration file have changed and need a restart: the
-event `restart-needed` names them. If the file is wrong, `config-refused` says why.
+`emailsys reload` and SIGHUP apply the configuration without a restart: limits, time-outs, routes,
+quotas, queue settings, certificates and the log level. The whole configuration is checked first. If
+it is wrong, nothing changes, and the command and the log (`config-refused`) say why. Keys that need
+a restart are named with the reason (`restart-needed`). `emailsys reload --check` changes nothing.

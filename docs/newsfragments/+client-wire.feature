@@ -1,0 +1,1 @@
+`emailsys mail fetch`, `waiting`, `send`, `compose`, `reply`, `forward`, `outbox send` and `account test` show their connections: `--wire` prints each line with its meaning when it goes over the network, the TLS handshake among them, and `--wire-to` writes an HTML page or JSON. Passwords are masked, and messages are not recorded.

@@ -1,0 +1,1 @@
+`Containerfile` and `compose.yaml`: a container with an ordinary user, a read-only root and one volume.

@@ -1,0 +1,1 @@
+Every key of the configuration can be set by an environment variable, such as `EMAILSYS_SMTP__MAX_RECIPIENTS`, and values can refer to variables and files with `{env:NAME}` and `{file:PATH}`. `emailsys config show` prints the origin of each value.

@@ -1,0 +1,1 @@
+Recorded POP3 sessions name each message that is sent or marked as deleted by its unique-id, and `trace --export` finds the conversation of a fetch by it. `trace --json` and the HTTP API have `uid`. Recorded commits have the SHA-256 of the message.

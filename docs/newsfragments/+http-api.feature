@@ -1,0 +1,1 @@
+HTTP API: mail of an account (list, search, read, send, wait, delete) and operation of the system, with access tokens, an OpenAPI 3.1 document at `/api/v1/openapi.json` and Server-Sent Events. See docs/api.md.

@@ -1,0 +1,1 @@
+With `log_format = "json"`, every line of the daemon is one JSON object with time, level and event: Twisted's own lines, messages before the log is open, and tracebacks too. `log_level` sets the lowest level, and a terminal gets a shorter format in colour.

@@ -1,0 +1,1 @@
+`emailsys lab` runs lessons about attacks on mail: real attackers against the real daemon, on loopback, without and with the protection. It explains each line, waits for a projector, and writes pages. `docs/lab.md` is the page for teachers.

@@ -1,0 +1,1 @@
+On a wide terminal, `emailsys watch` draws each conversation as a ladder between client and server while it happens; L changes to lines. Explanations name standards by their titles, in `watch` and on exported pages.

@@ -1,0 +1,1 @@
+`emailsys probe HOST` examines another mail server as a client sees it: extensions explained, each message of the TLS handshake, the certificate chain step by step, versions and cipher suites, known weaknesses. Each finding has a verdict and says what to do. `--json` and `--export FILE.html`.

@@ -1,0 +1,1 @@
+`emailsys mail structure KEY --export FILE.html` draws a message: its MIME tree with sizes and the overhead of each encoding, and the hosts that it went through. `--file` reads a message from a file or standard input. See the page "See the wire".

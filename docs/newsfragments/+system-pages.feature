@@ -1,0 +1,1 @@
+Operators' pages in the browser, at `/system` of the web face: live plots, queue actions, directory, routes drawn, forecast on a time line, trace, the newest log events, check of the store, and the wire. Log in with an operators' token, or by the link of `emailsys web login`. `/explorer` tries the HTTP API.

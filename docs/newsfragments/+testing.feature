@@ -1,0 +1,1 @@
+For developers who test mail: `emailsys.testing` has a mail system that starts in 0.03 s on free ports (`MailSystem`), a pytest plugin (fixtures `mail_system` and `mailbox`) and a mixin for trial. Failures are scripted by sentences such as "451 at the first RCPT for x@" and "drop after the dot".

@@ -1,0 +1,1 @@
+`emailsys try --export FILE.html` draws how one message travels: both connections as sequence diagrams with their TLS handshakes, every line explained, and the message as a tree. The test message now has an HTML part with a picture.

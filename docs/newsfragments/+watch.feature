@@ -1,0 +1,1 @@
+`emailsys watch` shows the conversations of the running daemon as they happen, explained line by line, on a full screen, as text or as JSON: SMTP, submission, POP3 and outbound connections, with TLS, logins, decisions and commits, and without passwords. The table `[wiretap]` of the configuration records them all the time.

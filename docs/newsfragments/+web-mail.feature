@@ -1,0 +1,1 @@
+Mail in the browser: read, search, save attachments, write with files, answer, forward, and delete with undo. Each message has views of its text, its HTML, its parts, its header fields with their meaning, and its way through the system.

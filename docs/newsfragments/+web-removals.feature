@@ -1,0 +1,1 @@
+The operators' pages remove users, domains, aliases and routes, after you type the name again, and set quotas and routes. The log event `operator-change` says who changed what, also for the HTTP API and the console.
