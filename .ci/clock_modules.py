@@ -1,7 +1,11 @@
-"""Print the test modules that read the date, the time of day or the time zone, by themselves or by what they import.
+"""Print the test modules that read the date or the time zone, by themselves or by what they import.
 
-Found in the source, so that the list stays true. A module counts when it calls a clock or converts to local time, when
-it imports a module of emailsys that does, or when a module that the tests share and that it imports does.
+    python .ci/clock_modules.py date|zone KIND...
+
+Found in the source, so that the list stays true. A module reads the date when it asks a clock for more than seconds,
+or converts to local time; it reads the zone when what it is told depends on where it runs. A test module counts when it
+does so itself, when it imports a module of emailsys that does, or when a module that the tests share and that it
+imports does. `time.time` tells seconds, which are the same on every day and in every zone.
 """
 
 from __future__ import annotations
@@ -14,11 +18,16 @@ from pathlib import Path
 from typing import Final
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
-# What reads a clock that tells the date, as it is called. `time.monotonic` and a reactor's `seconds` tell none.
-CLOCKS: Final = frozenset(
-    {"datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
-    | {f"time.{name}" for name in ("time", "time_ns", "localtime", "gmtime", "ctime", "strftime", "mktime", "tzset")}
+# Functions that tell the date; with UTC as their argument they do not depend on the zone.
+CLOCKS: Final = frozenset({"datetime.now", "datetime.fromtimestamp", "date.fromtimestamp"})
+# Functions that tell the date in UTC, whatever their arguments.
+IN_UTC: Final = frozenset({"datetime.utcnow", "time.gmtime"})
+# Functions that tell local time, whatever their arguments.
+LOCAL: Final = frozenset(
+    {"datetime.today", "date.today"}
+    | {f"time.{name}" for name in ("localtime", "ctime", "strftime", "mktime", "tzset")}
 )
+UTC: Final = frozenset({"UTC", "timezone.utc"})
 
 
 def path_of(dotted: str) -> Path | None:
@@ -47,18 +56,27 @@ def imports_of(path: Path) -> frozenset[Path]:
     return frozenset(found - {None})  # type: ignore[arg-type]
 
 
+def is_in_utc(call: ast.Call) -> bool:
+    """Whether an argument of a call is UTC."""
+    return any(ast.unparse(one) in UTC for one in (*call.args, *(word.value for word in call.keywords)))
+
+
 @cache
-def reads_a_clock(path: Path) -> bool:
-    """Whether a file reads a clock or a time zone other than UTC."""
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and ast.unparse(node) in CLOCKS:
+def reads(path: Path, what: str) -> bool:
+    """Whether a file reads the date, or the zone."""
+    tree = tree_of(path)
+    calls = {node.func: node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        name, call = ast.unparse(node), calls.get(node)
+        if node.attr == "astimezone" and call is not None and not is_in_utc(call):
             return True
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            zones = [ast.unparse(one) for one in (*node.args, *(word.value for word in node.keywords))]
-            if node.func.attr == "astimezone" and zones not in (["UTC"], ["timezone.utc"]):
-                return True
-            if node.func.attr == "fromtimestamp" and len(zones) < 2:
-                return True
+        if name in LOCAL or (name in IN_UTC and what == "date"):
+            return True
+        # A function that is passed on is called without a zone.
+        if name in CLOCKS and ((what == "date" and node.attr == "now") or call is None or not is_in_utc(call)):
+            return True
     return False
 
 
@@ -73,18 +91,20 @@ def tests_of(path: Path) -> frozenset[Path]:
     return frozenset(found)
 
 
-def depends_on_a_clock(path: Path) -> bool:
-    """Whether a test module reads a clock, by its own imports or by what the tests share."""
-    return any(map(reads_a_clock, imports_of(path) | tests_of(path)))
+def depends(path: Path, what: str) -> bool:
+    """Whether a test module reads the date or the zone, by its own imports or by what the tests share."""
+    return any(reads(one, what) for one in imports_of(path) | tests_of(path))
 
 
-def modules(kinds: list[str]) -> Iterator[str]:
-    """The dotted names of the test modules of these kinds that depend on a clock."""
+def modules(what: str, kinds: list[str]) -> Iterator[str]:
+    """The dotted names of the test modules of these kinds that depend on the date or the zone."""
     for kind in kinds:
         for path in sorted((CHECKOUT / "tests" / kind).rglob("test_*.py")):
-            if depends_on_a_clock(path):
+            if depends(path, what):
                 yield ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
 
 
 if __name__ == "__main__":
-    print("\n".join(modules(sys.argv[1:] or ["unit", "contract", "system"])))
+    if sys.argv[1:2] not in (["date"], ["zone"]):
+        sys.exit(__doc__)
+    print("\n".join(modules(sys.argv[1], sys.argv[2:] or ["unit", "contract", "system"])))
