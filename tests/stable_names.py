@@ -6,6 +6,7 @@ python -m tests.stable_names writes the page again.
 from __future__ import annotations
 
 import ast
+import functools
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
@@ -67,11 +68,15 @@ def exceptions() -> dict[str, set[str]]:
     return _logged("exception", "_log_unexpected")
 
 
+@functools.cache
 def _logged(*methods: str) -> dict[str, set[str]]:
     """Return the fields that calls of these methods of `Telemetry` log, by the name of the event."""
     found: dict[str, set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
-        tree = ast.parse(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        if not any(f".{method}(" in text for method in methods):
+            continue
+        tree = ast.parse(text)
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 for call in _calls(function, methods):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ast
+import functools
+import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-import emailsys
 import tests
-
-HOUSE: Final = Path(emailsys.__file__).resolve().parent
-CHECKOUT: Final = HOUSE.parent
+from tests.sources import CHECKOUT, HOUSE, imported, our_modules, python_files, source
 
 # docs/architecture.md tells why; an arrow that turns out to be needed is added there and here, with its reason.
 SETTINGS: Final = "config.settings"
@@ -93,7 +92,6 @@ IO_MODULES: Final = frozenset(
         "select",
     }
 )
-CLOCK_CALLS: Final = frozenset({"now", "utcnow", "today"})
 # Stock modules of twisted.mail that must not be built on: a pickled queue, and maildirs without fsync.
 LEGACY_MAIL: Final = frozenset(f"twisted.mail.{name}" for name in ("mail", "maildir", "relaymanager", "alias", "tap"))
 VAGUE_NAMES: Final = ("util", "helper", "manager", "handler", "common", "misc")
@@ -106,46 +104,16 @@ PROMISES: Final = re.compile(
 NOT_OURS: Final = frozenset({"build", "dist", "__pycache__"})
 
 
-def python_files() -> Iterator[Path]:
-    """Every Python file that we write."""
-    for folder in ("emailsys", "tests", "benchmarks", "twisted"):
-        yield from sorted((CHECKOUT / folder).rglob("*.py"))
-
-
-def module_name(path: Path) -> str:
-    """The dotted name of a module below emailsys; a package's own is its `__init__`."""
-    return ".".join(path.relative_to(HOUSE).with_suffix("").parts)
-
-
-def our_modules() -> Iterator[tuple[str, ast.Module]]:
-    """Each module of emailsys with its syntax tree."""
-    for path in sorted(HOUSE.rglob("*.py")):
-        yield module_name(path), ast.parse(path.read_text("utf-8"), str(path))
-
-
+@functools.cache
 def is_module(dotted: str) -> bool:
     """Whether a dotted name below emailsys is a module or a package."""
     path = HOUSE.joinpath(*dotted.split("."))
     return path.with_suffix(".py").is_file() or path.is_dir()
 
 
-def imported(tree: ast.AST, module: str) -> Iterator[str]:
-    """The absolute dotted names that the statements of a tree import, at any depth."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = f"emailsys.{module}".split(".")[: -node.level]
-                base = ".".join([*above, *filter(None, [node.module])])
-            for alias in node.names:
-                yield f"{base}.{alias.name}"
-
-
-def arrows(tree: ast.AST, module: str) -> Iterator[str]:
-    """The modules of emailsys, without that prefix, that a tree imports."""
-    for name in imported(tree, module):
+def arrows(imports: Iterable[str]) -> Iterator[str]:
+    """The modules of emailsys, without that prefix, among the names that a module imports."""
+    for name in imports:
         if not name.startswith("emailsys."):
             continue
         target = name.removeprefix("emailsys.")
@@ -176,12 +144,13 @@ def allowed(importer: str, target: str) -> bool:
     return other in law or target in law
 
 
+@functools.cache
 def house() -> dict[str, set[str]]:
     """The modules that each module imports, those for type checking too; a package goes by its own name."""
     found: dict[str, set[str]] = {}
-    for module, tree in our_modules():
+    for module, code in our_modules():
         name = module.removesuffix(".__init__")
-        found[name] = set(arrows(tree, module)) - {name}
+        found[name] = set(arrows(code.imports)) - {name}
     return found
 
 
@@ -206,6 +175,12 @@ def circles(graph: Mapping[str, Collection[str]]) -> set[frozenset[str]]:
     }
 
 
+def is_ours(name: str) -> bool:
+    """Whether a file or a folder of this name is written by us: hidden ones belong to tools, all but that of CI."""
+    hidden = name.startswith((".", "_trial_temp")) and name != ".ci"
+    return not (hidden or name in NOT_OURS or name.endswith(".egg-info"))
+
+
 class ImportLawTests(SynchronousTestCase):
     """No arrow between rooms but those of docs/architecture.md."""
 
@@ -218,8 +193,8 @@ class ImportLawTests(SynchronousTestCase):
         """Each direct import between rooms is in the law."""
         broken = sorted(
             f"{module} -> {target}"
-            for module, tree in our_modules()
-            for target in set(arrows(tree, module))
+            for module, code in our_modules()
+            for target in set(arrows(code.imports))
             if not allowed(module, target)
         )
         self.assertEqual(broken, [])
@@ -256,13 +231,13 @@ class ImportLawTests(SynchronousTestCase):
 
     def test_the_walk_sees_every_spelling_of_an_import(self) -> None:
         """The law would be worth nothing if a nested, relative or conditional import escaped it."""
-        source = (
+        text = (
             "import emailsys.store\n"
             "def f():\n    from emailsys.policy import access\n"
             "if 1:\n    from ..mail.address import Address\n"
             "from emailsys import interfaces\n"
         )
-        found = set(arrows(ast.parse(source), "net.example"))
+        found = set(arrows(imported(ast.walk(ast.parse(text)), "net.example")))
         self.assertEqual({room_of(name) for name in found}, {"store", "policy", "mail", "interfaces"})
         self.assertFalse(allowed("net.example", "store"))
         self.assertFalse(allowed("net.example", "config.loader"))
@@ -274,27 +249,20 @@ class ImportLawTests(SynchronousTestCase):
     def test_mail_and_wire_do_no_input_or_output_and_read_no_clock(self) -> None:
         """Their functions are tested without a socket, a reactor or a clock."""
         broken = []
-        for module, tree in our_modules():
+        for module, code in our_modules():
             if room_of(module) not in {"mail", "wire"}:
                 continue
-            broken += [f"{module}: {name}" for name in imported(tree, module) if name.split(".")[0] in IO_MODULES]
-            broken += [
-                f"{module}:{node.lineno}: {ast.unparse(node)}"
-                for node in ast.walk(tree)
-                if isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in CLOCK_CALLS
-                and ast.unparse(node.func.value).split(".")[-1] in {"datetime", "date"}
-            ]
+            broken += [f"{module}: {name}" for name in code.imports if name.split(".")[0] in IO_MODULES]
+            broken += [f"{module}:{call}" for call in code.clock_calls]
         self.assertEqual(broken, [])
 
     def test_only_platforms_imports_the_modules_of_unix(self) -> None:
         """fcntl, pwd, grp and resource are missing on Windows, which has another way of its own there."""
         broken = [
             f"{module}: {name}"
-            for module, tree in our_modules()
+            for module, code in our_modules()
             if room_of(module) != MAY_BE_UNIX
-            for name in imported(tree, module)
+            for name in code.imports
             if name.split(".")[0] in UNIX_ONLY
         ]
         self.assertEqual(broken, [])
@@ -307,9 +275,9 @@ class ImportLawTests(SynchronousTestCase):
         drivers = {"sqlalchemy", "alembic", "sqlite3", "psycopg"}
         broken = [
             f"{module}: {name}"
-            for module, tree in our_modules()
+            for module, code in our_modules()
             if room_of(module) != "store"
-            for name in imported(tree, module)
+            for name in code.imports
             if name.split(".")[0] in drivers
             and not (module.startswith("client.archive.") and name.split(".")[0] == "sqlite3")
         ]
@@ -319,9 +287,9 @@ class ImportLawTests(SynchronousTestCase):
         """Only the rooms on top know the global reactor; the others run on a task.Clock in tests."""
         broken = [
             module
-            for module, tree in our_modules()
+            for module, code in our_modules()
             if room_of(module) not in TOP
-            for name in imported(tree, module)
+            for name in code.imports
             if name == "twisted.internet.reactor"
         ]
         self.assertEqual(broken, [])
@@ -330,8 +298,8 @@ class ImportLawTests(SynchronousTestCase):
         """No inlineCallbacks, and nothing of twisted.mail's own queue and maildirs."""
         broken = [
             f"{module}: {name}"
-            for module, tree in our_modules()
-            for name in imported(tree, module)
+            for module, code in our_modules()
+            for name in code.imports
             if name.endswith(".inlineCallbacks") or f"{name}.".startswith(tuple(f"{old}." for old in LEGACY_MAIL))
         ]
         self.assertEqual(broken, [])
@@ -345,8 +313,8 @@ class ModuleTests(SynchronousTestCase):
         silent = []
         for path in python_files():
             text = path.read_text("utf-8")
-            doc = ast.get_docstring(ast.parse(text)) or ""
             first = text.partition("\n")[0]
+            doc = source(path).docstring
             if text and not (first.startswith('"""') and doc.partition("\n")[0].endswith((".", "?", "!"))):
                 silent.append(str(path.relative_to(CHECKOUT)))
         self.assertEqual(silent, [])
@@ -367,17 +335,12 @@ class ModuleTests(SynchronousTestCase):
         """What works only where it was written is not in the tree."""
         suffixes = {".py", ".md", ".toml", ".cfg", ".txt", ".service", ".sh", ".mako", ""}
         named = []
-        for path in sorted(CHECKOUT.rglob("*")):
-            inside = path.relative_to(CHECKOUT).parts
-            # Hidden folders belong to tools, all but the one of CI.
-            if NOT_OURS.intersection(inside) or any(
-                (part.startswith((".", "_trial_temp")) and part != ".ci") or part.endswith(".egg-info")
-                for part in inside
-            ):
-                continue
-            if path.is_file() and path.suffix in suffixes:
-                text = path.read_bytes().decode("utf-8", "replace")
-                named += [f"{path.relative_to(CHECKOUT)}: {hit.group()}" for hit in MACHINE_PATHS.finditer(text)]
+        for folder, below, files in os.walk(CHECKOUT):
+            below[:] = sorted(name for name in below if is_ours(name))
+            for path in (Path(folder, name) for name in sorted(files) if is_ours(name)):
+                if path.suffix in suffixes and path.is_file():
+                    text = path.read_bytes().decode("utf-8", "replace")
+                    named += [f"{path.relative_to(CHECKOUT)}: {hit.group()}" for hit in MACHINE_PATHS.finditer(text)]
         self.assertEqual(named, [])
 
     def test_no_module_holds_a_promise_in_place_of_work(self) -> None:

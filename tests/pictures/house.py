@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from html import escape
 from typing import Final
 
-from tests.test_house import HOUSE, arrows, our_modules, room_of
+from tests.sources import HOUSE, our_modules, source
+from tests.test_house import arrows, room_of
 
 # Pixels.
 _BOX: Final = 172
@@ -28,10 +28,10 @@ Box = tuple[float, float, float]
 def imports_of_rooms() -> dict[str, set[str]]:
     """Each room with the rooms that its modules import."""
     found: dict[str, set[str]] = {}
-    for module, tree in our_modules():
+    for module, code in our_modules():
         room = room_of(module)
         if not room.startswith("__"):
-            found.setdefault(room, set()).update(room_of(target) for target in arrows(tree, module))
+            found.setdefault(room, set()).update(room_of(target) for target in arrows(code.imports))
     return {room: {target for target in targets if target in found} - {room} for room, targets in found.items()}
 
 
@@ -86,8 +86,8 @@ def _middle(targets: set[str], place: Mapping[str, float]) -> float:
 def duty(room: str) -> str:
     """What the room's docstring says first: its first line, up to a colon, a semicolon or a full stop."""
     path = HOUSE.joinpath(*room.split("."))
-    text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
-    return re.split(r"[:;.](?: |$)", (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0])[0]
+    module = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return re.split(r"[:;.](?: |$)", source(module).docstring.partition("\n")[0])[0]
 
 
 def parts(room: str) -> list[str]:
