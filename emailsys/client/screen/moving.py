@@ -80,18 +80,22 @@ class MovingPanes(Panes):
 
     def action_page_down(self) -> None:
         """Scroll a page down. At the end of a message, open the next one."""
-        if self.focused is not self.reader:
+        if self.focused is self.reader:
+            self.reader.when_ready(self._read_on)
+        else:
             self.messages.action_page_down()
             self.on_data_table_row_highlighted()
-        elif self.reader.at_end:
+
+    def _read_on(self) -> None:
+        if self.reader.at_end:
             self.move_by(1)
         else:
-            self.reader.scroll_page_down(animate=False)
+            self.reader.action_page_down()
 
     def action_page_up(self) -> None:
         """Scroll a page up in the message or the list."""
         if self.focused is self.reader:
-            self.reader.scroll_page_up(animate=False)
+            self.reader.when_ready(self.reader.action_page_up)
         else:
             self.messages.action_page_up()
             self.on_data_table_row_highlighted()
@@ -114,7 +118,10 @@ class MovingPanes(Panes):
     def action_in_pane(self, names: Sequence[str]) -> None:
         """Move in the pane with the focus, at once: the next key must not overtake this one."""
         found = (getattr(self.focused, f"action_{name}", None) for name in names)
-        if (act := next(filter(None, found), None)) is not None:
+        act = next(filter(None, found), None)
+        if act is not None and self.focused is self.reader:
+            self.reader.when_ready(act)
+        elif act is not None:
             act()
             self.on_data_table_row_highlighted()
 

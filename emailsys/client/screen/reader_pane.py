@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widget import Widget
@@ -32,6 +33,11 @@ class ReaderPane(Surviving, VerticalScroll):
         self._next: Piece | None = None
         self._more: list[Static] = []
         self._is_loading = False
+        # Counts what the pane was asked to show, so that a layout of something earlier is not taken for the last one.
+        self._shown = 0
+        self._is_laid_out = self._is_whole = False
+        # Keys that were pressed before the text was there, in their order.
+        self._waiting: list[Callable[[], None]] = []
         # The pictures that are shown, and those that come when the end of the text is near.
         self._pictures: list[ShownPicture] = []
         self._hidden: list[ShownPicture] = []
@@ -46,10 +52,22 @@ class ReaderPane(Surviving, VerticalScroll):
         yield Static("", markup=False, id="text")
 
     def show(
-        self, key: str, view: MessageView, headers: Sequence[tuple[str, str]], keep_position: bool = False
+        self,
+        key: str,
+        view: MessageView,
+        headers: Sequence[tuple[str, str]],
+        keep_position: bool = False,
+        is_whole: bool = True,
     ) -> None:
-        """Show the beginning of a message, or the message again without moving it."""
+        """Show the beginning of a message, or the message again without moving it.
+
+        @param is_whole: whether this is all of the message, and not what could be read so far.
+        """
+        if self.key != key:
+            self._waiting = []
         self.key = key
+        self._shown += 1
+        self._is_laid_out, self._is_whole = False, is_whole
         self.add_class("open")
         self._drop_pictures()
         self._placed = placed_pictures(view)
@@ -62,9 +80,34 @@ class ReaderPane(Surviving, VerticalScroll):
             for piece in self._more:
                 piece.remove()
             self._more = []
-            self.scroll_home(animate=False)
+            self.action_scroll_home()
         self._next = next(self._rest, None)
-        self.call_after_refresh(self._load)
+        text = self.query_one("#text", Static)
+        # The text asks for its layout before it hands this on.
+        text.call_after_refresh(self._laid_out, self._shown)
+
+    def _laid_out(self, shown: int) -> None:
+        if shown == self._shown:
+            self._is_laid_out = True
+            self._load()
+
+    def when_ready(self, act: Callable[[], None]) -> None:
+        """Run what a key does: at once, or as soon as the text that it is for is laid out."""
+        self._waiting.append(act)
+        self._run_waiting()
+
+    def _run_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        while waiting and self._is_ready:
+            # It may open another message, which the rest then is for.
+            waiting.pop(0)()
+        self._waiting = waiting
+
+    @property
+    def _is_ready(self) -> bool:
+        # Without a height, the pane itself is not laid out.
+        is_shown = self._is_laid_out and not self._is_loading and self.size.height > 0
+        return is_shown and (self._is_whole or self.scroll_offset.y < self.max_scroll_y)
 
     def _fill(self, shown: Static, piece: Piece) -> None:
         shown.update(piece.text)
@@ -73,7 +116,10 @@ class ReaderPane(Surviving, VerticalScroll):
 
     def _load(self) -> None:
         """Lay out the next piece if the end of the last one comes near."""
-        if self._is_loading or self.max_scroll_y - self.scroll_offset.y > 2 * self.size.height:
+        if self._is_loading:
+            return
+        if self.max_scroll_y - self.scroll_offset.y > 2 * self.size.height:
+            self._run_waiting()
             return
         if self._next is None:
             self._load_picture()
@@ -95,6 +141,8 @@ class ReaderPane(Surviving, VerticalScroll):
             self._pictures.append(self._hidden.pop(0))
             self.mount(self._pictures[-1])
             self.call_after_refresh(self._loaded)
+        else:
+            self._run_waiting()
 
     def add_picture(self, number: str, picture: ShownPicture) -> None:
         """Show a picture in its place: below the line that names the number of its part, or else below the text."""
@@ -128,6 +176,46 @@ class ReaderPane(Surviving, VerticalScroll):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         self._load()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Go on when the pane has got its height, or more of it."""
+        if self._is_laid_out:
+            self._load()
+
+    # Each of these scrolls at once, and not after the next drawing: the next key starts from where this one led.
+
+    @override
+    def action_page_down(self) -> None:
+        """Scroll a page down."""
+        self._go_to_line(self.scroll_offset.y + self.scrollable_content_region.height)
+
+    @override
+    def action_page_up(self) -> None:
+        """Scroll a page up."""
+        self._go_to_line(self.scroll_offset.y - self.scrollable_content_region.height)
+
+    @override
+    def action_scroll_down(self) -> None:
+        """Scroll a line down."""
+        self._go_to_line(self.scroll_offset.y + 1)
+
+    @override
+    def action_scroll_up(self) -> None:
+        """Scroll a line up."""
+        self._go_to_line(self.scroll_offset.y - 1)
+
+    @override
+    def action_scroll_home(self) -> None:
+        """Scroll to the beginning."""
+        self._go_to_line(0)
+
+    @override
+    def action_scroll_end(self) -> None:
+        """Scroll to the end of what is laid out."""
+        self._go_to_line(self.max_scroll_y)
+
+    def _go_to_line(self, line: int) -> None:
+        self.scroll_to(y=line, animate=False, immediate=True)
 
     def close(self) -> None:
         """Close the message, so that the list gets the whole height."""

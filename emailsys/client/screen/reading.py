@@ -75,7 +75,7 @@ class ReadingActions:
 
     def _start(self, summary: Summary) -> None:
         if self._screen.reader.key != summary.key:
-            self._screen.reader.show(summary.key, _NO_TEXT, _heading(summary))
+            self._screen.reader.show(summary.key, _NO_TEXT, _heading(summary), is_whole=False)
         self._screen.set_focus(self._screen.reader)
         self._asked = asked = self._asked + 1
         self._screen.start_action(lambda: self._read(summary, asked))
@@ -84,6 +84,15 @@ class ReadingActions:
         return asked == self._asked and self._screen.reader.key == key
 
     async def _read(self, summary: Summary, asked: int) -> None:
+        try:
+            await self._read_and_show(summary, asked)
+        except Exception:
+            if self._is_wanted(summary.key, asked):
+                # Its heading is all that there is: the keys that wait for the rest go on.
+                self._screen.reader.show(summary.key, _NO_TEXT, _heading(summary))
+            raise
+
+    async def _read_and_show(self, summary: Summary, asked: int) -> None:
         reader, root, key, html = self._screen.reader, self._mailbox.archive.root, summary.key, self._html
         octets = await asyncio.to_thread(self._mailbox.archive.octets, key)
         is_long = len(octets) > _BEGINNING
@@ -91,7 +100,7 @@ class ReadingActions:
             begins = await asyncio.to_thread(readable_view, root, key, octets[:_BEGINNING], html)
             if not self._is_wanted(key, asked):
                 return
-            reader.show(key, replace(begins, attachments=(), defects=(_LOADING,)), begins.headers)
+            reader.show(key, replace(begins, attachments=(), defects=(_LOADING,)), begins.headers, is_whole=False)
             # Reading the rest competes with the drawing for the interpreter's lock.
             drawn = asyncio.Event()
             self._screen.call_after_refresh(drawn.set)

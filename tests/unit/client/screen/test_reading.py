@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 from textual.containers import VerticalScroll
 from textual.widgets import Input, Label, Static
 
 from emailsys.client.archive.values import INBOX, Addition, Flag, Folder
+from emailsys.client.display.readable import readable_view
+from emailsys.client.screen import reading
 from emailsys.client.screen.key_line import KeyLine
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
 
@@ -91,6 +94,47 @@ class MovingTests(ScreenCase):
             for _ in range(30):
                 await driver.press("space")
             await driver.until(lambda: driver.reader.key in (self.first, self.second))
+
+        self.drive(steps)
+
+    @tries("page_down", "page_up")
+    def test_keys_pressed_before_the_text_is_there_are_for_it(self) -> None:
+        """Space waits for a text that is being read, once for each press, and then scrolls it."""
+        may_go_on = threading.Event()
+        self.addCleanup(may_go_on.set)
+
+        def slow_view(*of: Any, **how: Any) -> Any:
+            may_go_on.wait(30)
+            return readable_view(*of, **how)
+
+        self.patch(reading, "readable_view", slow_view)
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("enter", "space", "space", "minus", "space")
+            await driver.until(lambda: driver.reader.size.height > 0)
+            self.assertEqual((driver.reader.key, driver.reader.scroll_offset.y), (self.third, 0))
+            may_go_on.set()
+            await driver.until(lambda: driver.reader.scroll_offset.y > 0)
+            self.assertEqual(driver.reader.scroll_offset.y, 2 * driver.reader.scrollable_content_region.height)
+            await driver.press("end", "space", "space")
+            await driver.until(lambda: driver.reader.scroll_offset.y > 0)
+            self.assertEqual(driver.reader.key, self.second)
+
+        self.drive(steps)
+
+    def test_space_goes_on_from_a_message_that_cannot_be_read(self) -> None:
+        """What waits for a text that never comes opens the next message."""
+
+        def refuse(root: Any, key: str, *of: Any, **how: Any) -> Any:
+            if key == self.third:
+                raise OSError("the disk has gone")
+            return readable_view(root, key, *of, **how)
+
+        self.patch(reading, "readable_view", refuse)
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("enter", "space")
+            await driver.until(lambda: driver.reader.key == self.second)
 
         self.drive(steps)
 
