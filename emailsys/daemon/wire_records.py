@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from emailsys.config.settings import WiretapSettings
-from emailsys.interfaces.operators.wire import Hear, IWireRecords
+from emailsys.interfaces.operators.wire import Hear, IWireRecords, TracedStep
 from emailsys.interfaces.wiretap import ITap, IWiretap
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class WireRecords:
 
     def conversation(self, session: str) -> Mapping[str, Any] | None:
         return self._recorder.conversation(session)
+
+    def sessions_of(self, steps: Sequence[TracedStep]) -> Sequence[str]:
+        return self._made.sessions_of(steps) if self._made is not None else [""] * len(steps)
 
     def watch(self, hear: Hear, past: int) -> Callable[[], None]:
         recorder = self._recorder

@@ -122,9 +122,9 @@ def build(
     messages = Messages(face)
     Lists(face, Deletions(face))
     Composing(face, messages, submission, once)
-    Views(face, messages)
+    operators, wire = add_system(face, api, services)
+    Views(face, messages, wire.places_of)
     face.start = "/mail/{}/"
-    operators = add_system(face, api, services)
 
     def body_limit(request: Any) -> int:
         is_known = sessions.knows(gate.token(request))

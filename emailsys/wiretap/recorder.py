@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from emailsys.interfaces.operators.wire import Hear, IWireRecords
+from emailsys.interfaces.operators.wire import Hear, IWireRecords, TracedStep
 from emailsys.interfaces.wiretap import IWiretap
 from emailsys.wiretap.conversation import Event, Json, Kind, Role
 from emailsys.wiretap.handshakes import Observer
+from emailsys.wiretap.journeys import conversations_of
 from emailsys.wiretap.recording import Recording
 from emailsys.wiretap.tap import Tap
 
@@ -104,6 +105,10 @@ class Recorder:
     def conversation(self, session: str) -> Mapping[str, Any] | None:
         found = self._ring.get(session)
         return None if found is None else found.conversation().to_json()
+
+    def sessions_of(self, steps: Sequence[TracedStep]) -> Sequence[str]:
+        recorded = (one.conversation() for one in self._ring.values())
+        return ["" if found is None else found.id for found in conversations_of(steps, recorded)]
 
     def watch(self, hear: Hear, past: int) -> Callable[[], None]:
         watcher = object()

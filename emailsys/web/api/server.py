@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,9 +12,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from emailsys.web.api.application import Api
 from emailsys.web.api.document import openapi
 from emailsys.web.api.live import Stream
-from emailsys.web.api.operation import JSON_TYPE, Result
+from emailsys.web.api.operation import EVENTS_TYPE, JSON_TYPE, Result
+from emailsys.web.api.problem import Problem
 from emailsys.web.api.table import BASE, Asked
 from emailsys.web.base.face import Answer, Call, Face
+from emailsys.web.base.refusal import Refusal
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 # Seconds for an answer. Each operation of the table ends by itself before that.
@@ -103,7 +105,7 @@ class ApiServer:
         content = result.content
         body: Any = content
         if isinstance(content, Stream):
-            body = watched(call.request, content, self._api)
+            body = _watched(call.request, content, self._api)
         elif content is None:
             body = b""
         elif not isinstance(content, bytes) and not inspect.isasyncgen(content):
@@ -112,7 +114,20 @@ class ApiServer:
         return Answer(body, result.status, content_type, tuple(result.headers))
 
 
-def watched(request: Any, stream: Stream, api: Api) -> AsyncIterator[bytes]:
+def event_stream(call: Call, begin: Callable[[], Stream], api: Api) -> Answer:
+    """Return the events of a stream for a page.
+
+    @param begin: returns the stream, or raises Problem if too many clients watch.
+    """
+    try:
+        stream = begin()
+    except Problem as error:
+        raise Refusal(error.status, error.title, error.help) from None
+    pieces = _watched(call.request, stream, api)
+    return Answer(pieces, content_type=EVENTS_TYPE, headers=(("X-Accel-Buffering", "no"),))
+
+
+def _watched(request: Any, stream: Stream, api: Api) -> AsyncIterator[bytes]:
     """Return the pieces of a stream that ends with its connection."""
     if request.channel is None:
         # It has ended already, which nothing will tell any more.

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
+from emailsys.wiretap.export.page import blocks_style
+
 _PACKAGE: Final = "emailsys.web"
 _TYPES: Final = {
     "css": "text/css; charset=utf-8",
@@ -47,9 +49,14 @@ def static_files() -> dict[str, StaticFile]:
     for name, file in _files(resources.files(_PACKAGE).joinpath("static")):
         kind = _TYPES.get(name.rpartition(".")[2])
         if kind is not None:
-            octets = file.read_bytes()
-            found[name] = StaticFile(octets, kind, hashlib.sha256(octets).hexdigest()[:12])
+            found[name] = _static_file(file.read_bytes(), kind)
+    # Drawings of conversations and messages have the style of exported pages, which ends at their element.
+    found["exported.css"] = _static_file(f".exported {{\n{blocks_style()}}}\n".encode(), _TYPES["css"])
     return found
+
+
+def _static_file(octets: bytes, kind: str) -> StaticFile:
+    return StaticFile(octets, kind, hashlib.sha256(octets).hexdigest()[:12])
 
 
 def static_path(name: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from emailsys.client.text.file_names import safe_name
 from emailsys.interfaces import IMaildropReading, StoreError
 from emailsys.interfaces.operators import EventKind, Happening
+from emailsys.interfaces.operators.wire import TracedStep
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.structure import structure
 from emailsys.web.base.face import Answer, Call, Face
@@ -18,6 +19,11 @@ from emailsys.web.mail.headers import explained, hops
 from emailsys.web.mail.messages import Messages, Opened
 from emailsys.web.mail.summaries import one_line, summary_or_error
 from emailsys.web.mail.texts import frame_of, has_html, has_remote, linked, plain_text_of
+from emailsys.wiretap.export.page import tree_of
+
+#: Returns for each step of a message's history the address of its conversation on the wire, "" if there is none for
+#: this browser.
+PlacesOf = Callable[[Call, Sequence[TracedStep]], Awaitable[Sequence[str]]]
 
 _TABS: Final = {
     "text": "Text",
@@ -42,8 +48,9 @@ _HAPPENED: Final = {
 class Views:
     """The pages of one message."""
 
-    def __init__(self, face: Face, messages: Messages) -> None:
+    def __init__(self, face: Face, messages: Messages, places_of: PlacesOf) -> None:
         self._face = face
+        self._places_of = places_of
         self._messages = messages
         self._reading: IMaildropReading = face.store.reading
         face.route("/mail/<int:number>/<uid>/", self.text)
@@ -90,15 +97,26 @@ class Views:
             **shown,
         )
 
-    async def _happenings(self, call: Call, number: int, opened: Opened) -> Sequence[tuple[Happening, str]]:
-        """Return what happened to the message for this recipient. What concerns others is left out."""
+    async def _happenings(self, call: Call, number: int, opened: Opened) -> Sequence[tuple[Happening, str, str]]:
+        """Return what happened to the message for this recipient, in words and with its place on the wire.
+
+        What concerns others is left out.
+        """
         traced = await self._face.store.trace.search(opened.listed.queue_id, 1)
         address, path = str(call.account(number).account.address), opened.root.text_of("delivered-to").strip()
-        return [
-            (one, _HAPPENED.get(one.kind, one.kind.value))
-            for life in traced.lives
-            if life.queue_id == opened.listed.queue_id
+        lives = [life for life in traced.lives if life.queue_id == opened.listed.queue_id]
+        found = [
+            (one, (life.client or {}).get("session") or "")
+            for life in lives
             for one in own_happenings(life.happenings, address, path)
+        ]
+        steps = [
+            TracedStep(one.kind, one.at.timestamp(), opened.listed.queue_id, session, one.remote, one.reply, one.uid)
+            for one, session in found
+        ]
+        places = await self._places_of(call, steps)
+        return [
+            (one, _HAPPENED.get(one.kind, one.kind.value), place) for (one, _), place in zip(found, places, strict=True)
         ]
 
     async def frame(self, call: Call, number: int, uid: str) -> Answer:
@@ -178,6 +196,7 @@ def _content(opened: Opened, tab: str) -> dict[str, Any]:
         "rows": rows[:_MAX_ROWS],
         "rows_left": max(0, len(rows) - _MAX_ROWS),
         "largest": largest,
+        "tree": tree_of(rows) if rows else "",
         "fields": explained(root) if tab == "headers" else [],
         "hops": hops(root) if tab in ("headers", "journey") else [],
         "raw": opened.octets[:_MAX_RAW].decode("utf-8", "backslashreplace") if tab == "raw" else "",

@@ -6,10 +6,11 @@ import json
 from typing import Any, Final
 
 from emailsys.interfaces.operators import QueueChange, RowState, Scope
+from emailsys.interfaces.operators.wire import TracedStep
 from emailsys.web.api.application import Api
 from emailsys.web.api.live import LiveNumbers
 from emailsys.web.api.problem import Problem
-from emailsys.web.api.server import watched
+from emailsys.web.api.server import event_stream
 from emailsys.web.base.face import Answer, Call, Face, see_other
 from emailsys.web.base.refusal import Refusal
 from emailsys.web.base.services import Services
@@ -18,28 +19,25 @@ from emailsys.web.system.drawings import span, time_line
 from emailsys.web.system.operators import BASE, Operators
 from emailsys.web.system.removal_pages import RemovalPages
 from emailsys.web.system.route_pages import RoutePages
-from emailsys.web.system.wire_page import conversation_page
+from emailsys.web.system.wire_page import WirePages
 
-_EVENTS: Final = "text/event-stream"
 # Rows of a table.
 _ROWS: Final = 200
-_CONVERSATIONS: Final = 100
 _LOG_ROWS: Final = 500
 _DEFAULT_DOWN: Final = 24.0
 _MAX_HOURS: Final = 24.0 * 365
 # Seconds of one step of a check.
 _STEP_SECONDS: Final = 1.0
-_EVENT_STREAM: Final = (("X-Accel-Buffering", "no"),)
 
 
 class SystemPages:
-    """Status, queue, forecast, check, trace, log and wire."""
+    """Status, queue, forecast, check, trace and log."""
 
-    def __init__(self, face: Face, api: Api, services: Services, operators: Operators) -> None:
+    def __init__(self, api: Api, services: Services, operators: Operators, wire: WirePages) -> None:
         self._api = api
         self._do, self._change = api.administration.do, api.administration.change
         self._foretell = services.foretell
-        self._records = services.wire
+        self._wire = wire
         self._operators = operators
         route = operators.route
         route("", self.status)
@@ -51,9 +49,6 @@ class SystemPages:
         route("/verify/step", self.verify_step)
         route("/trace", self.trace)
         route("/log", self.log)
-        route("/wire", self.wire, Scope.WIRE_READ)
-        route("/wire/events", self.wire_events, Scope.WIRE_READ)
-        route("/wire/<session>", self.conversation, Scope.WIRE_READ)
 
     def _page(self, call: Call, name: str, title: str, **values: Any) -> Answer:
         return call.page(f"system/{name}.html", title=title, here=name, base=BASE, span=span, **values)
@@ -64,11 +59,7 @@ class SystemPages:
 
     async def events(self, call: Call) -> Answer:
         """Stream the live numbers."""
-        try:
-            stream = self._api.numbers.stream()
-        except Problem as error:
-            raise Refusal(error.status, error.title, error.help) from None
-        return Answer(watched(call.request, stream, self._api), content_type=_EVENTS, headers=_EVENT_STREAM)
+        return event_stream(call, self._api.numbers.stream, self._api)
 
     async def queue(self, call: Call) -> Answer:
         """Show the queue, and what can be done with it."""
@@ -148,40 +139,25 @@ class SystemPages:
                 found = await self._do("trace", query=query, limit=20, cursor=cursor, seconds=2.0)
             except Problem as error:
                 problem = error.detail
-        return self._page(call, "trace", "Trace", query=query, found=found, problem=problem)
+        lives = []
+        for life in found["lives"]:
+            steps = [TracedStep.from_json(event, life) for event in life["events"]]
+            lives.append((life, zip(life["events"], await self._wire.places_of(call, steps), strict=True)))
+        return self._page(call, "trace", "Trace", query=query, lives=lives, cursor=found["cursor"], problem=problem)
 
     async def log(self, call: Call) -> Answer:
         """Show the newest events of the mail log."""
         text = call.first("text").strip()
         return self._page(call, "log", "Log", text=text, events=self._api.log.newest(_LOG_ROWS, text))
 
-    async def wire(self, call: Call) -> Answer:
-        """Show the conversations that are recorded, and new ones as they happen."""
-        found = list(self._records.conversations(_CONVERSATIONS))[::-1]
-        return self._page(call, "wire", "The wire", conversations=found)
 
-    async def wire_events(self, call: Call) -> Answer:
-        """Stream conversations as they happen."""
-        try:
-            stream = self._api.wire.stream(0)
-        except Problem as error:
-            raise Refusal(error.status, error.title, error.help) from None
-        return Answer(watched(call.request, stream, self._api), content_type=_EVENTS, headers=_EVENT_STREAM)
-
-    async def conversation(self, call: Call, session: str) -> Answer:
-        """Show a conversation as a page of its own: diagram, handshake and explained lines."""
-        found = self._records.conversation(session)
-        if found is None:
-            raise Refusal(404, "There is no such conversation", "The oldest ones are dropped.")
-        return await conversation_page(call, found)
-
-
-def add_system(face: Face, api: Api, services: Services) -> Operators:
-    """Serve the pages of operators. Returns their logins."""
+def add_system(face: Face, api: Api, services: Services) -> tuple[Operators, WirePages]:
+    """Serve the pages of operators. Returns their logins and the wire."""
     operators = Operators(face, services)
-    SystemPages(face, api, services, operators)
+    wire = WirePages(face, api, services, operators)
+    SystemPages(api, services, operators, wire)
     DirectoryPages(api.administration, operators)
     RoutePages(api.administration, operators)
     RemovalPages(api.administration, operators)
     face.sections.append((BASE, "Operation of this system"))
-    return operators
+    return operators, wire

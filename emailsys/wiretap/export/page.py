@@ -11,6 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from emailsys.mail.message.structure import Row
 from emailsys.wiretap import explain
 from emailsys.wiretap.conversation import Conversation, Direction, Event, Role
 from emailsys.wiretap.export import wording
@@ -47,6 +48,26 @@ def page_of(title: str, blocks: Sequence[Block], *, lead: str = "") -> str:
     return templates.get_template("page.html").render(
         title=title, lead=lead, blocks=blocks, style=style, digest=digest, ids=ids
     )
+
+
+def dialogue_of(conversation: Conversation) -> Markup:
+    """Returns a conversation as part of a page, which needs the style `blocks_style`."""
+    return _part_of("dialogue.html", Dialogue(conversation))
+
+
+def tree_of(rows: Sequence[Row]) -> Markup:
+    """Returns the drawn MIME tree of a message as part of a page, which needs the style `blocks_style`."""
+    return _part_of("tree.html", Structure("", rows))
+
+
+def _part_of(template: str, block: Block) -> Markup:
+    # The template has escaped all texts.
+    return Markup(_templates().get_template("block.html").render(template=template, block=block))  # noqa: S704
+
+
+def blocks_style() -> str:
+    """Returns the style sheet of drawings and explained lines. The page around them defines the colours."""
+    return _templates().get_template("blocks.css").render()
 
 
 def octets_of_page(page: str) -> bytes:

@@ -103,10 +103,23 @@ class OperatorPageTests(SynchronousTestCase):
         with smtplib.SMTP("127.0.0.1", self.daemon.ports["smtp"], timeout=60) as client:
             client.docmd("EHLO", _EVIL)
             browser.until("document.querySelector('#conversations tbody tr') !== null")
-        browser.until("document.querySelector('#conversations tbody tr').cells[4].textContent === 'over'")
-        browser.click("#conversations tbody a")
-        browser.until("document.querySelector('svg') !== null && document.title.startsWith('smtp with')")
-        self.assertIn("EHLO", browser.text("body").upper())
+            # Its diagram is drawn while it happens.
+            browser.click("#conversations tbody a")
+            browser.until("document.title.startsWith('smtp with') && document.querySelector('svg.wide') !== null")
+            browser.until("document.getElementById('live').textContent === 'Drawn while it happens.'")
+            client.docmd("NOOP")
+            browser.until("document.querySelector('svg.wide').textContent.includes('NOOP')")
+            self.check(browser)
+        browser.until("document.getElementById('live').textContent === 'This conversation is over.'")
+        self.assertIn("QUIT", browser.text("figure"))
+        for width in (360, 1200):
+            browser.resize(width, 740)
+            self.assertLessEqual(browser.run("document.documentElement.scrollWidth"), width)
+            self.check(browser)
+        browser.click("main a.button")
+        browser.until("location.pathname.endsWith('/page') && document.querySelector('svg') !== null")
+        browser.open(f"{self.base}/system/wire")
+        self.assertEqual(browser.run("document.querySelector('#conversations tbody tr').cells[4].textContent"), "over")
         # The explorer sends a request with a token.
         operator = self.token("--operator", "--scope", "system:read")
         browser.open(f"{self.base}/explorer")

@@ -90,7 +90,8 @@ class LifePageTests(SynchronousTestCase):
             self.assertIn(f"peer-of-{session}", page)
         for session in ("other-id", "login-only", "other-message", "earlier"):
             self.assertNotIn(f"peer-of-{session}", page)
-        self.assertEqual(page.count(">the conversation</a>"), 3)
+        # The delivery to bob was in the commit of the submission.
+        self.assertEqual(page.count(">the conversation</a>"), 4)
         for title in ("Submitted", "Delivered", "Relayed", "Fetched", "03:12:53"):
             self.assertIn(title, page)
 

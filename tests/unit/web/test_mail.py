@@ -387,12 +387,12 @@ _KNOWN_TAGS: Final = {
         "p",
     ),
     *("section", "ol", "table", "thead", "tr", "th", "tbody", "td", "svg", "rect", "code", "strong", "time", "pre"),
-    *("br", "textarea", "script"),
+    *("br", "textarea", "script", "figure", "figcaption", "path", "circle", "text"),
 }
 _KNOWN_ATTRIBUTES: Final = {
     *("lang", "charset", "name", "content", "rel", "href", "type", "class", "src", "alt", "width", "height", "id"),
     *("role", "action", "for", "placeholder", "value", "maxlength", "aria-label", "aria-current", "method", "hidden"),
     *("datetime", "data-short", "tabindex", "target", "title", "loading", "scope", "viewbox", "aria-hidden", "rx"),
     *("preserveaspectratio", "dir", "enctype", "autocomplete", "autocapitalize", "spellcheck", "autofocus", "rows"),
-    *("checked", "multiple", "aria-describedby", "aria-labelledby"),
+    *("checked", "multiple", "aria-describedby", "aria-labelledby", "font-size", "x", "y", "cx", "cy", "r", "d"),
 }

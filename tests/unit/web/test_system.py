@@ -69,7 +69,7 @@ class SystemCase(SynchronousTestCase):
 class LoginTests(SystemCase):
     def test_every_page_needs_a_login(self) -> None:
         self.browser.log_in(ALICE)
-        for path in (*PAGES, "/wire/x"):
+        for path in (*PAGES, "/wire/x", "/wire/x/events", "/wire/x/page"):
             page = self.browser.get(f"/system{path}")
             self.assertEqual((page.code, page.header("Location")[:13]), (303, "/system/login"), path)
         page = self.browser.post("/system/queue", self.browser.get("/system/login").proof, None, change="drop")
@@ -308,10 +308,13 @@ class PageTests(SystemCase):
         tap = self.house.records.begin("smtp", False, "s-1")
         tap.opened("192.0.2.9:25", "192.0.2.1:25")
         tap.command(f"EHLO {EVIL}".encode(), 40)
+        tap.reply(f"250 {EVIL}\r\n".encode())
         tap.closed("")
-        page = self.browser.get("/system/wire/s-1")
-        self.assertEqual(page.code, 200)
-        self.assertNotIn("<script>", page.text)
+        shown, page = self.browser.get("/system/wire/s-1"), self.browser.get("/system/wire/s-1/page")
+        for one in (shown, page):
+            self.assertEqual(one.code, 200)
+            self.assertNotIn("<script>", one.text)
+            self.assertIn("&lt;script&gt;", one.text)
         self.assertIn("style-src 'sha256-", page.header("Content-Security-Policy"))
         self.assertEqual(self.browser.get("/system/wire/unknown").code, 404)
 
