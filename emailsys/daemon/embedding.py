@@ -62,7 +62,12 @@ class EmbeddedDaemon(Service):
         """
         daemon = self.daemon or self._prepared()
         self.daemon = None
-        daemon.startService()
+        try:
+            daemon.startService()
+        except BaseException:
+            # After a fault of ours, too, the lock and the ports are free for the next start.
+            _ = daemon.stopService()
+            raise
         self.daemon = daemon
         super().startService()
 

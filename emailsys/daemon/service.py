@@ -221,8 +221,7 @@ class Daemon(Service):
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
         self._sessions.add_drained(self._web.servers)
         explain = explainer(settings, store, outbound.runner.failure, outbound.routes)
-        changed = outbound.runner.lift_pauses
-        turn = partial(deferLater, self._reactor, 0)
+        turn, changed = partial(deferLater, self._reactor, 0), outbound.runner.lift_pauses
         hooks = Hooks(self.status, explain, changed, self._shown_store, self.wiretap, self._web.link, turn)
         self._commands = Commands(store, telemetry, hooks)
         outbound.start()
@@ -315,13 +314,13 @@ class Daemon(Service):
     async def _stop(self) -> None:
         sessions, self._sessions = self._sessions, None
         if sessions is None:
+            await self._close_store()
             self._opened.release()
             return
         if not (is_succeeded := self.succession.is_complete):
             self.succession.abandon()
             self._reports.stop()
         self.telemetry.event("stopping")
-        # There is nothing left to reload.
         forget_hang_ups(self._hung_up)
         self._certificates.stop()
         self._watch.stop()
@@ -336,20 +335,22 @@ class Daemon(Service):
         left = await sessions.end(DRAIN_SECONDS, is_succeeded) + await workers
         await self._web.close()
         await self._opened.checks.stop()
-        if self._hashing is not None:
-            self._hashing.stop()
-        for ending in (sent, self._retiring):
-            if ending is not None:
-                await ending
-        if self._login_limits is not None:
-            await self._login_limits.stop()
-        if self._store is not None:
-            await self._store.close()
+        await self._close_store(sent)
         self.telemetry.event("stopped", aborted=left)
         self._mail_log.close()
         if not is_succeeded:
             self._listening.remove()
         self._opened.release()
+
+    async def _close_store(self, sent: Deferred[None] | None = None) -> None:
+        if self._hashing is not None:
+            self._hashing.stop()
+        for ending in filter(None, (sent, self._retiring)):
+            await ending
+        if self._login_limits is not None:
+            await self._login_limits.stop()
+        if self._store is not None:
+            await self._store.close()
 
     @property
     def _uptime(self) -> float:

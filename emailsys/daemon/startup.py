@@ -129,12 +129,13 @@ def _prepared(
                 checks = load_plugins(settings.checks, settings.hostname, choice.folder, reactor)
             if background:
                 check_store(settings)
-        except StartupError:
+        except BaseException:
             supervisor.close_all(listeners)
             if control is not None:
                 control.close()
             raise
-    except StartupError:
+    except BaseException:
+        # Also after a fault of ours: the program around the mail system goes on, and may try again.
         lock.release()
         raise
     if control is None:

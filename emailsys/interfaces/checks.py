@@ -53,6 +53,9 @@ class ISessionChecks(Interface):
     async def recipient(client: Client, forward_path: Address, routes: Sequence[Route]) -> Sequence[Route] | Reply:
         """Return the routes of a recipient, perhaps others than before, or the reply that refuses it."""
 
+    def withdraw_recipient() -> None:
+        """Forget the last recipient, which was refused after all, and what was found for it."""
+
     async def message(envelope: Envelope, queue_id: str, held: IHeldMessage | None) -> Ruling | Reply:
         """Return what the message becomes, or the reply that refuses it.
 

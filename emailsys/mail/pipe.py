@@ -27,27 +27,31 @@ _MACRO: Final = re.compile(r"\$\{([^}]*)\}")
 _INTERPRETER: Final = re.compile(r"(?:.*/)?(?:(?:ba|da|z|k|mk|a|fi|c|tc)?sh|su|runuser|python[0-9.]*|perl|ruby)")
 _CODE_OPTION: Final = re.compile(r"-[A-Za-z]*[ce]")
 
-# Exit statuses of sysexits.h, with the codes that Postfix gives them. Those with 4 are temporary.
+# Exit statuses of sysexits.h, with the codes that Postfix gives them, except for those that tell of a mistake of the
+# operator or of the command itself: Postfix returns the mail then, here it waits. Codes with 4 are temporary, and 4.3.5
+# makes all mail for the command wait.
 _SYSEXITS: Final[Mapping[int, tuple[str, str]]] = {
-    64: ("5.3.0", "command line usage error"),
+    64: ("4.3.0", "command line usage error"),
     65: ("5.6.0", "data format error"),
-    66: ("5.3.0", "cannot open input"),
+    66: ("4.3.0", "cannot open input"),
     67: ("5.1.1", "user unknown"),
     68: ("5.1.2", "host name unknown"),
     69: ("5.3.0", "service unavailable"),
-    70: ("5.3.0", "internal software error"),
+    70: ("4.3.0", "internal software error"),
     71: ("4.3.0", "system resource problem"),
-    72: ("5.3.0", "critical system file missing"),
-    73: ("5.2.0", "cannot create output file"),
+    72: ("4.3.5", "critical system file missing"),
+    73: ("4.2.0", "cannot create output file"),
     74: ("4.3.0", "input/output error"),
     75: ("4.3.0", "temporary failure"),
     76: ("5.5.0", "remote error in protocol"),
     77: ("5.7.0", "permission denied"),
-    78: ("5.3.5", "local configuration error"),
-    # Of a shell: the program cannot be run, or is not there. An operator corrects that, and no mail bounces.
+    78: ("4.3.5", "local configuration error"),
+    # Of a shell: the program cannot be run, or is not there.
     126: ("4.3.5", "a program cannot be run"),
     127: ("4.3.5", "a program was not found"),
 }
+# The status of a shell whose program was ended by a signal is 128 and the number of the signal, 64 at most.
+_SIGNALS: Final = range(129, 193)
 # RFC 3463 §2: what a command says about itself counts more than its exit status.
 _STATUS: Final = re.compile(r"([45]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s+|$)", re.ASCII)
 # Characters of the output of a command that a reply quotes.
@@ -166,10 +170,16 @@ def judged(pipe: Pipe, status: int, output: bytes) -> Reply:
     found = _STATUS.match(lines[0]) if lines else None
     if found is not None:
         return _reply(found[1], _said(pipe, f"exit status {status}", lines[0][found.end() :]))
-    enhanced, meaning = _SYSEXITS.get(status, ("5.3.0", ""))
+    # Other statuses mean what the command wants. Most often it is 1, of a program that failed: a traceback of Python, a
+    # file that a script misses.
+    enhanced, meaning = _SYSEXITS.get(status, ("4.3.0", _signal(status)))
     words = f"exit status {status}" + (f", {meaning}" if meaning else "")
     # The last line of a traceback tells most.
     return _reply(enhanced, _said(pipe, words, lines[-1] if lines else ""))
+
+
+def _signal(status: int) -> str:
+    return f"ended by signal {status - 128}" if status in _SIGNALS else ""
 
 
 def _reply(enhanced: str, text: str) -> Reply:

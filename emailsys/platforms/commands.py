@@ -1,9 +1,11 @@
-"""Commands of an operator: run in a process group of their own, and ended with all of it."""
+"""Commands of an operator: run in a process group of their own, and ended with all that they started."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +22,10 @@ _KEPT: Final = 64 * 1024
 _MAX_OUTPUT: Final = 1024 * 1024
 # Seconds between two looks at a command where the system has no descriptors for processes.
 _LOOK: Final = 0.05
+# Marks the processes of a run: a process may leave its group, and then this variable shows whose it is.
+_MARK: Final = "EMAILSYS_RUN"
+# Times that the processes are looked through. One that starts others all the time has more chances than this to end.
+_MOST_LOOKS: Final = 5
 # prctl(2): no capability passes to programs that this thread starts.
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
@@ -49,7 +55,8 @@ class Command:
         @param message: the standard input. `run` closes it.
         """
         self._arguments = arguments
-        self._environment = environment
+        self._mark = secrets.token_hex(16)
+        self._environment = {**environment, _MARK: self._mark}
         self._user = user
         self._message = message
         self._time_limit = time_limit
@@ -61,7 +68,7 @@ class Command:
         self._written = 0
 
     def run(self) -> Ended:
-        """Run the command. Blocks until it and its whole process group have ended: call it in a thread of its own.
+        """Run the command. Blocks until it and all that it started have ended: call it in a thread of its own.
 
         @raise OSError: it cannot be run; the text says why.
         """
@@ -76,6 +83,7 @@ class Command:
                 self._kill()
                 status = process.wait()
                 self._process = None
+        _end_marked(f"{_MARK}={self._mark}".encode())
         _reap(process.pid)
         return Ended(status, why, bytes(self._output))
 
@@ -186,6 +194,38 @@ def _descriptor(pid: int) -> int | None:
         with suppress(OSError):
             return os.pidfd_open(pid)
     return None
+
+
+def _end_marked(mark: bytes) -> None:
+    """End the processes that have this variable in the environment that they began with, where the system shows it."""
+    for _ in range(_MOST_LOOKS):
+        if not [number for number in _process_numbers() if _end_if_marked(number, mark)]:
+            return
+
+
+def _process_numbers() -> list[int]:
+    """Return the numbers of all processes; none where the system does not show them as files."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()] if sys.platform == "linux" else []
+
+
+def _end_if_marked(number: int, mark: bytes) -> bool:
+    """End a process if it has the variable. Return whether it is to be looked at once more."""
+    if sys.platform != "linux":
+        return False
+    # The descriptor stays that of one process. Its number may become that of another while its environment is read.
+    with suppress(OSError):
+        descriptor = os.pidfd_open(number)
+        try:
+            with open(f"/proc/{number}/environ", "rb") as environ:
+                variables = environ.read().split(b"\0")
+            if mark in variables:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                return True
+            # While a process becomes another program, it shows none. Threads of the kernel have no program.
+            return variables == [b""] and bool(os.readlink(f"/proc/{number}/exe"))
+        finally:
+            os.close(descriptor)
+    return False
 
 
 def _drop_capabilities() -> None:

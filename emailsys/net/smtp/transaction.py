@@ -128,6 +128,8 @@ class Reception:
         if not transaction.take(
             Recipient(forward_path, tuple(routes), arguments.dsn), self._service.settings.max_routes
         ):
+            if session.checks is not None:
+                session.checks.withdraw_recipient()
             self._refuse(replies.TOO_MANY_ROUTES, sender=_shown(reverse_path), recipient=forward_path)
             return
         session.reply(replies.RECIPIENT_OK)

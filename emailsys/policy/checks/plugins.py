@@ -13,6 +13,8 @@ from emailsys.extension.checks import POINTS
 
 GROUP: Final = "emailsys"
 _OWN: Final = "plugin"
+# Stands for the argument of a plugin.
+_HIDDEN: Final = "***"
 
 Make = Callable[[CheckContext], Any]
 
@@ -51,7 +53,12 @@ def _load(specification: str, hostname: str, reactor: Any, shipped: Mapping[str,
             raise TypeError(f"{type(check).__name__} has no method {', '.join(missing)}")
     except (Exception, SystemExit) as error:
         why = " ".join(str(error).split()) or "without a message"
-        raise PluginError(f"the check {specification!r} cannot be loaded: {type(error).__name__}: {why}") from error
+        shown = specification
+        if kind == _OWN and argument:
+            # Only the plugin knows whether its argument is a secret, and exceptions often quote what they were given.
+            shown, why = f"{kind}:{name}:{_HIDDEN}", why.replace(argument, _HIDDEN)
+        # Without the cause, whose text is in the message.
+        raise PluginError(f"the check {shown!r} cannot be loaded: {type(error).__name__}: {why}") from None
     return name, check
 
 

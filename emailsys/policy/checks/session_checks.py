@@ -117,6 +117,8 @@ class SessionChecks:
         self._by_connection: _Found | None = None
         self._by_hello: _Found | None = None
         self._found: _Found | None = None
+        # What `_found` was before the last recipient.
+        self._found_before: _Found | None = None
         # Why every transaction is refused: a check failed before the greeting, where no reply is possible.
         self._failed: Reply | None = None
         self._known: extension.Client | None = None
@@ -199,6 +201,7 @@ class SessionChecks:
         self, client: Client, forward_path: Address, routes: Sequence[Route]
     ) -> Sequence[Route] | Reply:
         """Return the routes of a recipient, perhaps others than before, or the reply that refuses it."""
+        self._found_before = self._found
         if self._at_recipient:
             found = _Found()
             transaction = self._transaction(client)
@@ -211,12 +214,20 @@ class SessionChecks:
                     return resolved
                 routes = resolved
             if found.fields or found.quarantine:
-                so_far = self._found = self._found or _Found()
-                so_far.fields += [line for line in found.fields if line not in so_far.fields]
-                so_far.quarantine = found.quarantine or so_far.quarantine
+                before = self._found or _Found()
+                new = [line for line in found.fields if line not in before.fields]
+                self._found = replace(
+                    before, fields=before.fields + new, quarantine=found.quarantine or before.quarantine
+                )
         self._recipients.append(forward_path)
         self._told = None
         return routes
+
+    def withdraw_recipient(self) -> None:
+        """Forget the last recipient, which was refused after all, and what was found for it."""
+        _ = self._recipients.pop()
+        self._found = self._found_before
+        self._told = None
 
     async def message(self, envelope: Envelope, queue_id: str, held: IHeldMessage | None) -> Ruling | Reply:
         """Return what the message becomes, or the reply that refuses it."""

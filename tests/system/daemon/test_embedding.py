@@ -25,10 +25,12 @@ from twisted.trial.unittest import SkipTest, TestCase
 from emailsys.config.loader import ConfigError
 from emailsys.control.control_socket import ask
 from emailsys.control.daemon_requests import Restart
-from emailsys.control.requests import Status
-from emailsys.daemon import Options, makeService, reload_at_hang_up
+from emailsys.control.requests import DomainAdd, Status
+from emailsys.daemon import Options, makeService, reload_at_hang_up, startup
 from emailsys.daemon.embedding import EmbeddedDaemon
+from emailsys.mail.address import parse
 from emailsys.supervisor import StartupError
+from emailsys.supervisor.folder import holder_of
 
 reactor: Any = _reactor
 
@@ -148,3 +150,27 @@ class EmbeddingTests(TestCase):
         self.assertIn("not a database", str(failed.exception))
         self.assertFalse(first.running)
         self.assertEqual(self.said.getvalue().count("\n"), 0)
+
+    async def test_a_start_that_fails_by_a_fault_of_ours_leaves_nothing_behind(self) -> None:
+        """The lock is free, and so are the ports and the store, for the next start."""
+        service = self.made("mail")
+
+        def fails(*arguments: object) -> None:
+            raise RuntimeError("a fault")
+
+        await maybeDeferred(service.startService)
+        await deferToThread(ask, self.folder / "mail", DomainAdd("example.org", parse("alice@example.org")))
+        await maybeDeferred(service.stopService)
+        for part in ("_listen", "_open_store"):
+            daemon: Any = service._prepared()
+            service.daemon = daemon
+            self.patch(daemon, part, fails)
+            self.assertRaises(RuntimeError, service.startService)
+            self.assertIsNone(service.daemon)
+            while holder_of(self.folder / "mail") is not None:
+                await deferLater(reactor, 0.01)
+            self.assertEqual([one.socket.fileno() for one in daemon._opened.listeners], [-1])
+        with self.assertRaises(RuntimeError):
+            self.patch(startup, "load_plugins", fails)
+            service.startService()
+        self.assertIsNone(holder_of(self.folder / "mail"))

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -77,14 +78,17 @@ class PipeTests(TestCase):
         return outcomes[0]
 
     async def test_the_exit_status_decides(self) -> None:
-        """As Postfix's pipe(8) reads it. A status at the beginning of the output counts more."""
+        """As Postfix's pipe(8) reads it, but a mistake of the operator or of the command returns no mail.
+
+        A status at the beginning of the output counts more.
+        """
         for text, kind, enhanced, words, at_fault in (
             ("exit 0", "delivered", "2.0.0", "took the message", False),
             ("echo 5.1.1 no; echo ticket 12", "delivered", "2.0.0", "took the message: ticket 12", False),
             (
                 "echo of no use; exit 64",
-                "failed",
-                "5.3.0",
+                "delayed",
+                "4.3.0",
                 "exit status 64, command line usage error: of no use",
                 False,
             ),
@@ -92,7 +96,15 @@ class PipeTests(TestCase):
             ("exit 71", "delayed", "4.3.0", "exit status 71, system resource problem", False),
             ("echo later >&2; exit 75", "delayed", "4.3.0", "exit status 75, temporary failure: later", False),
             ("exit 77", "failed", "5.7.0", "exit status 77, permission denied", False),
-            ("echo Traceback; echo Error: x; exit 1", "failed", "5.3.0", "exit status 1: Error: x", False),
+            ("echo Traceback; echo Error: x; exit 1", "delayed", "4.3.0", "exit status 1: Error: x", False),
+            ("exit 2", "delayed", "4.3.0", "exit status 2", False),
+            ("exit 70", "delayed", "4.3.0", "exit status 70, internal software error", False),
+            ("exit 72", "delayed", "4.3.5", "exit status 72, critical system file missing", True),
+            ("exit 73", "delayed", "4.2.0", "exit status 73, cannot create output file", False),
+            ("exit 78", "delayed", "4.3.5", "exit status 78, local configuration error", True),
+            ("exit 79", "delayed", "4.3.0", "exit status 79", False),
+            ("sh -c 'kill -9 $$'; exit $?", "delayed", "4.3.0", "exit status 137, ended by signal 9", False),
+            ("exit 255", "delayed", "4.3.0", "exit status 255", False),
             ("echo 4.2.2 the tray is full; exit 1", "delayed", "4.2.2", "exit status 1: the tray is full", False),
             ("echo 5.7.1 not you; exit 75", "failed", "5.7.1", "exit status 75: not you", False),
             ("no-such-program", "delayed", "4.3.5", "exit status 127, a program was not found", True),
@@ -129,7 +141,7 @@ class PipeTests(TestCase):
         self.assertNotEqual(after[5], own_session())
         variables = dict(line.split("=", 1) for line in after[6:] if line)
         self.assertEqual(set(variables) - {"PWD", "OLDPWD", "_", "SHLVL"}, {*NAMES})
-        self.assertEqual([variables[name] for name in NAMES[2:]], ["a'b@example.test", "j.d+x@example.net", "Q1"])
+        self.assertEqual([variables[name] for name in NAMES[2:5]], ["a'b@example.test", "j.d+x@example.net", "Q1"])
 
         self.ended.clear()
         await self.send(script("env"), transmission("bob@example.net", sender=None))
@@ -164,6 +176,19 @@ class PipeTests(TestCase):
             [run] = self.ended
             self.assertLessEqual(len(run.output), 65536)
             await self.is_gone(groups.pop())
+
+    @unittest.skipUnless(sys.platform == "linux", "only Linux shows the environment of processes")
+    async def test_what_leaves_the_group_of_a_command_ends_with_it(self) -> None:
+        """Also by two forks, as a daemon does, whose process has no parent among ours any more."""
+        escapes = "setsid sh -c 'echo $$; kill -STOP $$'"
+        for text in (f"{escapes} &", f"({escapes} &);"):
+            self.ended.clear()
+            # The command ends when the other has written its number.
+            outcome = await self.send(script(f"{{ {text} }} | {{ read number; echo $number; }}"))
+            self.assertEqual(outcome.kind.value, "delivered")
+            [run] = self.ended
+            while is_running(int(run.output)):
+                await wait()
 
     async def is_gone(self, group: int) -> None:
         """Wait until no process of a group runs. What was killed may take a moment to vanish."""
@@ -282,7 +307,7 @@ class Refused(threading.Thread):
         raise RuntimeError("can't start new thread")
 
 
-NAMES = ["PATH", "LANG", "SENDER", "RECIPIENT", "QUEUE_ID"]
+NAMES = ["PATH", "LANG", "SENDER", "RECIPIENT", "QUEUE_ID", "EMAILSYS_RUN"]
 
 
 def own_session() -> str:
@@ -295,6 +320,12 @@ def running(group: int) -> list[str]:
     listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
     processes = [line.split() for line in listed.splitlines()]
     return [state for number, state in processes if int(number) == group and not state.startswith("Z")]
+
+
+def is_running(number: int) -> bool:
+    """Whether a process runs. One that has ended may wait for process 1 of this machine."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True)
+    return listed.stdout.strip()[:1] not in ("", "Z")
 
 
 async def wait() -> None:

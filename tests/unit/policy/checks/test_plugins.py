@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
 from emailsys.extension import CheckContext, IPolicyCheck, PolicyCheck
+from emailsys.policy.checks import plugins
 from emailsys.policy.checks.plugins import PluginError, load_checks
 
 
@@ -38,3 +39,22 @@ class Loading(SynchronousTestCase):
             with self.assertRaises(PluginError) as caught:
                 self.load(wrong)
             self.assertEqual(str(caught.exception), f"the check 'own:x' cannot be loaded: {why}")
+
+    def test_the_argument_of_a_plugin_is_not_shown(self) -> None:
+        """It may be a secret, and exceptions quote what they were given."""
+
+        class Plugin:
+            name = "example"
+
+            def make(self, context: CheckContext) -> object:
+                raise ValueError(f"no such key: {context.argument!r}")
+
+        self.patch(plugins, "getPlugins", lambda interface: [Plugin()])
+        for name, why in (
+            ("example", "ValueError: no such key: '***'"),
+            ("missing", "LookupError: no package has an entry point 'missing'"),
+        ):
+            with self.assertRaises(PluginError) as caught:
+                load_checks([f"plugin:{name}:geheim"], "mx.test", None, {})
+            self.assertIn(f"the check 'plugin:{name}:***' cannot be loaded: {why}", str(caught.exception))
+            self.assertTrue(caught.exception.__suppress_context__)
