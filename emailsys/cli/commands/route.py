@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from emailsys.cli.active_config import in_force
 from emailsys.cli.administer import administer
 from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.next_hop_check import check_routes
@@ -93,7 +94,8 @@ def set_(where: Places, host: str, username: str, source: Source, as_json: bool,
     options["port"] = options["port"] or 0
     row = administer(where, RouteSet(host, username=username, password=password, **options))
     settings = settings_of(row)
-    found, unfound = check_routes(where.settings(), [("route", settings)])
+    in_use, _ = in_force(where)
+    found, unfound = check_routes(in_use.settings(), [("route", settings)])
     for line in found:
         click.echo(f"emailsys: {line}", err=True)
     for warning in (*odd_route("route", settings), *unfound):

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from emailsys import pki
+from emailsys.cli import active_config
 from emailsys.cli.commands import config as config_command
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
@@ -239,6 +240,11 @@ class ConfigTests(CLICase):
         self.assertIn("emailsys: route.host: smart.example is 192.0.2.7, 2001:db8::7\n", err)
         _, _, err = self.run_it("route", "set", "gone.example", "--to", "c.example")
         self.assertIn(f"emailsys: warning: route.host: {gone}", err)
+        del os.environ["EMAILSYS_CONFIG"]
+        # The daemon's own configuration counts, wherever it is.
+        self.patch(active_config, "daemon_status", lambda where: {"config": path, "pid": 1})
+        _, _, err = self.run_it("route", "set", "smart.example", "--to", "c.example")
+        self.assertIn("emailsys: route.host: smart.example is 192.0.2.7, 2001:db8::7\n", err)
 
     def test_a_missing_package_is_reported_with_the_command_for_this_environment(self) -> None:
         """`pip` alone may belong to another Python than the daemon's."""
