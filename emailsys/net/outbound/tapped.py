@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import hashlib
 from typing import Any
 
 from twisted.internet.protocol import connectionDone
@@ -29,11 +29,14 @@ class TappedSession(SMTPClientSession):
     """A client session that tells what it sends and receives.
 
     Octets are told when they are taken for sending, because a session that ends discards the others.
+
+    @ivar digests: the SHA-256 of the messages that are being sent, by their queue id.
     """
 
     def __init__(self, tap: ITap, hostname: str, remote: str, lmtp: bool = False) -> None:
         super().__init__(hostname, remote, lmtp)
         self._tap = tap
+        self.digests: dict[str, Any] = {}
         # For each block to send: whether it is a command and whether that is a secret, or a piece of a body.
         self._kinds: list[tuple[bool, bool]] = []
 
@@ -47,6 +50,9 @@ class TappedSession(SMTPClientSession):
     def body(self, piece: bytes, dotted: bool = True, last: bool = False) -> None:
         super().body(piece, dotted, last)
         self._label(False, False)
+        if self._filling is not None:
+            queue_id = self._filling.transmission.queue_id
+            self.digests.setdefault(queue_id, hashlib.sha256()).update(piece)
 
     def _label(self, is_command: bool, is_secret: bool) -> None:
         del self._kinds[len(self._out) :]
@@ -75,11 +81,17 @@ class TappedSMTPClient(SMTPClient):
 
     def __init__(self, tap: ITap, *arguments: Any) -> None:
         """@param arguments: those of SMTPClient."""
-        self._session_type = partial(TappedSession, tap)
-        super().__init__(*arguments)
+        self._session_type = self._tapped_session
         self._tap = tap
+        self._digests: dict[str, Any] = {}
+        super().__init__(*arguments)
         tls_for = self._tls_for
         self._tls_for = lambda expected: TappedTLS(tls_for(expected), tap)
+
+    def _tapped_session(self, hostname: str, remote: str, lmtp: bool) -> TappedSession:
+        session = TappedSession(self._tap, hostname, remote, lmtp)
+        self._digests = session.digests
+        return session
 
     @override
     def connectionMade(self) -> None:
@@ -96,11 +108,14 @@ class TappedSMTPClient(SMTPClient):
     @override
     def _has_settled(self, event: Settled) -> None:
         queue_id = event.transmission.queue_id
+        digest = self._digests.pop(queue_id, None)
         for outcome in event.outcomes:
             self._tell(outcome, queue_id)
         taken = sum(outcome.kind is OutcomeKind.DELIVERED for outcome in event.outcomes)
         if taken:
-            self._tap.committed("the peer has taken the message", queue_id=queue_id, recipients=taken)
+            # The digest is that of the stored message: what a peer took can be compared with what was accepted here.
+            sha256 = {} if digest is None else {"sha256": digest.hexdigest()}
+            self._tap.committed("the peer has taken the message", queue_id=queue_id, recipients=taken, **sha256)
         super()._has_settled(event)
 
     def _tell(self, outcome: Outcome, queue_id: str) -> None:

@@ -17,7 +17,7 @@ from emailsys.testing.memory_peer import LOOPBACK
 from emailsys.wire.lines import LineReader
 from emailsys.wiretap.conversation import Conversation, Direction, Event, Kind, Role
 from emailsys.wiretap.recorder import Recorder
-from tests.fakes.net.memory_hosts import CHUNKING, EHLO, MemoryHosts, greet, transmission
+from tests.fakes.net.memory_hosts import BODY, CHUNKING, EHLO, MemoryHosts, greet, transmission
 from tests.fakes.net.pop3_house import POP3House
 from tests.fakes.net.smtp_house import SMTPHouse
 
@@ -271,9 +271,9 @@ class OutboundTests(SynchronousTestCase):
             self.assertEqual((one.peer, one.peer_name), ("192.0.2.25:25", "mx.example.net"))
             self.assertEqual(len(of(one, Kind.BODY)), 1)
             (commit,) = of(one, Kind.COMMIT)
-            self.assertEqual(
-                (commit.text, commit.details), ("the peer has taken the message", {"queue_id": "Q1", "recipients": 1})
-            )
+            self.assertEqual(commit.text, "the peer has taken the message")
+            digest = sha256(BODY).hexdigest()
+            self.assertEqual(commit.details, {"queue_id": "Q1", "recipients": 1, "sha256": digest})
             self.assertIn("> MAIL FROM:<alice@example.test>", [line[:32] for line in lines(one)])
             self.assertEqual(one.octets(Direction.OUT), len(b"EHLO client.example\r\n") + len(said))
 
