@@ -173,11 +173,15 @@ def heading_of(octets: bytes, arrived: datetime) -> Heading:
     return _heading(_first(fields), arrived)
 
 
-def index_fields(octets: bytes, arrived: datetime) -> IndexFields:
-    """Read a message. Never raises, whatever the octets are."""
+def index_fields(octets: bytes, arrived: datetime, heading: Heading | None = None) -> IndexFields:
+    """Read a message. Never raises, whatever the octets are.
+
+    @param heading: what `heading_of` returned for the same message; None to read it here.
+    """
     root = parse(octets)
     first = _first(root.fields)
-    heading = _heading(first, arrived)
+    if heading is None:
+        heading = _heading(first, arrived)
     # The readers of HTML and of calendars; a list of what is in the index needs none of them.
     from emailsys.client.text.message_text import read_text
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from emailsys.client.archive.files import is_message, is_part, key_of, new_key, remove_parts, with_key
 from emailsys.client.archive.index import Entry, Index
-from emailsys.client.archive.index_entry import moment_of
+from emailsys.client.archive.index_entry import Heading, moment_of
 from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.unreadable import insert_readable, readable_fields
 from emailsys.client.archive.values import Folder
@@ -57,15 +57,21 @@ def folder_stamp(folder: Path) -> int:
     return folder.stat().st_mtime_ns
 
 
-def read_entry(root: Path, folder: Folder, name: str, key: str, marks: Marks) -> Entry | None:
-    """Read a message file for the index. Return None if the file is gone."""
+def read_entry(
+    root: Path, folder: Folder, name: str, key: str, marks: Marks, heading: Heading | None = None
+) -> Entry | None:
+    """Read a message file for the index. Return None if the file is gone.
+
+    @param heading: the heading of the message, if it was read before.
+    """
     try:
         with open(f"{root}{os.sep}{folder.account}{os.sep}{folder.name}{os.sep}{name}", "rb", buffering=0) as file:
             octets = file.read()
             arrived = moment_of(os.fstat(file.fileno()).st_mtime)
     except OSError:
         return None
-    return Entry(key, folder, name, len(octets), arrived, readable_fields(root, key, octets, arrived), marks)
+    fields = readable_fields(root, key, octets, arrived, heading)
+    return Entry(key, folder, name, len(octets), arrived, fields, marks)
 
 
 def _message_names(folder: Path) -> set[str]:

@@ -17,7 +17,7 @@ from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.base.folders import make_folder
 
 if TYPE_CHECKING:
-    from emailsys.client.archive.index_entry import IndexFields
+    from emailsys.client.archive.index_entry import Heading
 
 #: The folder of staged messages below the store's folder.
 ARRIVING: Final = ".arriving"
@@ -52,10 +52,11 @@ class Staged:
     #: The name that the file gets; "" if nothing was read.
     name: str
     octets: int
+    arrived: datetime
     spool: Spool
     marks: Marks = NO_MARKS
-    #: What the index stores, and the time of arrival; None if the file is read again for the index.
-    entry: tuple[datetime, IndexFields] | None = None
+    #: What was read of it and need not be read again for the index: `IndexFields` if it was the whole message.
+    heading: Heading | None = None
 
 
 class Staging:
@@ -88,12 +89,13 @@ class Staging:
                 key = new_key(addition.source)
                 # The index reads the time of arrival from the file's modification time.
                 arrived = addition.arrived or now
-                name, entry = self._read(key, addition.octets, arrived, reading)
+                name, heading = self._read(key, addition.octets, arrived, reading)
                 marks = NO_MARKS
                 if addition.flags or addition.tags or addition.note is not None:
                     marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)
                 spool = spool_at(self._parts.new_path(), addition.octets, arrived)
-                staged.append(Staged(key, addition.folder, name, len(addition.octets), spool, marks, entry))
+                size = len(addition.octets)
+                staged.append(Staged(key, addition.folder, name, size, arrived, spool, marks, heading))
             with translated_disk_errors():
                 self._syncing.sync([one.spool for one in staged])
             yield staged
@@ -101,16 +103,13 @@ class Staging:
             for one in staged:
                 one.spool.drop()
 
-    def _read(
-        self, key: str, octets: bytes, arrived: datetime, reading: Reading
-    ) -> tuple[str, tuple[datetime, IndexFields] | None]:
-        """Return the file name and what the index stores of a message."""
+    def _read(self, key: str, octets: bytes, arrived: datetime, reading: Reading) -> tuple[str, Heading | None]:
+        """Return the file name of a message, and what was read of it."""
         if reading is Reading.NOTHING:
             return "", None
         # The parser. A fetch that only stages messages needs none.
         from emailsys.client.archive.unreadable import readable_name, readable_name_and_fields
 
         if reading is Reading.HEADER:
-            return readable_name(self._root, key, octets, arrived), None
-        name, fields = readable_name_and_fields(self._root, key, octets, arrived)
-        return name, (arrived, fields)
+            return readable_name(self._root, key, octets, arrived)
+        return readable_name_and_fields(self._root, key, octets, arrived)

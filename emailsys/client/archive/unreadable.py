@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from emailsys.client.archive.files import file_name
-from emailsys.client.archive.index_entry import IndexFields, heading_of, index_fields
+from emailsys.client.archive.index_entry import Heading, IndexFields, heading_of, index_fields
 
 if TYPE_CHECKING:
     from emailsys.client.archive.index import Entry, Index
@@ -52,20 +52,25 @@ def record(root: Path, step: str, key: str, error: Exception) -> str:
     return f"{step} failed with {kind}; please report it with the file {path}"
 
 
-def readable_name(root: Path, key: str, octets: bytes, arrived: datetime) -> str:
-    """Return the file name of a new message."""
+def readable_name(root: Path, key: str, octets: bytes, arrived: datetime) -> tuple[str, Heading | None]:
+    """Return the file name of a new message, and the heading in it; None if reading it fails."""
     try:
         heading = heading_of(octets, arrived)
-        return file_name(key, heading.date, heading.sender, heading.subject)
+        return file_name(key, heading.date, heading.sender, heading.subject), heading
     except Exception as error:
         record(root, "reading the header", key, error)
-        return file_name(key, arrived, "", "unreadable message")
+        return file_name(key, arrived, "", "unreadable message"), None
 
 
-def readable_fields(root: Path, key: str, octets: bytes, arrived: datetime) -> IndexFields:
-    """Return what the index stores about a message; if reading it fails, the text of the defect."""
+def readable_fields(
+    root: Path, key: str, octets: bytes, arrived: datetime, heading: Heading | None = None
+) -> IndexFields:
+    """Return what the index stores about a message; if reading it fails, the text of the defect.
+
+    @param heading: the heading of the message, if it was read before.
+    """
     try:
-        return index_fields(octets, arrived)
+        return index_fields(octets, arrived, heading)
     except Exception as error:
         return _without(arrived, record(root, "reading the message", key, error))
 
@@ -77,7 +82,7 @@ def readable_name_and_fields(root: Path, key: str, octets: bytes, arrived: datet
         return file_name(key, fields.date, fields.sender, fields.subject), fields
     except Exception as error:
         defect = record(root, "reading the message", key, error)
-        return readable_name(root, key, octets, arrived), _without(arrived, defect)
+        return readable_name(root, key, octets, arrived)[0], _without(arrived, defect)
 
 
 def _without(arrived: datetime, defect: str) -> IndexFields:

@@ -13,7 +13,7 @@ from typing import Final
 
 from emailsys.client.archive.files import Spool, translated_disk_errors
 from emailsys.client.archive.index import Entry, Index
-from emailsys.client.archive.index_entry import moment_of
+from emailsys.client.archive.index_entry import IndexFields, moment_of
 from emailsys.client.archive.marks import Journal, Marks, append_marks
 from emailsys.client.archive.reconcile import folder_path, folder_stamp, read_entry, record_journal, record_stamp
 from emailsys.client.archive.staging import Reading, Staged, Staging
@@ -106,7 +106,8 @@ class Writer:
         with translated_disk_errors(), open(path, "rb", buffering=0) as file:
             octets = file.read()
             arrived = moment_of(os.fstat(file.fileno()).st_mtime)
-        return Staged(key, folder, readable_name(self._root, key, octets, arrived), len(octets), Spool(path), marks)
+        name, heading = readable_name(self._root, key, octets, arrived)
+        return Staged(key, folder, name, len(octets), arrived, Spool(path), marks, heading)
 
     def name(self, staged: Sequence[Staged]) -> list[str]:
         """Name staged messages. Return their keys once the folders are on disk.
@@ -173,10 +174,9 @@ class Writer:
         }
 
     def _entry(self, one: Staged) -> Entry | None:
-        if one.entry is None:
-            return read_entry(self._root, one.folder, one.name, one.key, one.marks)
-        arrived, fields = one.entry
-        return Entry(one.key, one.folder, one.name, one.octets, arrived, fields, one.marks)
+        if isinstance(one.heading, IndexFields):
+            return Entry(one.key, one.folder, one.name, one.octets, one.arrived, one.heading, one.marks)
+        return read_entry(self._root, one.folder, one.name, one.key, one.marks, one.heading)
 
     def _write_index(self, queue: _IndexQueue) -> None:
         """Add the queue to the index. Errors of SQLite are ignored: a later comparison with the files repairs them."""

@@ -35,6 +35,9 @@ _NO_SEMICOLON: Final = re.compile(r"[ \t]*+([^ \t,=\"]++)[ \t,]++([A-Za-z*0-9-]+
 # RFC 2045 §5.1. Octets above 0x7F are told elsewhere.
 _TOKEN: Final = re.compile(r"[^\x00-\x20()<>@,;:\\\"/\[\]?=\x7f]+")
 _PATH: Final = re.compile(r"[A-Za-z]:\\|\\\\|\.{0,2}/")
+# RFC 5322 §3.2.2: the text up to the next comment, and that within a comment up to the next parenthesis.
+_OUTSIDE_COMMENTS: Final = re.compile(r'(?:[^\\"(]++|\\.?|"(?:[^\\"]++|\\.?)*+"?)++', re.S)
+_IN_COMMENT: Final = re.compile(r"(?:[^\\()]++|\\.?)++", re.S)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
 # Characters of one structured field that are parsed. Real fields are much shorter.
@@ -125,27 +128,23 @@ def without_comments(text: str) -> str:
     """Replace each comment in a structured value (RFC 5322 §3.2.2) by one blank. Quoted strings stay."""
     if "(" not in text:
         return text
+    text = text[:MAX_STRUCTURED]
     kept: list[str] = []
-    depth = 0
-    quoted = escaped = False
-    for character in text[:MAX_STRUCTURED]:
-        if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        elif quoted:
-            quoted = character != '"'
-        elif character == "(":
-            depth += 1
-            continue
-        elif character == ")" and depth:
-            depth -= 1
-            kept.append(" ")
-            continue
-        elif not depth:
-            quoted = character == '"'
-        if not depth:
-            kept.append(character)
+    at = depth = 0
+    while at < len(text):
+        found = (_IN_COMMENT if depth else _OUTSIDE_COMMENTS).match(text, at)
+        if found is not None:
+            at = found.end()
+            if not depth:
+                kept.append(found[0])
+        if at < len(text):
+            # A parenthesis: outside comments, only one that opens ends the match.
+            if text[at] == "(":
+                depth += 1
+            else:
+                depth -= 1
+                kept.append(" ")
+            at += 1
     return "".join(kept)
 
 

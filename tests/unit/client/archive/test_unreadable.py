@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.client.archive import unreadable
+from emailsys.client.archive import index_entry, unreadable
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.index import Index
 from emailsys.client.archive.values import INBOX, Addition, Folder
@@ -64,6 +65,23 @@ class UnreadableTests(SynchronousTestCase):
         self.assertEqual(self.subjects(), {"good", "bad"})
         self.assertIn("unreadable message", self.archive.path(keys[1]).name)
         self.assertIn(f"{keys[1]} reading the header: Planted\n", self.record())
+
+    def test_what_was_read_for_the_file_name_is_not_read_again_for_the_index(self) -> None:
+        """Most of a fetch's cost is reading: of a header it is paid once."""
+        stock = index_entry.heading_of
+        read: list[bytes] = []
+
+        def heading_of(octets: bytes, arrived: datetime) -> index_entry.Heading:
+            read.append(octets)
+            return replace(stock(octets, arrived), subject="as read first")
+
+        self.patch(unreadable, "heading_of", heading_of)
+        with self.archive.writer() as writer:
+            keys = writer.add([Addition(one, PLACE) for one in (GOOD, BAD)])
+        self.assertEqual(read, [GOOD, BAD])
+        self.assertEqual(self.subjects(), {"as read first"})
+        self.assertIn("unknown - as read first", self.archive.path(keys[0]).name)
+        self.assertEqual([one.preview for one in map(self.archive.get, keys)], ["fine", "secret words"])
 
     def test_a_message_that_cannot_be_read_is_in_the_list_with_its_defect(self) -> None:
         self.plant(unreadable, "index_fields")

@@ -58,6 +58,10 @@ class Parameters(SynchronousTestCase):
 
     def test_comments_are_blanks_but_for_quoted_ones(self) -> None:
         self.assertEqual(without_comments('a(b(c)\\)d)e "(f)" \\( )g'), 'a  e "(f)" \\( )g')
+        # A comment knows no quotes, and a backslash at the end stands for itself. What never ends is cut off.
+        self.assertEqual(without_comments('a("b)c"d(e'), 'a c"d(e')
+        self.assertEqual(without_comments('"a\\"(b" (c) d\\'), '"a\\"(b"   d\\')
+        self.assertEqual(without_comments("a (b\\"), "a ")
 
 
 class Dates(SynchronousTestCase):
