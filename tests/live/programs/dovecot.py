@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.live.programs.daemon import free_ports
+from tests.live.programs.installed import REAL_CLOCK
 from tests.live.programs.postfix import banner
 
 DOVECOT: Final = shutil.which("dovecot", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -104,8 +105,10 @@ service pop3-login {{
     async def start(self, reactor: Any) -> str:
         """Return its banner once it listens."""
         assert DOVECOT is not None
+        # It clears the environment of its processes. If its first one had another clock than these (`.ci/at`), it would
+        # take new connections only after three minutes.
         self._process = subprocess.Popen(  # noqa: ASYNC220 -- it is only started
-            [DOVECOT, "-F", "-c", str(self._config)], stderr=subprocess.PIPE
+            [DOVECOT, "-F", "-c", str(self._config)], stderr=subprocess.PIPE, env={**os.environ, **REAL_CLOCK}
         )
         return await banner(reactor, self.pop3, self._alive)
 
