@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import Final, Self
 
 HOST: Final = "127.0.0.1"
-# Seconds for each wait of a socket, in the lab and in its clients.
+# Seconds for each wait of a server of the lab.
 PATIENCE: Final = 10.0
+# Seconds for each wait of a client. On a busy machine, the daemon may wait long for the disk before it replies.
+_CLIENT_PATIENCE: Final = 60.0
 
 
 def connect(port: int) -> socket.socket:
     """Connects to a port of this machine."""
-    connection = socket.create_connection((HOST, port), PATIENCE)
+    connection = socket.create_connection((HOST, port), _CLIENT_PATIENCE)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
