@@ -9,6 +9,7 @@ from emailsys.config.process_count import a_process_count
 from emailsys.config.settings import EarlyTalker, ForgedFrom, ForgedSender
 from emailsys.config.values import (
     Read,
+    Unfit,
     a_boolean,
     a_count,
     a_duration,
@@ -96,10 +97,26 @@ STORE: Final[Mapping[str, Read]] = {
 }
 
 
+def login_checkers(value: object) -> tuple[str, ...]:
+    """Read a list of checkers of passwords. Whether they can be loaded is known only when the daemon starts."""
+    allowed = 'a list such as ["local", "ldaps://ldap.example.org/uid={user},dc=example,dc=org", "plugin:NAME"]'
+    if not isinstance(value, list) or not value:
+        raise Unfit(allowed)
+    for item in value:
+        if not (isinstance(item, str) and item and item.isprintable()):
+            raise Unfit(allowed, item)
+    if len(set(value)) < len(value):
+        raise Unfit(f"{allowed}, each of them once")
+    return tuple(value)
+
+
 LOGIN: Final[Mapping[str, Read]] = {
     "max_waiting": a_count(minimum=1, maximum=1_000_000),
     "hashing_threads": a_count(minimum=1, maximum=64),
     "min_password_length": a_count(minimum=0, maximum=128),
+    "auth": login_checkers,
+    "auth_deadline": a_duration(minimum=0.1, maximum=120),
+    "create_accounts": a_boolean,
 }
 
 

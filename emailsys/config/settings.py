@@ -157,6 +157,12 @@ class LoginSettings:
     # Characters, 0 to 128. With 0, every new password is accepted, also a common one. NIST SP 800-63B §5.1.1.2 requires
     # at least 8; 10 leaves no room for one word with two digits.
     min_password_length: int = 10
+    # Who knows passwords, in the order in which they are asked. "local" is the password that is stored here.
+    auth: tuple[str, ...] = ("local",)
+    # Seconds in which each of them must answer. Clients wait longer: five minutes at least (RFC 4954 §4).
+    auth_deadline: float = 10.0
+    # Whether an account is made at the first login that another system accepts.
+    create_accounts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 
 from emailsys.daemon.checks import DaemonChecks
+from emailsys.daemon.logins import DaemonLogins
 from emailsys.supervisor import Bound, FolderLock, Predecessor, close_all
 
 
@@ -21,6 +22,12 @@ class OpenedResources:
     predecessor: Predecessor | None = None
     # Plugins are loaded at the start, where their faults reach the terminal.
     checks: DaemonChecks = field(default_factory=DaemonChecks)
+    logins: DaemonLogins = field(default_factory=DaemonLogins)
+
+    async def stop_plugins(self) -> None:
+        """Stop the plugins. They are asked nothing more."""
+        self.logins.stop()
+        await self.checks.stop()
 
     def release(self) -> None:
         """Close the sockets and release the lock. A second call does nothing."""

@@ -61,7 +61,6 @@ from emailsys.platforms.files import private_files
 from emailsys.platforms.systemd import Systemd
 from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login_check import VerifiedLogins, build_portal
-from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.password_renewal import Renewal
 from emailsys.store.open import Opening, Store, open_store
 from emailsys.store.schema.identity import had_store
@@ -208,9 +207,10 @@ class Daemon(Service):
         self._login_limits = limits = LoginLimits(self._reactor, settings, store.known_networks, telemetry)
         limits.start()
         access = outbound.access
-        access.passwords = PasswordChanges(store.accounts, hashing, telemetry, settings.login.min_password_length)
-        failed_logins, verified = limits.failed_logins, VerifiedLogins()
-        portal = build_portal(store.directory, store.maildrops, hashing, access, renewal, failed_logins, verified)
+        logins, failed_logins, verified = self._opened.logins, limits.failed_logins, VerifiedLogins()
+        access.passwords = logins.password_changes(store.accounts, hashing, telemetry)
+        checked = failed_logins, verified, logins.serve(store, telemetry)
+        portal = build_portal(store.directory, store.maildrops, hashing, access, renewal, *checked)
         self._pages.serve(store, self._count_sessions, lambda: self._uptime)
         self._opened.checks.serve(outbound.aliases, telemetry)
         now = partial(getattr, self, "settings")
@@ -334,7 +334,7 @@ class Daemon(Service):
         workers = Deferred.fromCoroutine(self._workers.stop(is_succeeded))
         left = await sessions.end(DRAIN_SECONDS, is_succeeded) + await workers
         await self._web.close()
-        await self._opened.checks.stop()
+        await self._opened.stop_plugins()
         await self._close_store(sent)
         self.telemetry.event("stopped", aborted=left)
         self._mail_log.close()

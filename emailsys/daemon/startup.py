@@ -20,6 +20,7 @@ from emailsys.config.settings import CertificateFiles, Settings
 from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, bind_control
 from emailsys.daemon.checks import load_plugins
 from emailsys.daemon.log_output import say
+from emailsys.daemon.logins import load_logins
 from emailsys.daemon.preload import load_before_dropping
 from emailsys.daemon.resources import OpenedResources
 from emailsys.daemon.service import Daemon
@@ -127,6 +128,7 @@ def _prepared(
             supervisor.drop_privileges(identity, choice.folder)
             with _naming(settings.source):
                 checks = load_plugins(settings.checks, settings.hostname, choice.folder, reactor)
+                logins = load_logins(settings.login, settings.hostname, reactor)
             if background:
                 check_store(settings)
         except BaseException:
@@ -140,7 +142,7 @@ def _prepared(
         raise
     if control is None:
         say(settings.monitoring, NO_CONTROL)
-    opened = OpenedResources(lock, tuple(listeners), control, predecessor, checks)
+    opened = OpenedResources(lock, tuple(listeners), control, predecessor, checks, logins)
     line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
     return kind(reactor, settings, opened, tls, Telemetry(line=line), certificates_of, fit)
 

@@ -19,6 +19,7 @@ from emailsys import __version__
 from emailsys.config.settings import Settings
 from emailsys.daemon.garbage import freeze_startup_objects
 from emailsys.daemon.hashing import start_hashing
+from emailsys.daemon.logins import DaemonLogins, load_logins
 from emailsys.daemon.pop3 import configure_pop3, pop3_factory
 from emailsys.daemon.session_endings import SessionEndings
 from emailsys.daemon.worker_channel import Channel, ChannelFactory, ChannelLost, Handler
@@ -34,6 +35,7 @@ from emailsys.policy.login_check import StoredSecrets, VerifiedLogins, build_por
 from emailsys.policy.password_renewal import Renewal
 from emailsys.policy.trusted_networks import exemption
 from emailsys.store.open import Opening, Store, open_store
+from emailsys.supervisor import StartupError
 
 # Seconds that sessions get for a command in progress: when the daemon stops, and when it has died.
 _DRAIN_SECONDS: Final = 10.0
@@ -50,6 +52,7 @@ class Worker:
     _settings: Settings
     _tls: ServerTLS
     _store: Store
+    _logins: DaemonLogins
     _hashing: HashingThreads
     _failed_logins: SharedFailedLogins
     _verified: VerifiedLogins
@@ -88,9 +91,10 @@ class Worker:
         channel, telemetry, reactor = self.channel, self._telemetry, self._reactor
         try:
             self._tls = ServerTLS(unpacked(certificates))
+            self._logins = logins = load_logins(self._settings.login, self._settings.hostname, reactor)
             opening = Opening(self._settings.pop3.takeover_after, sweep=False, upgrade=False)
             self._store = store = open_store(self._settings.store, self._settings.state, reactor, telemetry, opening)
-        except (StoreError, TLSConfigError) as error:
+        except (StoreError, TLSConfigError, StartupError) as error:
             return {"problem": str(error)}
         store.maildrops.ask_others = self._ask_others
         self._hashing = hashing = start_hashing(reactor, self._settings.login)
@@ -108,6 +112,7 @@ class Worker:
                 Renewal(store.accounts, hashing, telemetry),
                 self._failed_logins,
                 self._verified,
+                logins.serve(store, telemetry),
             ),
             clock=reactor,
             telemetry=telemetry,
@@ -198,6 +203,7 @@ class Worker:
         self._reactor.stop()
 
     async def _close(self) -> None:
+        self._logins.stop()
         self._hashing.stop()
         await self._store.close()
         self._began = False

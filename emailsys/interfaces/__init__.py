@@ -17,6 +17,7 @@ from emailsys.interfaces.accounts import (
 from emailsys.interfaces.checks import IChecks, IHeldMessage, ISessionChecks, Ruling
 from emailsys.interfaces.errors import (
     LoginBusy,
+    LoginUnchecked,
     MaildropInUse,
     MaildropLost,
     NoDomains,
@@ -71,6 +72,7 @@ __all__ = [
     "Listed",
     "Login",
     "LoginBusy",
+    "LoginUnchecked",
     "MaildropInUse",
     "MaildropLost",
     "NoDomains",

@@ -42,5 +42,9 @@ class LoginBusy(Exception):
     """Too many logins wait for verification. Becomes 454 4.7.0 or -ERR [SYS/TEMP]."""
 
 
+class LoginUnchecked(LoginBusy):
+    """Another system that knows the password cannot be asked now. Becomes the same replies, with a text of its own."""
+
+
 class TooManyGuesses(LoginBusy):
     """The client's network has too many failed logins. The password was not verified."""

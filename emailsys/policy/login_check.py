@@ -6,6 +6,7 @@ import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from twisted.cred.checkers import ANONYMOUS, AllowAnonymousAccess, ICredentialsChecker
@@ -30,7 +31,7 @@ from emailsys.interfaces import (
     PasswordId,
     StoreError,
 )
-from emailsys.mail.address import AddressSyntaxError, parse
+from emailsys.mail.address import Address, AddressSyntaxError, parse
 from emailsys.passwords import ARGON2ID, IMPORTED
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.password_renewal import Renewal
@@ -41,16 +42,21 @@ _MAX_REMEMBERED: Final = 10_000
 Avatar = tuple[Any, Any, Callable[[], None]]
 
 
-async def find_login(directory: IDirectory, name: bytes) -> Login | None:
-    """Return the account of a login name, or None. The name is an address, or a local part in the default domain."""
+async def login_address(directory: IDirectory, name: bytes) -> Address | None:
+    """Return the address of a login name, or None. The name is an address, or a local part in the default domain."""
     try:
         text = name.decode("utf-8")
         if "@" not in text:
             text = f"{text}@{await directory.default_domain()}"
-        address = parse(text)
+        return parse(text)
     except (UnicodeDecodeError, AddressSyntaxError):
         return None
-    return await directory.find_login(address.key)
+
+
+async def find_login(directory: IDirectory, name: bytes) -> Login | None:
+    """Return the account of a login name, see `login_address`, or None."""
+    address = await login_address(directory, name)
+    return None if address is None else await directory.find_login(address.key)
 
 
 def _hash_of(login: Login) -> tuple[str, str] | None:
@@ -76,6 +82,21 @@ class GuessLimits(Protocol):
         self, password: PasswordId | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
     ) -> bool:
         """Verify a login within the limits."""
+
+
+class OutsideCheck(Protocol):
+    """Check of passwords by other systems, such as `emailsys.policy.outside_logins`."""
+
+    def dated(self, digest: bytes) -> bytes:
+        """Return a digest of the digest and of the time: another system does not tell that a password was changed."""
+
+    async def account_of(
+        self, name: bytes, password: bytes, ip: str, local: Callable[[], Awaitable[Account | None]]
+    ) -> Account | None:
+        """Return the account that a name and a password open, or None.
+
+        @param local: checks the password that is stored here.
+        """
 
 
 class VerifiedLogins:
@@ -123,6 +144,14 @@ class VerifiedLogins:
         return len(self._digests)
 
 
+@dataclass(slots=True)
+class _Opened:
+    """The account that a login opens, and that which it opens by the password stored here. None before, and without."""
+
+    account: Account | None = None
+    here: Account | None = None
+
+
 @implementer(ICredentialsChecker)
 class PasswordChecker:
     """Checker from a name and a password, both as octets, to an Account.
@@ -139,14 +168,17 @@ class PasswordChecker:
         verified: VerifiedLogins,
         renewal: Renewal | None = None,
         failed_logins: GuessLimits | None = None,
+        outside: OutsideCheck | None = None,
     ) -> None:
         """
         @param renewal: None if stored hashes are never renewed.
         @param failed_logins: None if guesses have no limit.
+        @param outside: None if no other system knows passwords.
         """
         self._directory, self._hashing, self._verified = directory, hashing, verified
         self._renewal = renewal
         self._failed_logins = failed_logins
+        self._outside = outside
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """Return a Deferred of the Account. It fails with UnauthorizedLogin, LoginBusy or StoreError."""
@@ -163,20 +195,33 @@ class PasswordChecker:
             digest = self._verified.digest(login.account, stored, password)
         # Invalid UTF-8 becomes text that no password may contain, and costs the same work as a wrong password.
         text = password.decode("utf-8", "surrogateescape")
+        opened = _Opened()
+
+        async def check_here() -> Account | None:
+            fits = digest in self._verified or await self._hashing.verify(stored, text)
+            if fits and login is not None and stored is not None:
+                opened.here = login.account
+            return opened.here
 
         async def verify() -> bool:
-            return digest in self._verified or await self._hashing.verify(stored, text)
+            if self._outside is None:
+                opened.account = await check_here()
+            else:
+                opened.account = await self._outside.account_of(name, password, ip, check_here)
+            return opened.account is not None
 
         if self._failed_logins is None:
             fits = await verify()
         else:
-            password_id = None if login is None or stored is None else login.password_id
-            fits = await self._failed_logins.verify(password_id, ip, digest, verify)
-        if login is None or pair is None or not fits:
+            has_password = stored is not None if self._outside is None else login is not None and login.account.enabled
+            password_id = login.password_id if login is not None and has_password else None
+            counted = digest if self._outside is None else self._outside.dated(digest)
+            fits = await self._failed_logins.verify(password_id, ip, counted, verify)
+        if opened.account is None or not fits:
             raise UnauthorizedLogin("login failed")
-        if digest not in self._verified:
+        if opened.here is not None and login is not None and pair is not None and digest not in self._verified:
             self._renew_or_remember(login, pair, text, digest)
-        return login.account
+        return opened.account
 
     def _renew_or_remember(self, login: Login, stored: tuple[str, str], password: str, digest: bytes) -> None:
         """Renew an outdated hash, or cache the login. If the renewal fails, the next login tries again."""
@@ -279,6 +324,7 @@ def build_portal(
     renewal: Renewal | None = None,
     failed_logins: GuessLimits | None = None,
     verified: VerifiedLogins | None = None,
+    outside: OutsideCheck | None = None,
 ) -> Portal:
     """Return the portal of all services.
 
@@ -288,9 +334,10 @@ def build_portal(
     @param renewal: None if stored hashes are never renewed.
     @param failed_logins: None if guesses have no limit.
     @param verified: the cache of verified passwords. By default a new one.
+    @param outside: None if no other system knows passwords.
     """
     realm = MailRealm(access, maildrops)
     passwords = PasswordChecker(
-        directory, hashing, VerifiedLogins() if verified is None else verified, renewal, failed_logins
+        directory, hashing, VerifiedLogins() if verified is None else verified, renewal, failed_logins, outside
     )
     return Portal(realm, [AllowAnonymousAccess(), passwords, StoredSecrets(directory, failed_logins)])

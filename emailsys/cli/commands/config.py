@@ -169,13 +169,21 @@ def problems_of(settings: Settings) -> Iterator[str]:
         except TLSConfigError as error:
             yield f"outbound.ca_file: {error}"
     yield from _missing(settings)
-    if settings.checks.receive or settings.checks.submission:
+    yield from _unloadable(settings)
+
+
+def _unloadable(settings: Settings) -> Iterator[str]:
+    """Yield plugins that cannot be loaded."""
+    if settings.checks.receive or settings.checks.submission or settings.login.auth != ("local",):
         from twisted.internet import reactor
 
         from emailsys.daemon.checks import load_plugins
+        from emailsys.daemon.logins import load_logins
+        from emailsys.supervisor import StartupError
 
         try:
             load_plugins(settings.checks, settings.hostname, settings.state, reactor)
+            load_logins(settings.login, settings.hostname, reactor)
         except StartupError as error:
             yield str(error)
 

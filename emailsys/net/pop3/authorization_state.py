@@ -30,6 +30,8 @@ from emailsys.wire.sasl import (
 _WRONG: Final = "[AUTH] wrong user name or password"
 
 # RFC 3206 §4: the client keeps the password and tries again later.
+_BUSY: Final = "[SYS/TEMP] too many logins wait; try again later"
+_UNCHECKED: Final = "[SYS/TEMP] logins cannot be checked at the moment; try again later"
 _TOO_MANY_GUESSES: Final = "[SYS/TEMP] too many failed logins from your network; try again later"
 
 
@@ -213,9 +215,9 @@ class AuthorizationState:
         except TooManyGuesses:
             self.event("pop3-login-busy", ip=mind.ip, why=TooManyGuesses.__name__)
             self._refuse(_TOO_MANY_GUESSES)
-        except LoginBusy:
-            self.event("pop3-login-busy", ip=mind.ip, why=LoginBusy.__name__)
-            self.refuse("[SYS/TEMP] too many logins wait; try again later")
+        except LoginBusy as error:
+            self.event("pop3-login-busy", ip=mind.ip, why=type(error).__name__)
+            self.refuse(_BUSY if type(error) is LoginBusy else _UNCHECKED)
         except MaildropInUse:
             self.event("pop3-in-use", ip=mind.ip, user=user.decode("utf-8", "replace"))
             self.refuse("[IN-USE] another session has the maildrop open")

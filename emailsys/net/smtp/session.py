@@ -259,7 +259,7 @@ class SMTPSession:
             self._refuse(replies.TOO_MANY_GUESSES)
         except (LoginBusy, StoreError) as error:
             self.event("smtp-login-delayed", ip=self.client.ip, why=type(error).__name__)
-            self.reply(replies.LOGIN_BUSY if isinstance(error, LoginBusy) else replies.LOGIN_UNCHECKED)
+            self.reply(replies.LOGIN_BUSY if type(error) is LoginBusy else replies.LOGIN_UNCHECKED)
         else:
             self.is_authenticated = True
             account = self.delivery.account
@@ -286,7 +286,7 @@ class SMTPSession:
         except TooManyGuesses:
             self._refuse(replies.TOO_MANY_GUESSES)
         except (LoginBusy, StoreError) as error:
-            self.reply(replies.LOGIN_BUSY if isinstance(error, LoginBusy) else replies.LOGIN_UNCHECKED)
+            self.reply(replies.LOGIN_BUSY if type(error) is LoginBusy else replies.LOGIN_UNCHECKED)
 
     def _refuse_login(self, username: bytes) -> None:
         self.event("smtp-login-refused", ip=self.client.ip, user=username.decode("utf-8", "replace"))

@@ -41,7 +41,7 @@ def _load(specification: str, hostname: str, reactor: Any, shipped: Mapping[str,
     try:
         if kind == _OWN:
             name, _, argument = rest.partition(":")
-            make = _found(name)
+            make = found_plugin(name)
         elif kind in shipped:
             make = shipped[kind]
         else:
@@ -52,18 +52,24 @@ def _load(specification: str, hostname: str, reactor: Any, shipped: Mapping[str,
         if missing := [method for method in (*POINTS, "stop") if not callable(getattr(check, method, None))]:
             raise TypeError(f"{type(check).__name__} has no method {', '.join(missing)}")
     except (Exception, SystemExit) as error:
-        why = " ".join(str(error).split()) or "without a message"
-        shown = specification
-        if kind == _OWN and argument:
-            # Only the plugin knows whether its argument is a secret, and exceptions often quote what they were given.
-            shown, why = f"{kind}:{name}:{_HIDDEN}", why.replace(argument, _HIDDEN)
         # Without the cause, whose text is in the message.
-        raise PluginError(f"the check {shown!r} cannot be loaded: {type(error).__name__}: {why}") from None
+        raise plugin_error("check", specification, error) from None
     return name, check
 
 
-def _found(name: str) -> Make:
-    """Return what makes the checks of a name.
+def plugin_error(what: str, specification: str, error: BaseException) -> PluginError:
+    """Return the error that says why a plugin cannot be loaded."""
+    why = " ".join(str(error).split()) or "without a message"
+    kind, _, rest = specification.partition(":")
+    name, _, argument = rest.partition(":")
+    if kind == _OWN and argument:
+        # Only the plugin knows whether its argument is a secret, and exceptions often quote what they were given.
+        specification, why = f"{kind}:{name}:{_HIDDEN}", why.replace(argument, _HIDDEN)
+    return PluginError(f"the {what} {specification!r} cannot be loaded: {type(error).__name__}: {why}")
+
+
+def found_plugin(name: str) -> Make:
+    """Return what makes the plugin of a name.
 
     @raise LookupError: there is none, or there are several.
     """

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed
 
-from emailsys.interfaces import ClientPassword, IDelivery, LoginBusy, ProvenName, StoreError, TooManyGuesses
+from emailsys.interfaces import (
+    ClientPassword,
+    IDelivery,
+    LoginBusy,
+    LoginUnchecked,
+    ProvenName,
+    StoreError,
+    TooManyGuesses,
+)
 from emailsys.mail.envelope import Client
 from emailsys.net.serving.session_login import SessionLogin
 from emailsys.net.tls.server import describe
@@ -19,6 +28,11 @@ from emailsys.web.base.templates import static_files
 
 # Characters of a name or a password. Longer ones are refused, not hashed.
 _MAX_CREDENTIAL: Final = 1000
+_WHY_BUSY: Final[Mapping[type[LoginBusy], tuple[str, int]]] = {
+    LoginBusy: ("Too many logins.", 429),
+    TooManyGuesses: ("Too many failed logins from your network.", 429),
+    LoginUnchecked: ("The system that knows your password does not answer.", 503),
+}
 _ACCOUNT: Final = re.compile(r"/mail/([0-9]+)/")
 # A year: the address of a file changes with its content.
 _FOREVER: Final = ("Cache-Control", "public, max-age=31536000, immutable")
@@ -92,8 +106,8 @@ async def _log_in(call: Call) -> Answer:
         return _login_form(call, then, name, "The address or the password is wrong.", 403)
     except LoginBusy as error:
         telemetry.event("web-login-busy", **told, why=type(error).__name__)
-        why = "Too many failed logins from your network." if isinstance(error, TooManyGuesses) else "Too many logins."
-        return _login_form(call, then, name, f"{why} Try again in a few minutes.", 429)
+        why, status = _WHY_BUSY[type(error)]
+        return _login_form(call, then, name, f"{why} Try again in a few minutes.", status)
     except StoreError:
         return _login_form(call, then, name, "The mail store does not answer. Try again in a moment.", 503)
     return answer

@@ -25,11 +25,11 @@ PAGE: Final = CHECKOUT / "docs" / "extending.md"
 POSTGREY: Final = shutil.which("postgrey", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-def install(folder: Path) -> dict[str, str]:
-    """Install the package into a folder; the environment of a process that finds it there."""
+def install(folder: Path, package: Path = PACKAGE) -> dict[str, str]:
+    """Install a package into a folder; the environment of a process that finds it there."""
     # pip builds beside the source.
     source = folder / "source"
-    shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package, source, ignore=shutil.ignore_patterns("__pycache__"))
     options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
     target = folder / "packages"
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)]
