@@ -61,7 +61,8 @@ class Question(Protocol):
         transport.startTLS(creator)
 
     def end(self) -> None:
-        """Close the connection."""
+        """Close the connection. Nobody waits for an answer any more."""
+        self._wake = None
         transport: Any = self.transport
         transport.abortConnection()
 

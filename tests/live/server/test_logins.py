@@ -103,7 +103,7 @@ class OutsideTests(TestCase):
             f"dovecot:unix:{other.sasl}",
         ]
         listed = ", ".join(f'"{one}"' for one in checkers)
-        config = f"[login]\nauth = [{listed}]\ncreate_accounts = true\n[pop3]\nworkers = 1\n"
+        config = f"[login]\nauth = [{listed}]\ncreate_accounts = true\nauth_deadline = '60s'\n[pop3]\nworkers = 1\n"
         daemon = Daemon(config, environment=install(self.folder / "packages", PACKAGE))
         self.addCleanup(daemon.close)
         alice = daemon.user("alice")
