@@ -124,7 +124,7 @@ def _fields(document: Any, keys: Sequence[str]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Result:
-    """What was added and what was refused, in the words of `--json`."""
+    """The rows that were added and those that were refused, in the words of `--json`."""
 
     added: list[str] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)

@@ -22,14 +22,14 @@ class Listen:
 
 
 class ForgedSender(enum.Enum):
-    """What happens to a reverse-path of this system from a client that did not log in."""
+    """The choices for a reverse-path of this system from a client that did not log in."""
 
     REFUSE = "refuse"
     ACCEPT = "accept"
 
 
 class ForgedFrom(enum.Enum):
-    """What happens to a message with a From address of this system from a client that did not log in."""
+    """The choices for a message with a From address of this system from a client that did not log in."""
 
     MARK = "mark"
     REFUSE = "refuse"
@@ -37,7 +37,7 @@ class ForgedFrom(enum.Enum):
 
 
 class EarlyTalker(enum.Enum):
-    """What happens to a client that talks before the greeting of the receive port."""
+    """The choices for a client that talks before the greeting of the receive port."""
 
     REFUSE = "refuse"
     LOG = "log"

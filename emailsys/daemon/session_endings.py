@@ -45,7 +45,7 @@ class SessionEndings:
     async def _finish(self) -> None:
         """Wait until no client is in the middle of anything: all that are left have been silent for a moment.
 
-        Nobody waits for these sessions, because another process serves.
+        No client waits for these sessions, because another process serves.
         """
         deadline = self._reactor.seconds() + _FINISH_SECONDS
         while self._reactor.seconds() < deadline and any(

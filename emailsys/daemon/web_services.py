@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Log events that are shown as numbers.
 _COUNTED = ("accepted", "relayed", "delayed", "failed", "refused")
-# The queue is counted again only after so many times the duration of the count: at most 5 % of a reader thread.
+# The queue is counted again only after this multiple of the duration of the count: at most 5 % of a reader thread.
 _COUNT_SHARE = 20.0
 
 

@@ -1,4 +1,4 @@
-"""What a worker shares with the daemon: events, limits for logins and connections, and the takeover of maildrops."""
+"""State that a worker shares with the daemon: events, limits for logins and connections, the takeover of maildrops."""
 
 from __future__ import annotations
 

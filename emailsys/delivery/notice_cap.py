@@ -23,7 +23,7 @@ _OTHERS: Final = ""
 class NoticeCap:
     """Counts notices that leave this system. Notices to its own accounts have no cap.
 
-    A sender address may be forged. Without a cap, a stranger whose mail fails here could fill the mailbox of another.
+    A sender address may be forged. Without a cap, mail that fails here could fill the mailbox of that address.
     """
 
     def __init__(self, most: int, clock: IReactorTime, telemetry: Telemetry) -> None:

@@ -36,7 +36,7 @@ class Ended(Protocol):
 
     @property
     def output(self) -> bytes:
-        """What it wrote."""
+        """The output of the command."""
 
 
 class Run(Protocol):

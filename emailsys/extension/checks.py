@@ -19,7 +19,7 @@ Opinion = Verdict | Sequence[Verdict] | None
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What a check gets when it is made.
+    """The context that a check is made with.
 
     @ivar name: its name in the configuration.
     @ivar argument: the text behind the name: "x" of "plugin:NAME:x", "" without one.

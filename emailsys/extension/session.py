@@ -1,4 +1,4 @@
-"""What a check is told: the client, the transaction, and the message as a stream with its header section."""
+"""Values that a check is told: the client, the transaction, and the message as a stream with its header section."""
 
 from __future__ import annotations
 

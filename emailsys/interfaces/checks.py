@@ -24,7 +24,7 @@ class IHeldMessage(Interface):
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What a message becomes.
+    """The envelope and the new header fields of a message that the checks accept.
 
     @ivar fields: header fields for its front, whole lines.
     """

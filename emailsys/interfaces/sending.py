@@ -10,7 +10,7 @@ from zope.interface import Interface
 
 @dataclass(frozen=True, slots=True)
 class SentCount:
-    """What an account, a trusted network or a forwarding alias sent in one hour.
+    """The count of recipients that an account, a trusted network or a forwarding alias sent to in one hour.
 
     `sender` is the address or the network as text, with "forward of " in front for what is forwarded. `hour` is the
     number of hours since 1970. `told` is the notice that its owner got in this hour: 0 for none, 1 for a limit that is

@@ -37,7 +37,7 @@ class ITap(Interface):
         """Octets of a message, from the side that gives commands, dots stuffed."""
 
     def body_ended_before(octets: int) -> None:
-        """That many of the octets passed to `body` last do not belong to the message."""
+        """Note that the last `octets` of those passed to `body` do not belong to the message."""
 
     def dropped(octets: int) -> None:
         """Octets of the peer were discarded unread, those in the clear before TLS."""

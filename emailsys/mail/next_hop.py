@@ -48,7 +48,7 @@ class HostLogin:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTLS:
-    """What a host must show in a TLS handshake: a certificate for a name, the pinned one, or any.
+    """The certificate that a host must show in a TLS handshake: one for a name, the pinned one, or any.
 
     @ivar name: a host name or an IP address.
     @ivar x25519_only: whether X25519 is the only key exchange that is offered, so that the ClientHello fits into one

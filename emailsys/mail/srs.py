@@ -36,7 +36,7 @@ _FOREIGN_SRS1: Final = re.compile(r"SRS1[=+\-][^=]+=([^=]+)=([=+\-].+)", re.IGNO
 class SRS:
     """Rewrites reverse-paths and restores them.
 
-    @ivar secret: the key of the hashes, at least 16 octets. Without it nobody can forge a rewritten address.
+    @ivar secret: the key of the hashes, at least 16 octets. Without it, a rewritten address cannot be forged.
     @ivar domain: the local domain of rewritten addresses.
     """
 

@@ -61,7 +61,7 @@ class FileLocks(Protocol):
 
 
 class Fcntl(Protocol):
-    """What Unix needs of the standard library's `fcntl`."""
+    """The part of the standard library's `fcntl` that locks on Unix use."""
 
     LOCK_EX: int
     LOCK_SH: int
@@ -191,7 +191,7 @@ class ProcessLocks(LinuxLocks):
 
 
 class Msvcrt(Protocol):
-    """What Windows needs of the standard library's `msvcrt`."""
+    """The part of the standard library's `msvcrt` that locks on Windows use."""
 
     LK_NBLCK: int
     LK_UNLCK: int

@@ -122,7 +122,7 @@ class Delivery:
         """Return None if the client may send a message with this identity, else the reply that refuses it.
 
         The author or the sender must be an address that the account may use, and a sender that is named must be one.
-        The null reverse-path is for reports, because nobody would learn that the message was not delivered. An account
+        The null reverse-path is for reports: its sender would not learn that the message was not delivered. An account
         that may send from all addresses, such as that of a gateway, is not restricted.
         """
         account = self.account

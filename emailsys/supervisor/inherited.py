@@ -75,7 +75,7 @@ def _own(inherited: socket.socket) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What a daemon passes to its successor, as descriptors.
+    """The descriptors that a daemon passes to its successor.
 
     @ivar report: the socket on which the successor says that it can serve, or why it cannot, and hears the answer.
     @ivar listeners: of each listening socket its service, and whether systemd opened it.

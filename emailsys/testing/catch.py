@@ -36,7 +36,7 @@ _FROM_LINE: Final = re.compile(rb"^(>*From )", re.M)
 
 @dataclass(frozen=True, slots=True)
 class CatchOptions:
-    """What the command line asks for.
+    """The options of the command line.
 
     @ivar state: the folder of the store; None for a temporary one.
     @ivar mbox: a file that each message is appended to.

@@ -1,4 +1,4 @@
-"""What a test does with a mail server without waiting: look at mail, and script failures."""
+"""Controls of a mail server that need no waiting: look at mail, and script failures."""
 
 from __future__ import annotations
 

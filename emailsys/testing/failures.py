@@ -68,7 +68,7 @@ class Cut(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What goes wrong, where and how often. `parse` reads it from a sentence.
+    """A scripted failure: its kind, its place, and how often it happens. `parse` reads it from a sentence.
 
     @ivar reply: the refusal of SMTP to send; None for none.
     @ivar refusal: the text of the -ERR of POP3 to send; None for none.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class LateWeb(Factory):
     """Factory for the HTTP port that imports and builds the web face at the first connection.
 
-    A mail server that is started for each test run should not pay for pages that nobody opens.
+    A mail server that is started for each test run should not pay for pages that are never opened.
     """
 
     noisy = False
@@ -66,7 +66,7 @@ class LateWeb(Factory):
         return face
 
     def _services(self) -> Services:
-        """What the daemon gives to its API. Any token fits; one that is an address opens the mail for that address."""
+        """Return the services of the API. Any token fits; one that is an address opens the mail for that address."""
         from emailsys.interfaces.operators import Scope, TokenRow
         from emailsys.web.base.services import Services
         from emailsys.wiretap.recorder import Recorder

@@ -65,7 +65,7 @@ def _temporary_folder() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What other services of the same server use."""
+    """The parts of a server that its other services use."""
 
     boxes: Boxes
     portal: Portal
@@ -118,7 +118,7 @@ class CatchServer:
 
     @property
     def parts(self) -> Parts:
-        """What other services of this server use, once it has started."""
+        """The parts that other services of this server use, once it has started."""
         assert self._parts is not None
         return self._parts
 

@@ -18,7 +18,7 @@ class PolicyAnswerError(ValueError):
 
 
 class Action(NamedTuple):
-    """What a policy server answers: a word in capitals, and what follows it."""
+    """The answer of a policy server: a word in capitals, and the text after it."""
 
     name: str
     argument: str

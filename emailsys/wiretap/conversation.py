@@ -26,7 +26,7 @@ class Direction(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an event tells. Events with octets of the wire have a direction, all others have none."""
+    """The kinds of event. Events with octets of the wire have a direction, all others have none."""
 
     OPENED = "opened"
     #: A command or a line of a dialogue, without its CRLF.
@@ -102,7 +102,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What one connection carried, as far as it was recorded.
+    """The record of one connection, as far as it was recorded.
 
     `id` is the session's name in the mail log. `opened` is in seconds since 1970. `dropped` counts events that did not
     fit into the limit of a conversation. `peer` and `local` are `HOST:PORT`, `peer_name` is a host name where one is

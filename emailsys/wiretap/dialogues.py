@@ -21,7 +21,7 @@ _FINAL_LINE: Final = re.compile(rb"(\d{3})(?: |\Z)")
 
 
 class Listener(Protocol):
-    """What a dialogue tells its owner."""
+    """The callbacks from a dialogue to its owner."""
 
     def reply_line(self, text: str, octets: int) -> None:
         """A line of a reply, as it may be shown."""

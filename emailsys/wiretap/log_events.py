@@ -14,7 +14,7 @@ _MAX_FIELD: Final = 200
 
 
 class Fact(NamedTuple):
-    """What an event of the mail log means for its conversation."""
+    """The meaning of an event of the mail log for its conversation."""
 
     kind: Kind
     text: str

@@ -1,4 +1,4 @@
-"""What may be shown of a protocol line: secrets are replaced before a line is recorded."""
+"""Masking of protocol lines: secrets are replaced before a line is recorded."""
 
 from __future__ import annotations
 

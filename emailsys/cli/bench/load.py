@@ -80,7 +80,7 @@ class Target:
 
 @dataclass
 class Outcome:
-    """What came out. Latencies are seconds from the connection, or from MAIL, to the 250."""
+    """The measurements of a run. Latencies are seconds from the connection, or from MAIL, to the 250."""
 
     sent: int = 0
     send_seconds: float = 0.0
@@ -245,7 +245,7 @@ def _quit(client: poplib.POP3) -> None:
 
 
 def wait_for(target: Target, before: set[bytes], count: int, patience: float) -> None:
-    """Wait until the maildrop has so many new messages, as long as it grows within the patience."""
+    """Wait until the maildrop has that number of new messages, as long as it grows within the patience."""
     seen, until = 0, time.monotonic() + patience
     while (now := len(uids(target) - before)) < count and time.monotonic() < until:
         if now > seen:

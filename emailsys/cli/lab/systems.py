@@ -83,7 +83,7 @@ class LabDaemon:
         self.daemon.ask(QueueChangeRows(change=QueueChange.RETRY))
 
     def limit_growth(self, octets: int | None) -> bool:
-        """Lets the daemon's database and its log grow by so many octets only; None removes the limit."""
+        """Lets the daemon's database and its log grow by that number of octets only; None removes the limit."""
         if octets is None:
             return limit_file_size(self.daemon.pid, None)
         sizes = [(self._folder / name).stat().st_size for name in ("mail.sqlite", "mail.sqlite-wal")]

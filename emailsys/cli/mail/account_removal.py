@@ -1,4 +1,4 @@
-"""What becomes of the mail of an account that is removed."""
+"""Removal of an account: keeps or deletes its mail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _messages(session: Session, account: Account) -> dict[str, int]:
 
 
 class Fate(Enum):
-    """What becomes of the mail of a removed account."""
+    """The choices for the mail of a removed account."""
 
     KEPT = auto()
     DELETED = auto()

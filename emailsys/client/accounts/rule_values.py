@@ -11,7 +11,7 @@ ANY_VALUE: Final = "*"
 
 
 class Place(enum.Enum):
-    """What a condition looks at."""
+    """The parts of a message that a condition looks at."""
 
     FROM = "from"
     TO = "to"

@@ -90,7 +90,7 @@ class Server:
 
 
 class KeepKind(enum.Enum):
-    """What happens to fetched messages on the server."""
+    """The choices for fetched messages on the server: keep them, or delete them at some time."""
 
     LEAVE = "leave"
     DELETE = "delete"
@@ -112,7 +112,7 @@ FETCH_EVERY: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What is run after a fetch that brought mail. Without a `command`, the desktop shows a notification."""
+    """The notification after a fetch that brought mail. Without a `command`, the desktop shows it."""
 
     command: tuple[str, ...] = ()
 

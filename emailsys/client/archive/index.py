@@ -102,7 +102,7 @@ class Entry:
 class _Connection(sqlite3.Connection):
     """A connection that is closed when nothing refers to it.
 
-    Whoever runs a statement refers to it. To close it in another thread meanwhile ends the process (SIGSEGV).
+    A thread that runs a statement refers to it. Closing it in another thread would end the process (SIGSEGV).
     """
 
     def __del__(self) -> None:

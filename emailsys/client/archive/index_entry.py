@@ -37,7 +37,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class IndexFields(Heading):
-    """What the index stores about a message. The `_words` fields are the texts for the search.
+    """The fields of a message in the index. The `_words` fields are the texts for the search.
 
     `unverified` is whether From is an address of the receiving system, and the client did not log in there.
     """

@@ -16,7 +16,7 @@ _QUOTES: Final = "\"'<( "
 
 
 class SortBy(enum.StrEnum):
-    """What a list is sorted by."""
+    """The columns that a list can be sorted by."""
 
     DATE = "date"
     SENDER = "from"

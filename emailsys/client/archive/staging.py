@@ -35,7 +35,7 @@ def make_staging_folder(root: Path) -> None:
 class Reading(enum.Enum):
     """How much of a message is read while it is staged."""
 
-    #: Nothing: whoever names the file reads its header. This process then needs no parser.
+    #: Nothing: the process that names the file reads its header. This process then needs no parser.
     NOTHING = enum.auto()
     #: The header, for the file name.
     HEADER = enum.auto()

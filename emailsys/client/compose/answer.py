@@ -59,7 +59,7 @@ def _references(root: Part) -> tuple[str | None, list[str]]:
 
 
 class ReplyTo(enum.Enum):
-    """Whom an answer is for."""
+    """The recipients that an answer can have."""
 
     SENDER = "sender"
     ALL = "all"

@@ -64,7 +64,7 @@ def complete_message(
     @param sender: for From if the message has none.
     @param from_header: take recipients from To, Cc and Bcc (sendmail -t), in addition to `recipients`.
     @param reverse_path: None for the address of From (sendmail -f sets it).
-    @param is_null: the reverse-path is the null one: nobody gets delivery failures (RFC 5321 §4.5.5).
+    @param is_null: the reverse-path is the null one: delivery failures are not reported (RFC 5321 §4.5.5).
     @raise ComposeError: there is no recipient, or an address is invalid.
     """
     octets = _MBOX_LINE.sub(b"", _LINE_END.sub(b"\r\n", octets))

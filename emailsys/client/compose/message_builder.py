@@ -136,7 +136,7 @@ def _body(draft: Draft, seven_bit: bool = False) -> _Node:
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """What signs or encrypts the payload of a message: one of the two.
+    """The functions that sign or encrypt the payload of a message: one of the two.
 
     @ivar sign: returns an armoured signature and the name of its hash for micalg.
     @ivar encrypt: returns the payload encrypted and armoured.

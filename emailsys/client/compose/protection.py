@@ -33,7 +33,7 @@ class NotCertified(ComposeError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be done with a draft when it is sent.
+    """The protection that a draft gets when it is sent.
 
     @ivar recipients: the keys of all recipients, if it may be encrypted.
     @ivar problem: why it cannot be sent like this; "" if it can.

@@ -43,7 +43,7 @@ class Contact:
 
     @property
     def mailboxes(self) -> list[Mailbox]:
-        """What the short name stands for."""
+        """The mailboxes that the short name stands for."""
         if self.is_group:
             return [Mailbox("", address) for address in self.addresses]
         return [Mailbox(self.name, self.addresses[0])]

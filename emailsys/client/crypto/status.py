@@ -67,7 +67,7 @@ def parse_status(octets: bytes) -> list[Status]:
 def signatures_of(lines: Sequence[Status]) -> list[Signature]:
     """Return a signature for each NEWSIG. `GOOD` says no more than that the numbers are right.
 
-    Who made it, and whether the key is the author's, is decided by whoever knows the key and the message.
+    Who made it, and whether the key is the author's, is decided by code that knows the key and the message.
     """
     return [_signature(group) for group in _groups(lines)][:_MAX_SIGNATURES]
 

@@ -1,4 +1,4 @@
-"""What was found at a signed or encrypted part: its layers, and the verdict on each signature."""
+"""Values for a signed or encrypted part: its layers, and the verdict on each signature."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Signature:
     """A signature. `signer` and `reason` come from the key and the programs, and are not safe for a terminal.
 
     @ivar addresses: the addresses of the key, in the form of `Address.key`.
-    @ivar certified: those of `addresses` that somebody whom the user trusts has certified.
+    @ivar certified: those of `addresses` that a person whom the user trusts has certified.
     @ivar names: the user ids with these, by address. A key may have others, with any name.
     @ivar key: the fingerprint of the key, or its id if the key is missing.
     @ivar reason: why it was not checked.
@@ -74,7 +74,7 @@ class Signature:
 
 
 class DecryptionState(enum.Enum):
-    """What became of an encrypted part."""
+    """The results of decrypting a part."""
 
     DECRYPTED = "decrypted"
     #: None of the user's secret keys opens it.

@@ -52,7 +52,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What ends a command that is waited for.
+    """The limits that end a command.
 
     @ivar seconds: the time it may take.
     @ivar octets: what it may print.
@@ -198,7 +198,7 @@ def _wait(process: subprocess.Popen[bytes], output: _Output, limits: Limits | No
 
 
 class _Output:
-    """What a command prints, read up to a limit by a thread."""
+    """The output of a command, read up to a limit by a thread."""
 
     def __init__(self, pipe: IO[bytes], limit: int) -> None:
         self._pipe = pipe

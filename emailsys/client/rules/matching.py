@@ -23,7 +23,7 @@ _RECIPIENTS: Final = ("to", "cc", "bcc", "delivered-to", "x-original-to")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What rules do with a message: `rules` are those that match, in order. A later folder replaces an earlier one."""
+    """The effect of rules on a message: those that match, in order. A later folder replaces an earlier one."""
 
     rules: tuple[Rule, ...] = ()
 

@@ -50,7 +50,7 @@ class Letter(Protocol):
 
 
 class ComposingActions:
-    """What the keys of the composer ask for, beside sending and saving. The coroutines run in workers."""
+    """The actions of the composer's keys, except sending and saving. The coroutines run in workers."""
 
     def __init__(self, mailbox: UserMailbox, letter: Letter) -> None:
         self._mailbox = mailbox

@@ -102,7 +102,7 @@ class FetchAction:
         return "" if wait is None else f"Next fetch at {self._mailbox.now() + timedelta(seconds=wait + 30):%H:%M}."
 
     def _show_if_asked(self, progress: Progress) -> None:
-        """Show the progress of a fetch that nobody asked for, if one that the user asked for waits for its end."""
+        """Show the progress of a fetch that began by itself, if one that the user asked for waits for its end."""
         if self._is_asked:
             self._show_progress(progress)
 

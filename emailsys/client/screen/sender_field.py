@@ -14,7 +14,7 @@ from emailsys.mail.message.mailboxes import Mailbox
 
 
 class SenderField(Select[int]):
-    """What From can be: each account with each of its addresses, and first what the draft has."""
+    """The choices for From: first the draft's own, then each account with each of its addresses."""
 
     def __init__(self, accounts: Sequence[Account], account: Account, own: Mailbox) -> None:
         """@param own: the sender of the draft."""

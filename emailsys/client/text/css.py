@@ -52,7 +52,7 @@ _WHITE_SPACE: Final = {
 
 
 class Style(NamedTuple):
-    """What an element's own declarations say. None leaves the inherited value.
+    """The style that an element's own declarations set. None leaves the inherited value.
 
     @ivar gone: whether the element and everything in it is removed: no inner element can become visible again.
     @ivar display: "block", "inline", "inline-block", or "" for the default of the element.

@@ -36,7 +36,7 @@ _FEATURE: Final = re.compile(r"\(\s*+([-\w]++)\s*+(?::([^()]*+))?\)")
 
 @dataclass(frozen=True, slots=True)
 class _Element:
-    """What selectors look at."""
+    """An element as selectors see it."""
 
     tag: str
     classes: frozenset[str]

@@ -58,7 +58,7 @@ _Ends = tuple[_End, ...]
 
 @dataclass(slots=True)
 class _State:
-    """What an element inherits."""
+    """The properties that an element inherits."""
 
     is_visible: bool = True
     is_sized: bool = True

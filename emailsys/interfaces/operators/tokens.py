@@ -17,7 +17,7 @@ MAX_TOKENS: Final = 100
 
 
 class Scope(enum.Enum):
-    """What a token permits. Those that begin with `mail` are for accounts, the others for operators."""
+    """The permissions of a token. Those that begin with `mail` are for accounts, the others for operators."""
 
     MAIL_READ = "mail:read"
     MAIL_DELETE = "mail:delete"

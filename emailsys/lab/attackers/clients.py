@@ -14,7 +14,7 @@ from emailsys.wiretap.conversation import Role
 
 @dataclass(frozen=True, slots=True)
 class Guessed:
-    """What a guesser came to: the password, if it was found, the number of tries, and the last reply to a try."""
+    """The result of guessing: the password, if it was found, the number of tries, and the last reply to a try."""
 
     password: str | None
     tries: int
@@ -49,7 +49,7 @@ def guess_passwords(port: int, context: ssl.SSLContext, user: str, words: Iterab
 
 @dataclass(frozen=True, slots=True)
 class Poured:
-    """What a sender without a queue saw, and the replies from EHLO on."""
+    """The view of a sender without a queue, and the replies from EHLO on."""
 
     view: View
     replies: tuple[str, ...]

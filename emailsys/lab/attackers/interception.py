@@ -14,7 +14,7 @@ from emailsys.pki import IssuedFiles
 
 @dataclass(frozen=True, slots=True)
 class Interception:
-    """What came of it. `reply` is that of the queue if the delivery failed, else the text of the message."""
+    """The result of an interception. `reply` is the queue's if the delivery failed, else the text of the message."""
 
     host: MailHost
     attacker: ManInTheMiddle

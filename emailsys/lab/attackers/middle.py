@@ -20,7 +20,7 @@ _READ: Final = 65536
 
 @dataclass(frozen=True, slots=True)
 class Tampered:
-    """What the man in the middle passes on in place of a line, and the word for it in the record."""
+    """The octets that the man in the middle passes on in place of a line, and the word for that in the record."""
 
     octets: bytes
     what: str

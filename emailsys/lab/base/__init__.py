@@ -1,1 +1,1 @@
-"""What lessons, hosts and attackers of the lab are built of: values, views, sockets, the stage."""
+"""Parts of lessons, hosts and attackers of the lab: values, views, sockets, the stage."""

@@ -59,7 +59,7 @@ class System(Protocol):
         """Makes all rows of the queue due now, as `emailsys queue retry` does."""
 
     def limit_growth(self, octets: int | None) -> bool:
-        """Lets the daemon's database grow by so many octets only, and None removes the limit.
+        """Lets the daemon's database grow by that number of octets only; None removes the limit.
 
         Returns whether this operating system can do it.
         """
@@ -81,7 +81,7 @@ def unchanged(settings: Settings) -> Settings:
 
 
 class Stage:
-    """What a lesson needs. Everything that it opens is closed at the end of the lesson."""
+    """The systems and certificates of a lesson. Everything that the stage opens is closed at the end of the lesson."""
 
     def __init__(self, systems: Systems, pki: Pki) -> None:
         self._systems, self.pki = systems, pki

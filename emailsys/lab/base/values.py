@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run with or without the protection came to.
+    """The result of a run with or without the protection.
 
     `harmed` answers the lesson's question, and is computed from octets that were sent in this run. `evidence` quotes
     them.

@@ -54,7 +54,7 @@ class MailHost(LoopbackServer):
         super().__init__(self._serve_one)
 
     def wait_for(self, messages: int, seconds: float) -> bool:
-        """Waits until the host has stored so many messages; returns whether it has."""
+        """Waits until the host has stored that number of messages; returns whether it has."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.stored) >= messages, seconds)
 

@@ -1,4 +1,4 @@
-"""Lessons: a man in the middle with a certificate for another name, an expired one, and one that nobody trusts."""
+"""Lessons: a man in the middle with a certificate for another name, an expired one, and an untrusted one."""
 
 from __future__ import annotations
 

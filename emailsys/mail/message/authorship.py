@@ -1,4 +1,4 @@
-"""What the receiving system says about the author of a message that arrived (RFC 8601)."""
+"""The receiving system's statement about the author of a message that arrived (RFC 8601)."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def guessed_charset(octets: bytes) -> str:
 def is_nearly_utf_8(octets: bytes, share: int) -> bool:
     """Whether text is UTF-8, except for a character that is cut at its end, or for some octets.
 
-    @param share: less than one in so many of the octets above 0x7F may be wrong.
+    @param share: less than one in this number of octets above 0x7F may be wrong.
     """
     try:
         octets.decode("utf-8")

@@ -1,1 +1,1 @@
-"""What every connection needs: writes to a socket, coroutines, the text of failures."""
+"""Parts of every connection: writes to a socket, coroutines, the text of failures."""

@@ -24,7 +24,7 @@ class Owner(Protocol[ClientT]):
         """The connection is ready for its first transmission."""
 
     def next_transmission(self, client: ClientT, ahead: bool) -> PendingTransmission | None:
-        """What is to be sent next; `ahead` of the end of what is being sent now."""
+        """Return the next transmission. @param ahead: whether another one is still being sent."""
 
     def has_nothing_to_do(self, client: ClientT) -> None:
         """The connection is idle until `wake` is called."""

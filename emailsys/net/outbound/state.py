@@ -39,7 +39,7 @@ OVER: Final = State.OVER
 
 
 class Event(enum.Enum):
-    """What moves a connection on."""
+    """The events that change the state of a connection."""
 
     __hash__ = object.__hash__
 

@@ -1,4 +1,4 @@
-"""What the sessions of a POP3 service share: its environment, its settings and its limits."""
+"""A POP3 service, which its sessions share: its environment, its settings and its limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emailsys.wire.sasl import MECHANISMS, Mechanisms
 
 @dataclass(frozen=True)
 class POP3Service:
-    """What all sessions of a POP3 service share.
+    """The environment, settings and limits of all sessions of a POP3 service.
 
     - The portal of the environment logs in UsernamePassword and ProvenName credentials. For `pop3.IMailbox` it returns
       an avatar that provides IMaildrop.

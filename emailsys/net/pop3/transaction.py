@@ -23,7 +23,7 @@ _MANY: Final = 2000
 
 
 class Transaction:
-    """What a client does with the maildrop that its login opened."""
+    """Carries out the commands of a client on the maildrop that its login opened."""
 
     def __init__(self, authorization: AuthorizationState) -> None:
         self._authorization = authorization

@@ -1,4 +1,4 @@
-"""What the mail servers of one daemon share: portal, stored secrets, clock, telemetry, host name and TLS."""
+"""The environment of a daemon's mail servers: portal, stored secrets, clock, telemetry, host name and TLS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emailsys.telemetry import Telemetry
 
 @dataclass(frozen=True)
 class ServiceEnvironment:
-    """What an SMTP and a POP3 service get alike.
+    """The objects that SMTP and POP3 services share.
 
     - `portal` logs in credentials of octets, with a Client as the mind.
     - `hostname` is our name in greetings, replies and Received fields, and our authserv-id.

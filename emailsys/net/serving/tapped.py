@@ -166,7 +166,7 @@ class TappedTelemetry(Telemetry):
 
 @dataclass(frozen=True, slots=True)
 class TappedParts:
-    """What a recorded session is made of, in place of the usual parts."""
+    """The parts of a recorded session, in place of the usual ones."""
 
     tap: ITap
     environment: ServiceEnvironment

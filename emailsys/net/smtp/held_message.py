@@ -25,7 +25,7 @@ _PIECE: Final = 256 * 1024
 
 
 class _Memory:
-    """What all held messages of this process have in memory."""
+    """The memory that all held messages of this process use."""
 
     octets = 0
 
@@ -85,7 +85,7 @@ class HeldMessage:
 
     @property
     def beginning(self) -> bytes:
-        """What was written first: the whole header section, as `IncomingMessage` writes it.
+        """The octets that were written first: the whole header section, as `IncomingMessage` writes it.
 
         @raise OSError: the temporary file cannot be read.
         """

@@ -1,4 +1,4 @@
-"""What the sessions of an SMTP service share: its environment, its kind, its limits, and the store."""
+"""An SMTP service, which its sessions share: its environment, its kind, its limits, and the store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emailsys.wire.sasl import MECHANISMS, Mechanisms
 
 
 class Kind(enum.Enum):
-    """Whom a port serves. The session detects implicit TLS (submissions, port 465) from its transport."""
+    """The kinds of SMTP service. The session detects implicit TLS (submissions, port 465) from its transport."""
 
     #: Port 25: mail for this system from unauthenticated clients; no logins (RFC 5321).
     RECEIVE = "smtp"
@@ -37,7 +37,7 @@ def _nobody(ip: str) -> bool:
 
 @dataclass(frozen=True)
 class SMTPService:
-    """What all sessions of an SMTP service share.
+    """The environment, kind, limits and store of all sessions of an SMTP service.
 
     - The portal of the environment logs in Anonymous, UsernamePassword and ProvenName credentials. It returns avatars
       that provide IDelivery.

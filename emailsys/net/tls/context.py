@@ -31,7 +31,7 @@ class TLSConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HelloOptions:
-    """What the ClientHello of a client offers beside cipher suites.
+    """The offers in the ClientHello of a client, except its cipher suites.
 
     @ivar x25519_only: whether X25519 is the only key exchange. With OpenSSL's default, which has a post-quantum one,
         the ClientHello has 1,500 octets. Some hosts fail if it does not come in one segment.

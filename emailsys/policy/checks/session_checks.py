@@ -89,7 +89,7 @@ def _says_something(check: Any, point: str) -> bool:
 
 @dataclass(slots=True)
 class _Found:
-    """What the verdicts have found so far, for a session or for a transaction."""
+    """The findings of the verdicts so far, for a session or for a transaction."""
 
     fields: list[str] = field(default_factory=list)
     quarantine: str = ""

@@ -102,7 +102,7 @@ class Directory:
         return await self._answer_or_no_domains(("domain", domain_key), look_up)
 
     def local_domains(self) -> Coroutine[Any, Any, frozenset[str]]:
-        """Return the domains of this system. Each message of a stranger asks for them."""
+        """Return the domains of this system. Each message from outside asks for them."""
         return self._answer(("domains",), _local_domains)
 
     async def default_domain(self) -> str:

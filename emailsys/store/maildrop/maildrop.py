@@ -230,7 +230,7 @@ class Maildrop:
 
     @property
     def listings(self) -> MutableMapping[str, bytes] | None:
-        """What was made of the messages by a session that has deleted none."""
+        """The listings that a session that has deleted nothing has already made."""
         return None if self._has_deletions else self._snapshot.listings
 
     def getMessage(self, index: int) -> Deferred[IO[bytes]]:

@@ -29,7 +29,7 @@ _SUMMED: Final = (1 << 38) - 1
 
 
 class Fingerprint(NamedTuple):
-    """What two states of a maildrop have in common only if their messages are the same. Row ids are never reused."""
+    """A value that two states of a maildrop share only if their messages are the same. Row ids are never reused."""
 
     messages: int
     last_id: int

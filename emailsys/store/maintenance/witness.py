@@ -11,7 +11,7 @@ from emailsys.store.commit.database import Database
 from emailsys.store.schema.columns import SECOND, of_seconds
 from emailsys.store.schema.tables import clock_looks
 
-# Microseconds between two looks that nobody has to have witnessed. Looks are minutes apart.
+# Microseconds between two looks that need no witness. Looks are minutes apart.
 _LEAST_GAP: Final = 3600 * SECOND
 # Microseconds between two looks that are recorded.
 _RECORD_EVERY: Final = 600 * SECOND

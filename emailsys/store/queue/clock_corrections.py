@@ -30,7 +30,7 @@ _SET_DATE: Final = (
 def age_starts(connection: Connection, rows: Sequence[Any], now: int) -> dict[int, int]:
     """Return the start of the age of due rows, by row id, where it is not the arrival of the message. Records changes.
 
-    Time in which a row was due and nobody leased it does not count: the daemon was down, or the clock jumped. So a jump
+    Time in which a row was due and was not leased does not count: the daemon was down, or the clock jumped. So a jump
     expires no mail. It makes mail due, and the failed attempt leaves the row nearly as old as it was.
 
     @param rows: mappings of due rows with their messages.

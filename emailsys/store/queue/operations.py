@@ -188,7 +188,7 @@ class QueueOperations:
                 elif after == "waiting":
                     values["due_at"] = now
                     if before == "held":
-                        # Time in hold does not count toward the age; nobody has tried the row in it.
+                        # Time in hold does not count toward the age; the row was not tried in it.
                         values["aged_from"] = now
                 if moved:
                     some = queue.c.row_id.in_([row.row_id for row in moved])

@@ -305,7 +305,7 @@ Index(
     postgresql_where=queue.c.lease.is_not(None),
 )
 
-# When the daemon looked at the clock, and for how many microseconds before that nobody had. The latest row is the last
+# When the daemon looked at the clock, and for how many microseconds before that it had not. The latest row is the last
 # look. Of the others, only those after a gap are kept.
 clock_looks: Final = Table(
     "clock_looks",

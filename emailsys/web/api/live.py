@@ -82,7 +82,7 @@ class Stream:
 
 
 class LiveNumbers:
-    """Samples the numbers while somebody watches, and sends them to all watchers."""
+    """Samples the numbers while there are watchers, and sends the numbers to all of them."""
 
     #: What the numbers are. Counts are since the start of the daemon.
     NAMES: ClassVar[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""Conditions for messages: a search of a maildrop, and the message that somebody waits for."""
+"""Conditions for messages: a search of a maildrop, and the message that a client waits for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONDITIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a message must be like. An empty text is no condition."""
+    """The conditions that a message must meet. An empty text is no condition."""
 
     sender: str = ""
     recipient: str = ""

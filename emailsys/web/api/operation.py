@@ -38,7 +38,7 @@ def in_path(name: str, schema: Schema) -> Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """What an operation answers when it succeeds. `schema` is None for octets."""
+    """The answer of an operation that succeeds. `schema` is None for octets."""
 
     description: str
     schema: Schema | None = None
@@ -74,7 +74,7 @@ class Call:
 
     @property
     def actor(self) -> Actor:
-        """Who calls, for the log of changes."""
+        """The caller, for the log of changes."""
         return Actor(f"token-{self.token.token_id}", self.ip)
 
 

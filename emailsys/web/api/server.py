@@ -21,7 +21,7 @@ from emailsys.web.base.refusal import Refusal
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 # Seconds for an answer. Each operation of the table ends by itself before that.
 _SECONDS: Final = 700.0
-# Seconds after which a stream ends, so that nobody watches for long with a token that was removed.
+# Seconds after which a stream ends, so that a removed token does not allow watching for long.
 _STREAM_SECONDS: Final = 300.0
 
 

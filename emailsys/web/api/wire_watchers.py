@@ -69,7 +69,7 @@ class WireStream(Stream):
 
 
 class WireWatchers:
-    """Gathers events while somebody watches, and passes them on a few times a second."""
+    """Gathers events while there are watchers, and passes them on a few times a second."""
 
     def __init__(self, records: IWireRecords, clock: IReactorTime) -> None:
         self._records = records

@@ -15,7 +15,7 @@ _MAX_VALUE: Final = 1000
 
 
 class EventRing:
-    """Keeps the newest events. Values are turned into text only when somebody looks."""
+    """Keeps the newest events. Values are turned into text only when the events are read."""
 
     def __init__(self, now: Callable[[], float] = time.time, most: int = _KEPT) -> None:
         self._now = now

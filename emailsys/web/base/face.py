@@ -117,7 +117,7 @@ Handler = Callable[..., Awaitable[Answer]]
 
 @dataclass(slots=True, eq=False)
 class Face:
-    """What all pages share.
+    """The environment of all pages.
 
     @ivar reactor: with time and threads.
     @ivar portal: checks passwords, within the limits for failed logins of all protocols.

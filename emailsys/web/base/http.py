@@ -37,7 +37,7 @@ class LimitedRequest(Request):
 
     @override
     def getHeader(self, key: Any) -> Any:
-        """Return a header field. Twisted raises UnicodeDecodeError for text of a stranger that is not UTF-8."""
+        """Return a header field. Twisted raises UnicodeDecodeError for text that is not UTF-8."""
         if isinstance(key, bytes):
             return super().getHeader(key)
         value = super().getHeader(key.encode("ascii"))
@@ -53,7 +53,7 @@ class LimitedRequest(Request):
 
 
 class LimitedChannel(http.HTTPChannel):
-    """A connection of a browser. Slow requests are ended, so that nobody can occupy connections with them."""
+    """A connection of a browser. Slow requests are ended, so that they cannot occupy connections."""
 
     #: For ALPN (RFC 7301): browsers offer h2 as well, which is not served.
     application_protocols = frozenset({b"http/1.1"})
@@ -171,7 +171,7 @@ class _LimitedSite(Site):
 
     @override
     def log(self, request: Any) -> None:
-        """Write nothing: paths of one's mail are nobody's business."""
+        """Write nothing: the paths of a user's mail are private."""
 
 
 class WebServer:

@@ -98,7 +98,7 @@ class Sessions:
     def enter(self, before: Session | None, login: LoggedIn) -> tuple[Session, int]:
         """Add an account to a browser's session, or begin one. Returns the session and the number of the account.
 
-        The session gets a new token, so that one that somebody planted in the browser is worth nothing.
+        The session gets a new token, so that a token planted in the browser by an attacker is worth nothing.
         """
         now = self._clock.seconds()
         session = Session(secrets.token_urlsafe(_TOKEN_OCTETS), now, now)

@@ -45,7 +45,7 @@ class _Watcher(Stream):
 
 
 class _Watched:
-    """A conversation that somebody watches."""
+    """A conversation that has watchers."""
 
     def __init__(self, session: str) -> None:
         self.session = session

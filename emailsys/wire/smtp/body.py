@@ -16,7 +16,7 @@ MAX_TEXT_LINE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class BodyRules:
-    """What a message may contain: its limit in octets, and whether NUL and lines over 998 octets are accepted."""
+    """The limits for a message: its octets, and whether NUL and lines over 998 octets are accepted."""
 
     max_size: int
     accepts_nul: bool = True

@@ -28,7 +28,7 @@ class Drop(NamedTuple):
 
 
 class End(enum.Enum):
-    """What ends with a piece of a message."""
+    """The unit that ends with a piece of a message: nothing, a chunk, or the message."""
 
     NOTHING = enum.auto()
     CHUNK = enum.auto()

@@ -1,4 +1,4 @@
-"""Tables of explanations: TOML files beside this module, so that whoever writes them needs no Python."""
+"""Tables of explanations: TOML files beside this module, so that their authors need no Python."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a line means, in plain sentences.
+    """The meaning of a line, in plain sentences.
 
     `rfc` names the standard and its section. `follows` says what may come next, "" if that is nothing special.
     """

@@ -116,7 +116,7 @@ def _templates() -> Environment:
 
 
 def _safe(value: object) -> object:
-    """What every expression of a template passes through before it is escaped, whatever the template forgot."""
+    """Convert the value of an expression before it is escaped. The templates call this for every expression."""
     return value if isinstance(value, (Markup, int, float)) else wording.said(value, _LONGEST)
 
 

@@ -31,7 +31,7 @@ def said(text: object, most: int = LONGEST) -> str:
 
 
 def line_of(text: object, most: int) -> str:
-    """Returns a text as one line of at most so many columns, cut with an ellipsis."""
+    """Returns a text as one line, cut with an ellipsis if it has more than that number of columns."""
     found = " ".join(said(str(text)[: most + 1]).split())
     return found if len(found) <= most else f"{found[: most - 1]}…"
 

@@ -102,7 +102,7 @@ class Connection:
 
     @property
     def observer(self) -> TLSObserver | None:
-        """What was seen of the handshake, once TLS has begun."""
+        """The observer of the handshake, once TLS has begun."""
         return None if self._tls is None else self._tls.observer
 
     def require_silence(self) -> None:

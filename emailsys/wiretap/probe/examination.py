@@ -41,7 +41,7 @@ _VERSIONS: Final = (TLS13, TLS12, TLS11, TLS10, SSL3)
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user wants.
+    """The options of an examination.
 
     @ivar anchors: the authorities that are trusted.
     @ivar smuggles: whether messages are sent that test ends of data.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final, TypeVar
 
-# Seconds. RFC 5321 §4.5.3.2 allows minutes for one answer, which nobody who watches a probe waits for.
+# Seconds. RFC 5321 §4.5.3.2 allows minutes for one answer, which is too long for a person who watches a probe.
 _ANSWER: Final = 10.0
 #: Octets of one line. RFC 5321 §4.5.3.1.5: a reply line has at most 512, RFC 2449 §4 the same for POP3.
 LONGEST_LINE: Final = 4096

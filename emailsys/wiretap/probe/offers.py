@@ -17,7 +17,7 @@ _X25519: Final = 29
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What a server accepts of one version.
+    """The cipher suites and groups that a server accepts with one version.
 
     @ivar suites: numbers in the order in which the server chose them. () if it does not speak the version.
     @ivar flaw: why the list may be incomplete; "" if it is complete.

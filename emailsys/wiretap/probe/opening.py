@@ -8,13 +8,13 @@ from typing import Final
 from emailsys.wiretap.probe.connection import Connection
 from emailsys.wiretap.probe.limits import Failure, ProbeError
 
-# RFC 5321 §4.1.1.1 has a client without a name give an address. A probe gives this name, which nobody owns (RFC 2606).
+# RFC 5321 §4.1.1.1 has a client without a name give an address. A probe gives this name, which is reserved (RFC 2606).
 _OUR_NAME: Final = "probe.invalid"
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a server says of itself.
+    """The greeting of a server, and the extensions that it offers.
 
     @ivar extensions: lines of EHLO or CAPA, without status code.
     """

@@ -17,7 +17,7 @@ from emailsys.wiretap.verdict import Finding, Verdict, worst
 
 @dataclass(slots=True)
 class Report:
-    """What is known of a server. It grows while the probe runs.
+    """The findings about a server. They grow while the probe runs.
 
     @ivar error: why the probe ended early; "" if it did not.
     @ivar began: seconds since 1970.

@@ -66,7 +66,7 @@ class Target:
 
     @property
     def server_name(self) -> str:
-        """What the ClientHello names; "" for an address (RFC 6066 §3)."""
+        """The server name in the ClientHello; "" for an address (RFC 6066 §3)."""
         return "" if is_address(self.name) else self.name
 
     def __str__(self) -> str:

@@ -26,7 +26,7 @@ _REFUSALS: Final = frozenset({"handshake_failure", "protocol_version", "insuffic
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered to a ClientHello.
+    """The answer of a server to a ClientHello.
 
     @ivar hello: None if it did not accept the offer.
     @ivar alert: the alert by which it refused; "" if it closed the connection or sent no TLS.

@@ -1,4 +1,4 @@
-"""What a certificate says, read from its DER. Never raises: a certificate may be anything."""
+"""The statements of a certificate, read from its DER. Never raises: a certificate may be anything."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOT_READABLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a certificate says. Text has no control characters; times are UTC.
+    """The statements of a certificate. Text has no control characters; times are UTC.
 
     @ivar names: the names for which it is, as in `DNS:mx.example.org`.
     @ivar key_bits: the size of the key; 0 for an unknown kind.

@@ -204,7 +204,7 @@ def _authority(step: _Step, depth: int) -> Finding:
 
 
 def _restrictions(step: _Step, leaf: _Step) -> list[Finding]:
-    """What a client that obeys a certificate refuses the chain for."""
+    """Return the findings for which a client that obeys the restrictions of a certificate refuses the chain."""
     try:
         number = unknown_critical(step.certificate)
         name = "" if step is leaf else clean(forbidden_name(step.certificate, leaf.certificate))

@@ -30,7 +30,7 @@ USUAL_GROUPS: Final = (29, 23, 24, 25, 30, 256, 257, 258, 259, 260, 26, 27, 28, 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a ClientHello offers.
+    """The offer in a ClientHello.
 
     @ivar version: the only version of TLS that is offered.
     @ivar suites: numbers, the preferred one first.

@@ -1,4 +1,4 @@
-"""What a handshake agreed on, as one value, with forward secrecy and resumption said in words."""
+"""The results of a handshake as one value, with forward secrecy and resumption said in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emailsys.wiretap.tls.suites import Suite, suite
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What was agreed on, as far as it was seen. Empty strings and zeros: not seen.
+    """The results of a handshake, as far as they were seen. Empty strings and zeros: not seen.
 
     @ivar certificates: the server's chain as DER, its own certificate first; () if it was resumed.
     @ivar client_certificates: the chain of the client, if it has one.

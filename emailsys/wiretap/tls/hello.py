@@ -32,7 +32,7 @@ _SHOWN: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """What a client offers (RFC 8446 §4.1.2). Lists are in the client's order. Empty: it did not say."""
+    """The offer of a client (RFC 8446 §4.1.2). Lists are in the client's order. Empty: it did not say."""
 
     version: int
     random: bytes
@@ -71,7 +71,7 @@ class ClientHello:
 
 @dataclass(frozen=True, slots=True)
 class ServerHello:
-    """What a server chose (RFC 8446 §4.1.3). `version` is the version that is spoken from now on."""
+    """The choice of a server (RFC 8446 §4.1.3). `version` is the version that is spoken from now on."""
 
     version: int
     random: bytes

@@ -36,7 +36,7 @@ _FINISHED: Final = 20
 
 @dataclass(slots=True)
 class _Sender:
-    """What one side has sent, and how far it was read."""
+    """The octets that one side has sent, and how far they were read."""
 
     is_client: bool
     direction: Direction

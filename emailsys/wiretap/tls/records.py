@@ -15,7 +15,7 @@ LONGEST_MESSAGE: Final = 2**18
 
 
 class RecordType(enum.IntEnum):
-    """What a record carries."""
+    """The content types of records."""
 
     CHANGE_CIPHER_SPEC = 20
     ALERT = 21

@@ -70,7 +70,7 @@ class Suite:
 
     @property
     def flaws(self) -> tuple[str, ...]:
-        """What is broken in the suite, in words; nothing for suites that are only old."""
+        """Return the weaknesses of the suite in words; none for suites that are only old."""
         return tuple(words for pattern, words in _FLAWS if pattern.search(self.name))
 
     @property

@@ -54,7 +54,7 @@ _LIST_OPTIONS: Final = (
 
 @dataclass(frozen=True)
 class _Choices:
-    """What the options of a list chose: order, number and form. `limit` is at least 1."""
+    """The options of a list: order, number and form. `limit` is at least 1."""
 
     sort_by: str
     reverse: bool

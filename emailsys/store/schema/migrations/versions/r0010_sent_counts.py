@@ -1,4 +1,4 @@
-"""What each sender sent to other hosts, by hour, for the sending limits."""
+"""Counts of what each sender sent to other hosts, by hour, for the sending limits."""
 
 from __future__ import annotations
 
