@@ -11,7 +11,7 @@ import atexit
 import os
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -161,6 +161,20 @@ class NoLocals:
     @abstractmethod
     def failure_text(self, error: Exception | None) -> Any:
         """Return what is printed about an exception that ends the program."""
+
+
+class OrderedBindings:
+    """Mixin for `textual.app.App`: the action of a key that is no text runs before the next key is handled.
+
+    The stock program looks for it when the key has bubbled up from its widget, behind the keys that came meanwhile: if
+    A, Backspace and B are typed fast, B is erased. Seen in Textual 8.2.
+    """
+
+    _check_bindings: Callable[..., Coroutine[Any, Any, bool]]
+
+    async def ran_binding(self, key: str) -> bool:
+        """Run the action of a key. Return whether it has one."""
+        return await self._check_bindings(key, priority=True) or await self._check_bindings(key)
 
 
 class SurvivingPump:

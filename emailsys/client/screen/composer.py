@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -32,7 +32,7 @@ from emailsys.client.screen.attachment_list import AttachmentList
 from emailsys.client.screen.composing_actions import ComposingActions
 from emailsys.client.screen.dialogs import ConfirmDialog
 from emailsys.client.screen.key_line import KeyLine
-from emailsys.client.screen.key_order import keys_handled, open_dialog
+from emailsys.client.screen.key_order import KeyOrder, keys_handled
 from emailsys.client.screen.keys import COMPOSING
 from emailsys.client.screen.marked_checkbox import MarkedCheckbox
 from emailsys.client.screen.protection_line import ProtectionLine, may_send
@@ -79,6 +79,8 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str, datetime | None] | N
         self._saving = asyncio.Lock()
         self._at: datetime | None = None
         self._actions = ComposingActions(mailbox, self)
+        #: Actions that open a dialog.
+        self.key_order = KeyOrder(self)
 
     @override
     def compose(self) -> ComposeResult:
@@ -107,7 +109,8 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str, datetime | None] | N
         self._show_attachments()
         self._show_unusable()
         first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
-        self.query_one(first).focus()
+        # Not its focus(), which comes after keys that the program has got already.
+        self.set_focus(self.query_one(first))
         self._saved = self._content()
         for words in not_attached(self._draft):
             self.notify(f"Warning: {words}.", severity="warning", markup=False, timeout=20)
@@ -341,7 +344,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str, datetime | None] | N
 
     async def action_attach(self) -> None:
         """Ask for a file, and attach it."""
-        await open_dialog(self, self.guarded(self._actions.attach), "attach")
+        await self._start_dialog(self._actions.attach, "attach")
 
     async def action_editor(self) -> None:
         """Edit the message in the user's own editor."""
@@ -350,11 +353,16 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str, datetime | None] | N
 
     async def action_template(self) -> None:
         """Put a template above the text."""
-        await open_dialog(self, self.guarded(self._actions.insert_template), "template")
+        await self._start_dialog(self._actions.insert_template, "template")
 
     async def action_moment(self) -> None:
         """Ask when the message is to be sent."""
-        await open_dialog(self, self.guarded(self._actions.choose_moment), "moment")
+        await self._start_dialog(self._actions.choose_moment, "moment")
+
+    async def _start_dialog(self, action: Callable[[], Coroutine[Any, Any, None]], group: str) -> None:
+        """Run an action that opens dialogs, after the keys before it. The next keys are for these dialogs."""
+        await keys_handled(self.focused)
+        self.key_order.start(self.guarded(action), group, exclusive=True)
 
     def send_at(self, moment: datetime | None) -> None:
         """Choose when the message is sent; None for at once."""

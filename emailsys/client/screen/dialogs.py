@@ -14,6 +14,7 @@ from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 from typing_extensions import override
 
+from emailsys.client.screen.key_order import Question
 from emailsys.client.screen.keys import FOR_ALL, SECTIONS, Key
 from emailsys.client.screen.survival import Surviving
 from emailsys.client.screen.text_fields import SafeInput
@@ -22,7 +23,11 @@ from emailsys.client.screen.text_fields import SafeInput
 class InputDialog(Surviving, ModalScreen[str | None]):
     """Ask for one line of text. The result is None if the user cancels."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Cancel"),
+        # With priority: the message by which a field, a list or a button reports Enter comes after the next key.
+        Binding("enter", "submit", show=False, priority=True),
+    ]
 
     def __init__(self, title: str, value: str = "", hint: str = "", secret: bool = False) -> None:
         super().__init__()
@@ -36,9 +41,9 @@ class InputDialog(Surviving, ModalScreen[str | None]):
             if self._hint:
                 yield Label(self._hint, markup=False, classes="hint")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def action_submit(self) -> None:
         """Return the text on Enter."""
-        self.dismiss(event.value)
+        self.dismiss(self.query_one(Input).value)
 
 
 class ChoiceDialog(Surviving, ModalScreen[int | None]):
@@ -46,6 +51,7 @@ class ChoiceDialog(Surviving, ModalScreen[int | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss(None)", "Cancel"),
+        Binding("enter", "choose", show=False, priority=True),
         Binding("j", "move(1)", show=False),
         Binding("k", "move(-1)", show=False),
     ]
@@ -63,8 +69,13 @@ class ChoiceDialog(Surviving, ModalScreen[int | None]):
                 yield Label(self._hint, markup=False, classes="hint")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Return the index of the line on Enter or a click."""
+        """Return the index of the line that was clicked."""
         self.dismiss(event.option_index)
+
+    def action_choose(self) -> None:
+        """Return the index of the line under the cursor on Enter."""
+        if (highlighted := self.query_one(OptionList).highlighted) is not None:
+            self.dismiss(highlighted)
 
     def action_move(self, by: int) -> None:
         """Move up or down with mutt's keys, j and k."""
@@ -75,12 +86,13 @@ class ChoiceDialog(Surviving, ModalScreen[int | None]):
             options.action_cursor_up()
 
 
-class ConfirmDialog(Surviving, ModalScreen[bool]):
+class ConfirmDialog(Question, Surviving, ModalScreen[bool]):
     """Ask a question with the answers yes and no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "dismiss(True)", "Yes"),
         Binding("n,escape,q", "dismiss(False)", "No"),
+        Binding("enter", "press", show=False, priority=True),
     ]
 
     def __init__(self, question: str, is_risky: bool = False) -> None:
@@ -99,11 +111,16 @@ class ConfirmDialog(Surviving, ModalScreen[bool]):
 
     def on_mount(self) -> None:
         """Focus the answer that Enter gives."""
-        self.query_one("#no" if self._is_risky else "#yes", Button).focus()
+        # Not its focus(), which comes after keys that the program has got already.
+        self.set_focus(self.query_one("#no" if self._is_risky else "#yes", Button))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Return the answer of the button."""
+        """Return the answer of the button that was clicked."""
         self.dismiss(event.button.id == "yes")
+
+    def action_press(self) -> None:
+        """Return the answer of the button with the focus on Enter."""
+        self.dismiss(self.focused is self.query_one("#yes"))
 
 
 class TextDialog(Surviving, ModalScreen[None]):
@@ -130,16 +147,16 @@ class TextDialog(Surviving, ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Focus the text, so that keys scroll it."""
-        self.query_one(VerticalScroll).focus()
+        self.set_focus(self.query_one(VerticalScroll))
 
     def action_scroll(self, by: int) -> None:
         """Scroll by lines."""
-        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False, immediate=True)
 
     def action_page(self, by: int) -> None:
         """Scroll by pages."""
         text = self.query_one(VerticalScroll)
-        text.scroll_relative(y=by * text.size.height, animate=False)
+        text.scroll_relative(y=by * text.size.height, animate=False, immediate=True)
 
 
 class SelectionDialog(Surviving, ModalScreen[str | None]):

@@ -85,8 +85,13 @@ class FolderPane(Surviving, Tree[ListSource]):
             if node.data == source:
                 self.move_cursor(node)
 
+    @property
+    def under_cursor(self) -> ListSource | None:
+        """The list under the cursor; None if the cursor is on a title."""
+        return self.cursor_node.data if self.cursor_node is not None else None
+
     def on_tree_node_selected(self, event: Tree.NodeSelected[ListSource]) -> None:
-        """Report the list on Enter or a click."""
+        """Report the list on a click."""
         event.stop()
         if event.node.data is not None:
             self.post_message(self.Chosen(event.node.data))

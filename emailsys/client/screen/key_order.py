@@ -1,16 +1,19 @@
-"""Order of keys that come in one burst: each is for the field or the dialog that the keys before it lead to."""
+"""Order of keys that come in one burst: each is for the field, list or dialog that the keys before it lead to."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
+from textual import events
+from textual.app import App
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import Worker
 
-# Seconds after which a field is left that handles no keys: it is being removed.
+# Seconds after which a key waits no longer: for a field that is being removed, or for a dialog that does not open.
 _PATIENCE: Final = 2.0
 
 
@@ -22,29 +25,92 @@ async def keys_handled(widget: Widget | None) -> None:
             await asyncio.wait_for(done.wait(), _PATIENCE)
 
 
-async def open_dialog(screen: Screen[Any], work: Callable[[], Coroutine[Any, Any, None]], group: str) -> None:
-    """Run work that opens a dialog, after the keys before it. Return when the dialog takes keys, or when none opens.
+def consumes(widget: Widget | None, event: events.Key) -> bool:
+    """Whether a key is text for a widget, and calls no action."""
+    return widget is not None and widget.check_consume_key(event.key, event.character)
 
-    @param work: runs in a worker of this group, which ends a former one.
-    """
-    await keys_handled(screen.focused)
-    changed = asyncio.Event()
 
-    async def run() -> None:
+class Question:
+    """Mixin for a dialog that no key answers which was typed before the dialog was open."""
+
+
+class KeyOrder:
+    """Work of a screen that keys wait for: it opens a dialog, or shows another list."""
+
+    def __init__(self, screen: Screen[Any]) -> None:
+        self._screen = screen
+        self._workers: dict[object, Worker[None]] = {}
+        self._changed = asyncio.Event()
+        # Whether a key has waited in vain. The next ones do not wait.
+        self._is_slow = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether work is under way, which may have opened a dialog and wait for its answer."""
+        # A worker that is cancelled before it starts never ends.
+        return any(not worker.is_cancelled for worker in self._workers.values())
+
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]], group: str, exclusive: bool = False) -> None:
+        """Run work in a worker. @param exclusive: whether it ends the former worker of its group."""
+        number = object()
+
+        async def run() -> None:
+            try:
+                await work()
+            finally:
+                self._workers.pop(number, None)
+                self._changed.set()
+                self._screen.refresh_bindings()
+
+        worker: Callable[[], Any] = run
+        self._is_slow = False
+        self._workers[number] = self._screen.run_worker(worker, exclusive=exclusive, group=group)
+
+    async def settle(self) -> None:
+        """Wait, but not for long, until the work has ended or another screen is open."""
+        screen, app = self._screen, self._screen.app
+        signal = app.screen_change_signal
+        if self._is_slow or not screen.is_running:
+            return
+        signal.subscribe(screen, lambda opened: self._changed.set(), immediate=True)
         try:
-            await work()
+            async with asyncio.timeout(_PATIENCE):
+                # Not is_current: a screen is current while it is seen behind a dialog.
+                while self.is_busy and app.screen is screen:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            self._is_slow = True
         finally:
-            changed.set()
+            signal.unsubscribe(screen)
 
-    worker: Callable[[], Any] = run
-    signal = screen.app.screen_change_signal
-    signal.subscribe(screen, lambda opened: changed.set(), immediate=True)
-    try:
-        screen.run_worker(worker, exclusive=True, group=group)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), _PATIENCE)
-    finally:
-        signal.unsubscribe(screen)
-    if not screen.is_current:
-        # It gets its focus as the first thing.
-        await keys_handled(screen.app.screen)
+
+@runtime_checkable
+class OrdersKeys(Protocol):
+    """A screen whose keys open dialogs."""
+
+    key_order: KeyOrder
+
+
+class KeyGate:
+    """Keeps each key back until the screen that it is for can take it."""
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        # The screen that took the last key.
+        self._screen: Screen[Any] | None = None
+
+    async def lets_pass(self) -> bool:
+        """Wait until the current screen takes keys. Return whether the key that came now may go there."""
+        app = self._app
+        came_to = app.screen
+        while True:
+            screen = app.screen
+            if screen is not self._screen:
+                # It gets its focus as the first thing.
+                await keys_handled(screen)
+                self._screen = screen
+            if isinstance(screen, OrdersKeys):
+                await screen.key_order.settle()
+            if screen is app.screen:
+                return screen is came_to or not isinstance(screen, Question)

@@ -12,6 +12,7 @@ from textual.widgets import Label
 from typing_extensions import override
 
 from emailsys.client.screen.dialogs import ConfirmDialog
+from emailsys.client.screen.key_order import Question
 from emailsys.client.screen.outbox_actions import OutboxActions
 from emailsys.client.screen.survival import Surviving
 
@@ -22,7 +23,7 @@ _UNKNOWN: Final = (
 )
 
 
-class SendingDialog(Surviving, ModalScreen[bool]):
+class SendingDialog(Question, Surviving, ModalScreen[bool]):
     """Waits until no message is being sent. Those on hold stay in the outbox. The result is whether to leave."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -76,7 +76,10 @@ class MainScreen(MovingPanes):
         """Open the current message, or the current folder if the folder pane has the focus."""
         pane = self.query_one(FolderPane)
         if self.focused is pane:
-            pane.action_select_cursor()
+            if (chosen := pane.under_cursor) is not None:
+                self.go_to_list(chosen)
+            else:
+                pane.action_select_cursor()
         elif (current := self.find_current()) is not None:
             self._open(current)
 
@@ -136,7 +139,7 @@ class MainScreen(MovingPanes):
     def action_conversation(self) -> None:
         """List the conversation of the current message."""
         if (current := self.find_current()) is not None:
-            self.start_action(lambda: self.show(ConversationList(current.key, current.thread), current.key))
+            self.start_dialog(lambda: self.show(ConversationList(current.key, current.thread), current.key))
 
     def action_search(self) -> None:
         """Ask for a query, and list the messages that match it."""

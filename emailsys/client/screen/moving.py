@@ -76,7 +76,7 @@ class MovingPanes(Panes):
         if source is None or self.messages.is_complete or self.loaded_from_end is is_last:
             self.go_to_row(len(self.messages.lines) - 1 if is_last else 0)
         else:
-            self.start_action(lambda: self.show(source, from_end=is_last))
+            self.start_dialog(lambda: self.show(source, from_end=is_last))
 
     def action_page_down(self) -> None:
         """Scroll a page down. At the end of a message, open the next one."""
@@ -104,7 +104,7 @@ class MovingPanes(Panes):
         """Go from the message to the list, or from a search to its folder."""
         home = self.home
         if self.focused is self.messages and home is not None and self.source != home:
-            self.start_action(lambda: self.show(home))
+            self.start_dialog(lambda: self.show(home))
         self.set_focus(self.messages)
 
     def action_to_folders(self) -> None:

@@ -14,13 +14,14 @@ from typing_extensions import override
 
 from emailsys.client.opening.paths import complete_path
 from emailsys.client.screen.dialogs import InputDialog
+from emailsys.client.screen.key_order import Question
 from emailsys.client.screen.survival import Surviving
 
 # Names that are shown below a path.
 _MAX_NAMES: Final = 20
 
 
-class OpenDialog(Surviving, ModalScreen[bool]):
+class OpenDialog(Question, Surviving, ModalScreen[bool]):
     """Ask whether to open what is shown in full. Enter is no answer: it may have been typed too early."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -44,11 +45,11 @@ class OpenDialog(Surviving, ModalScreen[bool]):
 
     def on_mount(self) -> None:
         """Focus the text, so that keys scroll it."""
-        self.query_one(VerticalScroll).focus()
+        self.set_focus(self.query_one(VerticalScroll))
 
     def action_scroll(self, by: int) -> None:
         """Scroll by lines."""
-        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False, immediate=True)
 
 
 class PathDialog(InputDialog):

@@ -22,6 +22,7 @@ from emailsys.client.screen.archive_check import ArchiveCheck
 from emailsys.client.screen.arrangements import Arrangements
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.key_line import KeyLine
+from emailsys.client.screen.key_order import KeyOrder
 from emailsys.client.screen.list_reader import ListReader
 from emailsys.client.screen.list_rows import Folds
 from emailsys.client.screen.list_sources import FolderList, InboxList, ListSource, SearchList
@@ -71,8 +72,8 @@ class Panes(Surviving, Screen[None]):
         self.archive_check = ArchiveCheck(mailbox, self.reload, self.show_status)
         # Count the lists and the counts that were asked for.
         self._listed = self._counted = 0
-        # Whether an action runs that opens a dialog. Keys wait for no dialog: they are dropped.
-        self._is_opening = False
+        #: Actions that open a dialog, or show another list.
+        self.key_order = KeyOrder(self)
 
     @override
     def compose(self) -> ComposeResult:
@@ -273,8 +274,9 @@ class Panes(Surviving, Screen[None]):
         keys = {one.key for one in summaries}
         self._pending.add(leaving=summaries)
         self._list_reader.move_out(self.source, keys)
-        if self.source is not None:
-            self.selection.of(self.source).difference_update(keys)
+        if self.source is not None and (selected := self.selection.of(self.source)) & keys:
+            selected -= keys
+            self.show_title()
         self.messages.drop(keys)
         if self.reader.key in keys:
             self.close_message()
@@ -301,10 +303,14 @@ class Panes(Surviving, Screen[None]):
             self.close_message()
 
     def on_folder_pane_chosen(self, event: FolderPane.Chosen) -> None:
-        """Show the folder that was chosen."""
+        """Show the folder that was clicked."""
+        self.go_to_list(event.source)
+
+    def go_to_list(self, source: ListSource) -> None:
+        """Show the list that was chosen in the folder pane. The next keys act on its messages."""
         self.query_one(FolderPane).remove_class("asked")
         self.set_focus(self.messages)
-        self.start_action(lambda: self.show(event.source))
+        self.start_dialog(lambda: self.show(source))
 
     def show_status(self, words: str, error: bool = False) -> None:
         """Show text in the status line, and an error also as a notification."""
@@ -325,15 +331,24 @@ class Panes(Surviving, Screen[None]):
 
     def start_action(self, action: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
         """Run an action in a worker, and show its errors."""
+        work: Callable[[], Any] = self._reported(action)
+        self.run_worker(work, group=group)
 
+    def start_dialog(self, action: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
+        """Run an action that opens a dialog, or shows another list. The next keys are for what it shows.
+
+        They wait. Those that come when it takes long are dropped.
+        """
+        self.key_order.start(self._reported(action), group)
+
+    def _reported(self, action: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Coroutine[Any, Any, None]]:
         async def run() -> None:
             try:
                 await action()
             except Exception as error:
                 self._report(error)
 
-        work: Callable[[], Any] = run
-        self.run_worker(work, group=group)
+        return run
 
     def attempt(self, action: Callable[[], None]) -> None:
         """Run the part of an action that changes the screen at once, and show its errors."""
@@ -350,23 +365,10 @@ class Panes(Surviving, Screen[None]):
         key = self.current.key if self.current is not None else "-"
         self.show_status(self.mail_app.failure_words(error, key), error=True)
 
-    def start_dialog(self, action: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
-        """Run an action that opens a dialog or another screen. Keys that come before it is open are dropped."""
-
-        async def run() -> None:
-            try:
-                await action()
-            finally:
-                self._is_opening = False
-                self.refresh_bindings()
-
-        self._is_opening = True
-        self.start_action(run, group)
-
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whether a key may act: not while a dialog is about to open, which the user may already type into."""
-        return None if self._is_opening else super().check_action(action, parameters)
+        return None if self.key_order.is_busy else super().check_action(action, parameters)
 
     def find_current(self) -> Summary | None:
         """Return the message that keys act on, or say that there is none."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
+from textual import events
 from textual.app import App
 from typing_extensions import override
 
@@ -21,9 +22,10 @@ from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.opening.values import OpeningError
 from emailsys.client.screen.dialogs import InputDialog
+from emailsys.client.screen.key_order import KeyGate, consumes, keys_handled
 from emailsys.client.screen.themes import THEMES
 from emailsys.client.text.terminal import safe_text
-from emailsys.upstream import NoLocals, SurvivingPump
+from emailsys.upstream import NoLocals, OrderedBindings, SurvivingPump
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +38,7 @@ _THEME_FILE: Final = "theme"
 _SAME_FAILURE: Final = 10.0
 
 
-class MailProgram(NoLocals, SurvivingPump, App[None]):
+class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
     """The program without its screens. The screens import this module, so it must not import them."""
 
     def __init__(
@@ -55,6 +57,7 @@ class MailProgram(NoLocals, SurvivingPump, App[None]):
         self.mailbox = mailbox
         self.hold = hold
         self._last_failure = ""
+        self._key_gate = KeyGate(self)
         #: Makes the widget of a picture; None if the terminal shows no pictures.
         self.picture_maker: Callable[[Image], Widget] | None = None
         #: Whether a message is being transmitted.
@@ -73,6 +76,18 @@ class MailProgram(NoLocals, SurvivingPump, App[None]):
         if self._network is None:
             self._network = self._make_network(self)
         return self._network
+
+    @override
+    async def on_event(self, event: events.Event) -> None:
+        """Let keys and pastes wait for the dialog or the list that an earlier key asked for, and keep their order."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            if not await self._key_gate.lets_pass():
+                return
+            if isinstance(event, events.Key) and not consumes(self.focused, event):
+                await keys_handled(self.focused)
+                if await self.ran_binding(event.key):
+                    return
+        await super().on_event(event)
 
     # Failures
 

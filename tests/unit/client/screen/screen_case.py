@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, Label, Static, TextArea
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +20,7 @@ from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.message_builder import build
 from emailsys.client.fetch.values import FetchResult, Progress, Stage
 from emailsys.client.mailbox import MailboxPaths, UserMailbox
+from emailsys.client.screen import key_order
 from emailsys.client.screen.app import MailApp
 from emailsys.client.send.sender import SendProgress, SendResult
 from emailsys.mail.address import parse
@@ -32,6 +34,8 @@ BOB = Mailbox("Bob", parse("bob@example.org"))
 ALICE = Mailbox("Alice", parse("alice@example.org"))
 T = TypeVar("T")
 
+# Keys with a name of several characters, in bursts.
+_NAMED: Final = ("enter", "backspace", "escape", "tab", "slash", "semicolon", "dollar_sign", "f5", "f7")
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: The actions of keys that tests cover.
@@ -134,7 +138,8 @@ class ScreenCase(SynchronousTestCase):
         return self.mailbox.archive.add(Addition(octets, Folder("alice", INBOX), flags=flags))
 
     def drive(self, steps: Callable[[Driver], Awaitable[T]], hold: float = 0.0, size: tuple[int, int] = (110, 34)) -> T:
-        """Start the program, and run the steps of a test in it."""
+        """Start the program, and run the steps of a test in it. Keys wait for dialogs also on a slow machine."""
+        self.patch(key_order, "_PATIENCE", PATIENCE)
 
         async def run() -> T:
             app = MailApp(self.mailbox, lambda _: self.network, hold=hold)
@@ -201,6 +206,13 @@ class Driver:
         """Press keys, one by one."""
         for key in keys:
             await self.pilot.press(key)
+
+    def burst(self, *words: str) -> None:
+        """Type faster than the screen works: keys by their names, and the characters of any other word."""
+        for word in words:
+            named = word in _NAMED or word.startswith("ctrl+")
+            for one in [word] if named else word:
+                self.app.post_message(events.Key(one, None if named else one))
 
     async def type(self, text: str) -> None:
         """Type text into the focused field."""

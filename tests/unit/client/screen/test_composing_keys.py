@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from textual import events
 from textual.widgets import Input, Select, Static, TextArea
 
 from emailsys.client.archive.values import Addition, Folder
@@ -37,21 +36,7 @@ class ComposingKeyTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.compose()
-            for word in (
-                "dora@x.example",
-                "tab",
-                "c@x.example",
-                "enter",
-                "tab",
-                "Plan",
-                "tab",
-                "Hello,",
-                "enter",
-                "D.",
-            ):
-                named = word in ("tab", "enter")
-                for one in [word] if named else word:
-                    driver.app.post_message(events.Key(one, None if named else one))
+            driver.burst("dora@x.example", "tab", "c@x.example", "enter", "tab", "Plan", "tab", "Hello,", "enter", "D.")
             await driver.until(lambda: "D." in driver.app.screen.query_one("#body", TextArea).text)
             fields = {one.id: one.value for one in driver.app.screen.query(Input)}
             self.assertEqual(fields, {"to": "dora@x.example", "cc": "c@x.example", "bcc": "", "subject": "Plan"})
@@ -61,8 +46,7 @@ class ComposingKeyTests(ScreenCase):
             # Saved once as a draft of the first account, it goes to Drafts of the other one.
             driver.app.screen.query_one("#from", Select).value = 1
             await driver.until(lambda: body.text == "Hello,\nD.\n\n-- \nwork\nof the office\n")
-            for one in ("!", "escape"):
-                driver.app.post_message(events.Key(one, one if len(one) == 1 else None))
+            driver.burst("!", "escape")
             await driver.until_screen("MainScreen")
             await driver.until(lambda: len(driver.messages.summaries) == 4)
             await driver.press("equals_sign")
@@ -87,24 +71,17 @@ class ComposingKeyTests(ScreenCase):
             await driver.compose("dora@x.example", "Plan", "")
             body = driver.app.screen.query_one("#body", TextArea)
             body.focus()
-
-            def burst(*words: str) -> None:
-                for word in words:
-                    named = word in ("f5", "f7", "ctrl+o", "enter", "escape")
-                    for one in [word] if named else word:
-                        driver.app.post_message(events.Key(one, None if named else one))
-
-            burst("one", "f7", "+2h", "enter")
+            driver.burst("one", "f7", "+2h", "enter")
             title: Any = driver.app.screen.query_one("#title", Static)
             await driver.until(lambda: "to be sent on" in str(title.render()))
-            burst("two", "ctrl+o", "~nobody/x", "enter")
+            driver.burst("two", "ctrl+o", "~nobody/x", "enter")
             await driver.until(lambda: any("~nobody" in one for one in driver.toasts))
-            burst("three", "f5", "enter")
+            driver.burst("three", "f5", "enter")
             await driver.until(lambda: "here is the plan" in body.text)
             self.assertIn("onetwothree", body.text)
             self.assertNotIn("+2h", body.text)
             self.assertNotIn("~nobody", body.text)
-            burst("four", "escape")
+            driver.burst("four", "escape")
             await driver.until_screen("MainScreen")
 
         self.drive(steps)
@@ -112,6 +89,21 @@ class ComposingKeyTests(ScreenCase):
         text = self.mailbox.open_draft(draft.key).text or ""
         self.assertIn("four", text)
         self.assertIn("here is the plan", text)
+
+    def test_the_answers_to_all_questions_of_a_template_can_be_typed_ahead(self) -> None:
+        """What is typed after the last one is in the message again."""
+        self.mailbox.templates.write("offer", "Subject: Plan\n\n{what} is {where}.\n")
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose("dora@x.example", "Plan", "")
+            driver.app.screen.query_one("#body", TextArea).focus()
+            driver.burst("f5", "enter", "Soup", "enter", "hot", "enter", "At noon. ", "escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        (draft,) = self.mailbox.archive.list(Folder("alice", "Drafts"))
+        text = self.mailbox.open_draft(draft.key).text or ""
+        self.assertEqual(text.strip(), "At noon. Soup is hot.")
 
     @tries("template")
     def test_a_template_is_put_above_the_text(self) -> None:

@@ -53,6 +53,21 @@ class FlushTests(ScreenCase):
         # The fake network sends all messages, also those that may have arrived.
         self.assertEqual((retried, self.network.sent), ([gone], [asked]))
 
+    def test_a_yes_typed_before_the_question_is_no_answer(self) -> None:
+        key = self.in_doubt("One")
+
+        async def steps(driver: Driver) -> None:
+            driver.burst("dollar_sign", "y")
+            await driver.until_screen("ConfirmDialog")
+            # The y is handled before this key, which the question has.
+            await driver.press("enter")
+            await driver.until(lambda: self.network.sent)
+
+        retried: list[str] = []
+        self.patch(self.mailbox.outbox, "retry", retried.append)
+        self.drive(steps)
+        self.assertEqual((retried, self.network.sent), ([], [key]))
+
     def test_a_message_is_sent_when_its_time_has_come(self) -> None:
         """It is tried once. A message that waits for other reasons is not sent without `$`."""
         account = self.mailbox.account("alice")
@@ -68,6 +83,17 @@ class FlushTests(ScreenCase):
 
         self.drive(steps)
         self.assertEqual((len(due), self.network.sent), (1, due))
+
+    def test_enter_in_the_same_burst_as_d_deletes_nothing_for_good(self) -> None:
+        """No has the focus from the first key on."""
+        self.mailbox.delete([self.mailbox.archive.get(self.third)])
+
+        async def steps(driver: Driver) -> None:
+            driver.burst("slash", "folder:Trash", "enter", "d", "enter", "q")
+            await driver.until(lambda: driver.app.return_code == 0)
+
+        self.drive(steps)
+        self.assertEqual(self.folder_of(self.third), "Trash")
 
     def test_enter_deletes_nothing_for_good(self) -> None:
         self.mailbox.delete([self.mailbox.archive.get(self.third)])
