@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 class SocketPeer(Protocol):
     """A client over a real connection; connect it to an endpoint, then play."""
 
-    def __init__(self, timeout: float = 10.0) -> None:
+    def __init__(self, timeout: float = 60.0) -> None:
         self._unread = b""
         self._lost = False
         self._waiter: Deferred[None] | None = None

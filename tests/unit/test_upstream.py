@@ -195,6 +195,13 @@ class SurvivingPumpTests(SynchronousTestCase):
             self.assertIn(f"events.{name}()", inspect.getsource(MessagePump._pre_process), CHANGED)
 
 
+class OrderedBindingsTests(SynchronousTestCase):
+    def test_the_stock_program_looks_for_a_binding_when_the_key_has_bubbled_up(self) -> None:
+        self.assertIn("await self._check_bindings(event.key)", inspect.getsource(App._on_key), CHANGED)
+        stock = inspect.getsource(App.on_event)
+        self.assertIn("if not await self._check_bindings(event.key, priority=True):", stock, CHANGED)
+
+
 class FatalErrorTests(SynchronousTestCase):
     def test_the_stock_program_has_the_same_three_steps(self) -> None:
         stock = inspect.getsource(App._fatal_error)

@@ -38,10 +38,11 @@ async def write_send_fetch(app: Any, to: str) -> dict[str, Any]:
         await pilot.press("G")
         await until(pilot, lambda: main.messages.summaries)
         await pilot.press("enter")
-        await until(pilot, lambda: main.reader.key is not None)
-        text = str(main.query_one("#text").visual)
+        await until(pilot, lambda: "From key to wire." in str(main.query_one("#text").visual))
+        text, key = str(main.query_one("#text").visual), main.reader.key
         await pilot.press("q", "q")
-        return {"text": text, "key": main.reader.key}
+        await until(pilot, lambda: app.return_code is not None)
+        return {"text": text, "key": key}
 
 
 def main(to: str) -> None:

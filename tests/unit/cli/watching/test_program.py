@@ -21,7 +21,7 @@ from tests.fakes.client.telling_loop import drive
 from tests.unit.cli.watching.test_lines import begun
 
 # Seconds after which waiting for a condition fails.
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 
 
 class Stage:

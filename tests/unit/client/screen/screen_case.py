@@ -29,7 +29,7 @@ from tests.fakes.client.telling_loop import drive
 
 NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
 #: Seconds after which waiting for a condition fails.
-PATIENCE = 20.0
+PATIENCE = 60.0
 BOB = Mailbox("Bob", parse("bob@example.org"))
 ALICE = Mailbox("Alice", parse("alice@example.org"))
 T = TypeVar("T")

@@ -49,7 +49,7 @@ class AutomaticFetchTests(ScreenCase):
             self.assertEqual(len(driver.toasts), told)
             # A fetch that the user asks for meanwhile waits, and shows the progress of this one.
             self.seconds, self.network.problem, self.network.waiting = 20_000, None, [self.octets("Slow")]
-            self.network.fetch_gate = asyncio.Event()
+            self.network.fetch_gate, self.network.is_fetching = asyncio.Event(), False
             said: list[str] = []
             self.patch(screen.query_one("#status-text"), "update", lambda text: said.append(str(text)))
             background = asyncio.create_task(action.fetch_due())

@@ -51,7 +51,7 @@ class HeldTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await self.hold_one_and_send_another(driver)
             await driver.press("z")
-            await driver.until(lambda: self.subjects("Drafts") == ["Held"])
+            await driver.until(lambda: self.subjects("Drafts") == ["Held"] and "it is in Drafts" in driver.said)
             self.gates[self.scheduled].set()
             await driver.until(lambda: self.subjects("Sent") == ["Scheduled"])
             await driver.until(lambda: "no longer be stopped" in driver.said)

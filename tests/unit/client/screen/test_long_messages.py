@@ -34,8 +34,8 @@ class LongMessageTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             driver.messages.move_cursor(row=[one.key for one in driver.messages.summaries].index(key))
             await driver.press("enter")
-            await driver.until(lambda: driver.reader.key == key and reading._LOADING not in shown(driver))
-            self.assertIn("line 0 of", driver.read)
+            await driver.until(lambda: driver.reader.key == key and "line 0 of" in driver.read)
+            await driver.until(lambda: reading._LOADING not in shown(driver))
             self.assertLess(len(shown(driver)), 10 * _PIECE)
             self.assertFalse(driver.reader.at_end)
             for _ in range(100):

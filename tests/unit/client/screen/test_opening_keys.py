@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
+import select
+import sys
 from pathlib import Path
+from unittest import SkipTest
 
 from textual.widgets import Input, Label, OptionList
 
@@ -14,6 +15,14 @@ from tests.unit.client.opening.recorder import Recorder
 from tests.unit.client.screen.screen_case import PATIENCE, Driver, ScreenCase, tries
 
 _TARGET = "https://a.example/" + "x" * 300
+
+
+def reading_end(path: Path) -> int:
+    """Make a named pipe, and open it for reading before it has a writer. Return the file descriptor."""
+    if sys.platform == "win32":
+        raise SkipTest("Windows has no named pipes that are files")
+    os.mkfifo(path)
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
 
 class OpeningTests(ScreenCase):
@@ -113,7 +122,10 @@ class OpeningTests(ScreenCase):
         old = self.mailbox.paths.state / "opened" / "0"
         old.mkdir(parents=True)
         os.utime(old, (0, 0))
+        # It has a writer while the command runs.
         running = self.folder / "running"
+        end = reading_end(running)
+        self.addCleanup(os.close, end)
 
         async def steps(driver: Driver) -> None:
             # What was opened on another day is removed when the screen starts.
@@ -130,8 +142,9 @@ class OpeningTests(ScreenCase):
             await driver.until_screen("TextDialog")
             # A command that does not end keeps no keys.
             await driver.press("q", "vertical_line")
-            await answer(driver, f"sh -c 'echo $$ > {running}.new; mv {running}.new {running}; exec sleep 600'")
-            await driver.until(running.exists)
+            await answer(driver, f"sh -c 'exec 3>{running}; echo it runs >&3; exec sleep 600'")
+            await driver.until(lambda: select.select([end], [], [], 0)[0])
+            self.assertEqual(os.read(end, 100), b"it runs\n")
             await driver.press("p")
             await answer(driver, f"dd of={self.folder}/printed")
             await driver.until(lambda: "Printed" in driver.said)
@@ -151,11 +164,8 @@ class OpeningTests(ScreenCase):
 
         self.drive(steps)
         # It is stopped when the program ends, by a thread that Python waits for.
-        with contextlib.suppress(ProcessLookupError):
-            for _ in range(int(PATIENCE / 0.05)):
-                os.kill(int(running.read_text()), 0)
-                time.sleep(0.05)
-            self.fail("the command goes on")
+        self.assertTrue(select.select([end], [], [], PATIENCE)[0], "the command goes on")
+        self.assertEqual(os.read(end, 100), b"")
         (opened,) = self.recorder.told
         self.assertEqual(Path(opened[1]).name, "a.txt")
         self.assertEqual(Path(opened[1]).stat().st_mode & 0o777, 0o400)

@@ -5,35 +5,48 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from unittest import SkipTest
 
 from emailsys.client.archive.values import ArchiveError, Summary
 from emailsys.client.screen import composer
-from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
+from tests.fakes.client.telling_loop import telling_loop
+from tests.unit.client.screen.screen_case import PATIENCE, Driver, ScreenCase, tries
 
 
 class QuitTests(ScreenCase):
-    def delay_deletes(self) -> None:
-        """Let each deletion take so long that the keys after it come before its end."""
-        delete = self.mailbox.delete
+    def setUp(self) -> None:
+        super().setUp()
+        #: Set when deletions may end.
+        self.deleted = threading.Event()
+
+    def delay_deletes(self, delete: Callable[[Sequence[Summary]], Any]) -> None:
+        """Let no deletion end before the program waits for it."""
 
         def slow(summaries: Sequence[Summary]) -> Any:
-            time.sleep(0.2)
+            self.deleted.wait(PATIENCE)
             return delete(summaries)
 
         self.patch(self.mailbox, "delete", slow)
 
+    async def let_deletions_end(self, driver: Driver) -> None:
+        """Let them end when the program waits for them."""
+        await driver.until(lambda: driver.said == "Saving changes ...")
+        self.assertIsNone(driver.app.return_code)
+        self.deleted.set()
+
     def leave_after_deletes(self, leave: Callable[[Driver], Awaitable[object]]) -> None:
-        self.delay_deletes()
+        self.delay_deletes(self.mailbox.delete)
 
         async def steps(driver: Driver) -> None:
+            telling_loop().patience_with_threads = 0.05
             screen: Any = driver.app.screen
             for _ in range(3):
                 screen.action_delete()
             await leave(driver)
+            await self.let_deletions_end(driver)
             await driver.until(lambda: driver.app.return_code is not None)
 
         self.drive(steps)
@@ -134,14 +147,16 @@ class QuitTests(ScreenCase):
         self.patch(composer, "SAVE_EVERY", 3600.0)
         if is_full:
             self.patch(self.mailbox, "save_draft", self.fail_to_save)
-        self.delay_deletes()
+        self.delay_deletes(self.mailbox.delete)
 
         async def steps(driver: Driver) -> None:
+            telling_loop().patience_with_threads = 0.05
             screen: Any = driver.app.screen
             screen.action_delete()
             await driver.compose(subject="Unsaved", body="my last words")
             with driver.app.signals_handled(asyncio.get_running_loop()):
                 os.kill(os.getpid(), number)
+                await self.let_deletions_end(driver)
                 await driver.until(lambda: driver.app.return_code == 128 + number)
 
         self.drive(steps)
@@ -172,15 +187,16 @@ class QuitTests(ScreenCase):
 
     def test_a_change_that_fails_keeps_the_program(self) -> None:
         def fail(summaries: Sequence[Summary]) -> None:
-            time.sleep(0.2)
             raise ArchiveError("the disk is full")
 
-        self.patch(self.mailbox, "delete", fail)
+        self.delay_deletes(fail)
 
         async def steps(driver: Driver) -> None:
+            telling_loop().patience_with_threads = 0.05
             screen: Any = driver.app.screen
             screen.action_delete()
             screen.action_quit()
+            await self.let_deletions_end(driver)
             await driver.until(lambda: any("the disk is full" in one for one in driver.toasts))
             await driver.app.workers.wait_for_complete()
             self.assertEqual(type(driver.app.screen).__name__, "MainScreen")

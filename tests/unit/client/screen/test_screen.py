@@ -89,6 +89,7 @@ class HandlingTests(ScreenCase):
             await driver.until(lambda: self.folder_of(self.first) == "Spam")
             await driver.press("u", "u", "u")
             await driver.until(lambda: len(self.subjects("Inbox")) == 3)
+            await driver.until(lambda: len(driver.messages.summaries) == 3)
             await driver.press("a")
             await driver.until(lambda: self.subjects("Archive"))
 
@@ -215,7 +216,7 @@ class ProgramTests(ScreenCase):
 
         async def steps(driver: Driver) -> str:
             await driver.press("j", "enter")
-            await driver.until(lambda: driver.reader.key == self.second)
+            await driver.until(lambda: "plan.txt" in driver.read)
             await driver.pilot.pause()
             return picture(driver.app)
 
