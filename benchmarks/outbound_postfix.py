@@ -23,9 +23,10 @@ from typing import Final
 from benchmarks.outbound_domains import UNLIMITED, fill
 from emailsys.control.requests import QueueChangeRows, Status
 from emailsys.interfaces.operators import QueueChange
-from tests.live.programs.daemon import Daemon, free_ports
+from tests.live.programs.daemon import Daemon
 from tests.live.programs.lab import SMTP_SINK, wait_for, why_not
 from tests.live.programs.postfix import DAEMONS
+from tests.ports import free_ports
 
 SMTP_SOURCE: Final = shutil.which("smtp-source", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 _PATIENCE: Final = 600.0

@@ -20,7 +20,8 @@ from benchmarks import process
 from emailsys.control.requests import QueueList, UserMaySendAs
 from emailsys.mail.address import Address
 from emailsys.passwords import make_credentials
-from tests.live.programs.daemon import BIN, DOMAIN, SERVICES, Daemon, Failed, free_ports
+from tests.live.programs.daemon import BIN, DOMAIN, SERVICES, Daemon, Failed
+from tests.ports import free_ports
 
 HOST: Final = "127.0.0.1"
 PASSWORD: Final = "correct-horse-battery"

@@ -15,8 +15,8 @@ from typing import Final
 
 from benchmarks.suite.servers import ACCOUNTS, DOMAIN, PASSWORD, Certificate, Server, listens
 from tests.live.programs import dovecot, postfix
-from tests.live.programs.daemon import free_ports
 from tests.live.programs.lab import wait_for
+from tests.ports import free_ports
 
 _OWNER: Final = "mail"
 _MASTER: Final = Path("/usr/share/postfix/master.cf.dist")

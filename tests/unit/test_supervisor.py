@@ -34,13 +34,7 @@ from emailsys.supervisor import (
     with_ports,
 )
 from emailsys.supervisor import folder as folder_module
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_ports
 
 
 class Case(SynchronousTestCase):
@@ -170,7 +164,7 @@ class SocketTests(Case):
 
     def test_every_address_of_every_service_is_bound(self) -> None:
         """Two services, three addresses."""
-        one, two = free_port(), free_port()
+        one, two = free_ports(2)
         bound = bind_all(
             self.settings(
                 smtp_listen=Listen((("127.0.0.1", one), ("127.0.0.2", one))), pop3s_listen=Listen((("127.0.0.1", two),))
@@ -187,17 +181,14 @@ class SocketTests(Case):
     @unittest.skipUnless(has_ipv6(), "this machine has no IPv6")
     def test_both_families_of_every_address_can_be_bound_to_one_port(self) -> None:
         """0.0.0.0 and :: do not stand in each other's way."""
-        bound = bind_all(self.settings(smtp_listen=Listen((("*", free_port()),))))
+        bound = bind_all(self.settings(smtp_listen=Listen((("*", free_ports(1)[0]),))))
         self.addCleanup(close_all, bound)
         self.assertEqual([item.socket.family for item in bound], [socket.AF_INET, socket.AF_INET6])
 
     def test_an_address_that_is_taken_is_named_with_its_service_and_nothing_stays_bound(self) -> None:
         """A second try after the other program has gone finds all ports free."""
-        free = free_port()
-        with socket.socket() as other:
-            other.bind(("127.0.0.1", 0))
-            other.listen()
-            port = other.getsockname()[1]
+        free, port = free_ports(2)
+        with socket.create_server(("127.0.0.1", port)):
             settings = self.settings(
                 smtp_listen=Listen((("127.0.0.1", free),)), pop3_listen=Listen((("127.0.0.1", port),))
             )

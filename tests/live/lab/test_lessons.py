@@ -19,6 +19,7 @@ from emailsys.lab.base.stage import Pki
 from emailsys.lab.play import play_side
 from emailsys.lab.table import all_lessons
 from emailsys.wiretap.conversation import Conversation, Kind
+from tests.live.programs.daemon import PATIENCE
 
 
 class LessonTests(SynchronousTestCase):
@@ -96,5 +97,5 @@ class CommandTests(SynchronousTestCase):
             # The beginning is printed before the first daemon is started.
             process.stdout.readline()
             process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(30), 130)
+            self.assertEqual(process.wait(PATIENCE), 130)
         self.assertEqual(list(self.folder.iterdir()), [])

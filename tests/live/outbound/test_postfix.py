@@ -23,8 +23,8 @@ from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.client import client_tls
 from tests.fakes.net.memory_hosts import BODY, pieces_of, quiet, transmission
-from tests.live.programs.daemon import free_ports
 from tests.live.programs.postfix import Running, banner
+from tests.ports import free_ports
 
 reactor: Any = _reactor
 

@@ -24,12 +24,14 @@ from emailsys.control.requests import DomainAdd, Request, UserAdd
 from emailsys.mail.address import Address
 from emailsys.passwords import make_credentials
 from emailsys.supervisor import holder_of
+from tests.ports import free_ports
 
 DOMAIN = "example.test"
 SERVICES = ("smtp", "submission", "submissions", "pop3", "pop3s")
 # Seconds to wait for a start or an end on a machine that is busy with other tests.
 PATIENCE = 60.0
 BIN = Path(sys.executable).parent
+TWISTD = str(BIN / "twistd")
 
 
 class Failed(AssertionError):
@@ -48,18 +50,6 @@ class User:
         return f"{self.name}@{DOMAIN}"
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, on either loopback address."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in held]
-    finally:
-        for one in held:
-            one.close()
-
-
 def has_ipv6() -> bool:
     """Whether this machine has ::1; a daemon told to listen on localhost then does so there too."""
     try:
@@ -68,13 +58,6 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
-
-
-def twistd() -> list[str]:
-    """The command twistd; where coverage is measured, the one that saves its figures before a signal ends it."""
-    if "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ:
-        return [sys.executable, "-m", "tests.live.programs.measured_twistd"]
-    return [str(BIN / "twistd")]
 
 
 class Daemon:
@@ -171,7 +154,7 @@ class Daemon:
 
     def launch(self, program: Sequence[str] | None = None) -> None:
         """Start the process without waiting for anything."""
-        command = [*self._wrapper, *(program or [*twistd(), "-n", "emailsys"])]
+        command = [*self._wrapper, *(program or [TWISTD, "-n", "emailsys"])]
         command += ["--config", str(self.config_path), "--state", str(self.state)]
         checkout = str(Path(__file__).resolve().parents[3])
         limits = self.limits
@@ -226,7 +209,7 @@ class Daemon:
         deadline = time.monotonic() + self.patience
         while True:
             try:
-                return ask(self.state, request)
+                return ask(self.state, request, self.patience * 2)
             except NoDaemon:
                 if not self.alive or time.monotonic() > deadline:
                     raise
@@ -292,7 +275,7 @@ class Daemon:
 
     def restart(self) -> Any:
         """Let a new process take over, as `emailsys restart` does. It is no child of this one: see `stop_successor`."""
-        return ask(self.state, Restart(), self.patience * 2)["result"]
+        return self.command(Restart())
 
     def stop_successor(self) -> None:
         """End the process that serves after a restart, and wait until all of them have ended."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tests.live.programs.daemon import free_ports
 from tests.live.programs.installed import REAL_CLOCK
 from tests.live.programs.postfix import banner
+from tests.ports import free_ports
 
 DOVECOT: Final = shutil.which("dovecot", path=os.environ.get("PATH", "") + ":/usr/sbin")
 #: Whose mail it is: nobody's.

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from tests.live.programs.daemon import free_ports
 from tests.live.programs.postfix import Running, banner
+from tests.ports import free_ports
 
 # Debian lets one mail server be installed at a time. `.ci/run` unpacks Exim beside Postfix.
 _PLACES: Final = (Path("/usr/sbin/exim4"), Path("/opt/exim4/usr/sbin/exim4"))

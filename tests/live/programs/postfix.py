@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from tests.live.programs.daemon import free_ports
+from tests.live.programs.daemon import PATIENCE
+from tests.ports import free_ports
 
 DAEMONS: Final = Path("/usr/lib/postfix/sbin")
 
@@ -36,7 +38,8 @@ def why_not() -> str:
 
 async def banner(reactor: Any, port: int, alive: Any) -> str:
     """What a host says first, once it listens; `alive` raises where it never will."""
-    for _ in range(500):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
                 return connection.recv(512).decode("latin-1").strip()

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from tests.live.programs.daemon import PATIENCE, free_ports
+from tests.live.programs.daemon import PATIENCE
+from tests.ports import free_ports
 
 _PATH: Final = os.environ.get("PATH", "") + ":/usr/sbin"
 SLAPD: Final = shutil.which("slapd", path=_PATH)

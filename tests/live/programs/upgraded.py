@@ -9,8 +9,6 @@ from typing import Final
 
 import emailsys
 
-#: A wrapper: what is measured of another copy of the package could not be reported.
-WITHOUT_COVERAGE: Final = ("env", "-u", "COVERAGE_PROCESS_START", "-u", "COVERAGE_PROCESS_CONFIG")
 _PACKAGE: Final = Path(emailsys.__file__).parent
 
 

@@ -15,9 +15,10 @@ from typing import Final
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.exit_status import Exit
-from tests.live.programs.daemon import PATIENCE, Daemon, User, free_ports
+from tests.live.programs.daemon import PATIENCE, Daemon, User
 from tests.live.programs.lab import wait_for
 from tests.live.server.test_python_clients import fetched, reader
+from tests.ports import free_ports
 
 CHECKOUT: Final = Path(__file__).resolve().parents[3]
 PACKAGE: Final = CHECKOUT / "tests" / "extension" / "checks"

@@ -14,8 +14,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.live.programs.daemon import DOMAIN, PATIENCE, Daemon, free_ports
+from tests.live.programs.daemon import DOMAIN, PATIENCE, Daemon
 from tests.live.programs.person import CHECKOUT, PROGRAM, Person
+from tests.ports import free_ports
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 PASSWORD = "correct horse battery"

@@ -16,8 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.control.requests import AliasSet, WebLogin
 from emailsys.mail.address import Address, parse
 from tests.live.programs.browser import Browser
-from tests.live.programs.daemon import Daemon, User, free_ports
+from tests.live.programs.daemon import Daemon, User
 from tests.live.programs.installed import needs
+from tests.ports import free_ports
 
 _EVIL = "<img src=x onerror=document.title='gone'>"
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

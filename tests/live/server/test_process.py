@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.exit_status import Exit
 from tests.live.programs import messages
-from tests.live.programs.daemon import BIN, Daemon, User, has_ipv6, twistd
+from tests.live.programs.daemon import BIN, TWISTD, Daemon, User, has_ipv6
 from tests.live.programs.installed import run
 from tests.live.programs.wire import Wire, smtp
 from tests.live.server.test_python_clients import fetched, reader, submitter
@@ -29,7 +29,7 @@ class ProcessTests(SynchronousTestCase):
         """It ends at once, with the process that holds the folder in its message, and the first goes on."""
         config = self.daemon.folder / "other.toml"
         config.write_text("[listen]\nsmtp = []\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n")
-        command = [*twistd(), "-n", "emailsys", "--config", str(config), "--state", str(self.daemon.state)]
+        command = [TWISTD, "-n", "emailsys", "--config", str(config), "--state", str(self.daemon.state)]
         ended = run(command, home=self.daemon.folder, status=None, environ={"PYTHONPATH": str(Path.cwd())})
         self.assertNotEqual(ended.returncode, 0)
         self.assertIn(str(self.daemon.pid).encode(), ended.stdout)

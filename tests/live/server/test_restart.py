@@ -21,10 +21,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.supervisor import holder_of
 from tests.live.programs import messages
-from tests.live.programs.daemon import BIN, PATIENCE, Daemon, User, free_ports
-from tests.live.programs.upgraded import WITHOUT_COVERAGE, Package
+from tests.live.programs.daemon import PATIENCE, Daemon, User
+from tests.live.programs.upgraded import Package
 from tests.live.programs.wire import smtp
 from tests.live.server.test_python_clients import reader
+from tests.ports import free_ports
 
 _RESTARTS = 20
 # Each fourth restart is an upgrade of the package.
@@ -117,8 +118,8 @@ class RestartTests(SynchronousTestCase):
         """
         package = Package(self.folder / "package")
         environment = package.environment(Path(__file__).resolve().parents[3])
-        daemon = Daemon(folder=self.folder, environment=environment, wrapper=WITHOUT_COVERAGE)
-        self.started(daemon, [str(BIN / "twistd"), "-n", "emailsys"])
+        daemon = Daemon(folder=self.folder, environment=environment)
+        self.started(daemon)
         bob = daemon.user()
         processes, versions, damaged = [daemon.pid], [package.version], ""
         finished: list[bytes] = []

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.control.control_socket import NoDaemon, ask
 from emailsys.control.requests import Status
 from tests.live.programs.command_blocks import CHECKOUT
-from tests.live.programs.daemon import PATIENCE, twistd
+from tests.live.programs.daemon import PATIENCE, TWISTD
 from tests.live.programs.lab import wait_for
 from tests.system.daemon.test_embedding import CONFIG
 
@@ -38,7 +38,7 @@ class TacTests(SynchronousTestCase):
         self.assertLessEqual(len([line for line in example[1].splitlines() if line]), 8)
         (folder / "mail.tac").write_text(example[1] + BESIDE)
         (folder / "emailsys.toml").write_text(CONFIG)
-        command = [*twistd(), "-noy", "mail.tac", "--pidfile="]
+        command = [TWISTD, "-noy", "mail.tac", "--pidfile="]
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)

@@ -14,11 +14,12 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.control.requests import Status
-from tests.live.programs.daemon import PATIENCE, Daemon, User, free_ports
+from tests.live.programs.daemon import PATIENCE, Daemon, User
 from tests.live.programs.installed import needs
 from tests.live.programs.lab import wait_for
 from tests.live.programs.two_nodes import fresh_store
 from tests.live.server.test_restart import Load, digest_of
+from tests.ports import free_ports
 
 _SEARCHED = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 HAPROXY = shutil.which("haproxy", path=_SEARCHED)

@@ -13,8 +13,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.programs.browser import Browser
-from tests.live.programs.daemon import Daemon, User, free_ports
+from tests.live.programs.daemon import Daemon, User
 from tests.live.programs.installed import needs
+from tests.ports import free_ports
 from tests.unit.web.mail import HOSTILE
 
 # What runs in a page that lets a stranger's script run.

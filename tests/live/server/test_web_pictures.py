@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.wiretap.export import octets_of_page, page_of
 from tests.live.programs.browser import Browser
-from tests.live.programs.daemon import Daemon, free_ports
+from tests.live.programs.daemon import Daemon
 from tests.live.programs.installed import needs
 from tests.pictures import FOLDER
+from tests.ports import free_ports
 from tests.unit.wiretap.export.samples import hostile, poster
 
 # Pixels of a side of the squares whose colours are compared: letters of another font have about the same.

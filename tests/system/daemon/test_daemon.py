@@ -314,10 +314,8 @@ class DaemonTests(DaemonCase):
         daemon = self.started()
         await self.accounts()
         daemon.reload()
-        for _ in range(100):
-            rows = await self.ask(UserList(None))
-            if any(row["messages"] for row in rows):
-                break
+        while not any(row["messages"] for row in await self.ask(UserList(None))):
+            pass
         await daemon.stopService()
         self.started().reload()
         rows = await self.ask(UserList(None))
