@@ -1,8 +1,8 @@
-"""Watchers of the live wire: each event is gathered once, and the same octets go to all watchers."""
+"""Watchers of the live wire: each event is gathered once, and the same octets go to one watcher after the other."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -81,6 +81,10 @@ class WireWatchers:
         self._gathered: list[bytes] = []
         self._octets = 0
         self._call: IDelayedCall | None = None
+        # What the watchers get one after the other: octets, and how many events they are.
+        self._due: dict[WireStream, tuple[bytes, int]] = {}
+        self._pause = 0.0
+        self._next: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -106,8 +110,11 @@ class WireWatchers:
 
     def catch_up(self, stream: WireStream) -> None:
         """Pass on what is gathered to one watcher, before something else is put into its stream."""
-        self._pass_on(stream, self._gathered[stream.since :])
+        self._pass_on(stream)
+        events = self._gathered[stream.since :]
         stream.since = len(self._gathered)
+        if events:
+            stream.put_events(b"".join(events), len(events))
 
     def close(self) -> None:
         """End all streams."""
@@ -116,14 +123,16 @@ class WireWatchers:
 
     def _left(self, stream: WireStream) -> None:
         self._streams.discard(stream)
+        self._due.pop(stream, None)
         if self._streams or self._end is None:
             return
         self._end()
         self._end = None
         self._gathered, self._octets = [], 0
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        for call in (self._call, self._next):
+            if call is not None:
+                call.cancel()
+        self._call = self._next = None
 
     def _hear(self, line: bytes) -> None:
         # The recorder has made one line of JSON for everybody, in ASCII and without line ends.
@@ -141,16 +150,27 @@ class WireWatchers:
 
     def _flush(self) -> None:
         self._call = None
+        for stream in tuple(self._due):
+            self._pass_on(stream)
         gathered, self._gathered, self._octets = self._gathered, [], 0
         octets = b"".join(gathered)
-        for stream in tuple(self._streams):
+        for stream in self._streams:
             since, stream.since = stream.since, 0
-            if since:
-                self._pass_on(stream, gathered[since:])
-            else:
-                stream.put_events(octets, len(gathered))
+            if since < len(gathered):
+                self._due[stream] = (b"".join(gathered[since:]) if since else octets, len(gathered) - since)
+        # Mail that arrives meanwhile never waits for the writes to all watchers.
+        self._pause = _GATHER / (len(self._due) + 1)
+        if self._next is None:
+            self._pass_next()
 
-    @staticmethod
-    def _pass_on(stream: WireStream, events: Sequence[bytes]) -> None:
+    def _pass_next(self) -> None:
+        self._next = None
+        if self._due:
+            self._pass_on(next(iter(self._due)))
+        if self._due:
+            self._next = self._clock.callLater(self._pause, self._pass_next)
+
+    def _pass_on(self, stream: WireStream) -> None:
+        octets, events = self._due.pop(stream, (b"", 0))
         if events:
-            stream.put_events(b"".join(events), len(events))
+            stream.put_events(octets, events)

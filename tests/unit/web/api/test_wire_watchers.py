@@ -74,6 +74,10 @@ class WatcherTests(SynchronousTestCase):
         """A new watcher."""
         return Reader(self.wire.stream(0))
 
+    def wait(self) -> None:
+        """Let a second pass, in which all watchers get what is gathered, one after the other."""
+        self.clock.pump([0.01] * 100)
+
     def work(self, watchers: int) -> tuple[int, int, set[int]]:
         """Have so many watchers hear some events.
 
@@ -102,7 +106,7 @@ class WatcherTests(SynchronousTestCase):
             tap.reply(b"250 OK\r\n")
             self.clock.advance(0.01)
         tap.closed("")
-        self.clock.advance(1)
+        self.wait()
         for patch in patches:
             patch.restore()
         self.wire.close()
@@ -118,12 +122,37 @@ class WatcherTests(SynchronousTestCase):
         for number in range(100):
             tap.reply(b"250 %d\r\n" % number)
             self.clock.advance(0.01)
-        self.clock.advance(1)
+        self.wait()
         first = readers[0]
         self.assertLessEqual(len(first.pieces), 11)
         self.assertEqual(first.texts[1:], [f"250 {number}" for number in range(100)])
         for reader in readers[1:]:
             self.assertTrue(all(one is other for one, other in zip(first.pieces, reader.pieces, strict=True)))
+
+    def test_watchers_get_their_octets_one_after_the_other(self) -> None:
+        """Mail that arrives meanwhile waits for the write to one of them, not to all."""
+        readers = [self.reader() for _ in range(4)]
+        self.open()
+        self.clock.advance(0.1)
+        counts = []
+        for _ in range(5):
+            counts.append(sum(bool(reader.pieces) for reader in readers))
+            self.clock.advance(0.021)
+        self.assertEqual(counts, [1, 2, 3, 4, 4])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_waits_for_one_watcher_comes_before_what_is_newer(self) -> None:
+        """A burst does not wait for the watchers before it."""
+        readers = [self.reader() for _ in range(4)]
+        tap = self.open()
+        self.clock.advance(0.1)
+        for number in range(3000):
+            tap.reply(b"250 %d\r\n" % number)
+        self.clock.advance(0)
+        self.assertTrue(all(reader.pieces for reader in readers))
+        self.wait()
+        self.assertEqual({tuple(reader.texts) for reader in readers}, {tuple(readers[0].texts)})
+        self.assertEqual(readers[0].texts[1:], [f"250 {number}" for number in range(3000)])
 
     def test_many_events_at_once_are_sent_at_once(self) -> None:
         """What is gathered is bounded."""
@@ -142,7 +171,7 @@ class WatcherTests(SynchronousTestCase):
         tap.reply(b"220 before\r\n")
         second = self.reader()
         tap.reply(b"250 after\r\n")
-        self.clock.advance(1)
+        self.wait()
         self.assertEqual(first.texts[-2:], ["220 before", "250 after"])
         ((name, value), *_) = second.events
         self.assertEqual((name, value["conversation"]["id"]), ("conversation", "s-1"))
@@ -157,7 +186,7 @@ class WatcherTests(SynchronousTestCase):
         tap.reply(b"250 between\r\n")
         self.wire._send_past(reader.stream, ["s-1"])
         tap.reply(b"250 after\r\n")
-        self.clock.advance(1)
+        self.wait()
         names = [name for name, _ in reader.events]
         self.assertEqual(names, ["conversation", "event", "conversation", "event"])
         whole = reader.events[2][1]["conversation"]["events"]
@@ -177,7 +206,7 @@ class WatcherTests(SynchronousTestCase):
         reader.read()
         self.assertFalse(reader.stream.is_behind)
         tap.reply(b"250 later\r\n")
-        self.clock.advance(0.1)
+        self.wait()
         (at,) = [index for index, text in enumerate(reader.texts) if text.endswith(" lost")]
         lost = int(reader.texts[at].split()[0])
         self.assertEqual(reader.texts[:at] + reader.texts[at + 1 :], fast.texts[:at] + fast.texts[at + lost :])
