@@ -133,6 +133,10 @@ def _of_plaintext_auth(settings: Settings) -> Iterator[str]:
     for table in ("smtp", "pop3"):
         for network in getattr(settings, table).plaintext_auth_networks:
             yield f"{table}.plaintext_auth_networks: {network}; passwords of its clients can be read on the way"
+    if settings.smtp.trusted_may_submit:
+        named = ", ".join(settings.routing.trusted_networks)
+        why = f"{named}; all their hosts may submit mail without a login" if named else "no network is trusted"
+        yield f"smtp.trusted_may_submit: {why}"
 
 
 def _of_routing(routing: RoutingSettings) -> Iterator[str]:

@@ -58,6 +58,7 @@ SMTP: Final[Mapping[str, Read]] = {
     "max_submission_connections": a_count(minimum=10, maximum=1_000_000),
     "plaintext_auth_on_loopback": a_boolean,
     "plaintext_auth_networks": networks,
+    "trusted_may_submit": a_boolean,
     "accept_nul": a_boolean,
     "accept_long_lines": a_boolean,
     "forged_sender": one_of(ForgedSender),

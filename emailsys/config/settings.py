@@ -71,6 +71,8 @@ class SMTPSettings:
     plaintext_auth_on_loopback: bool = False
     # Other networks whose hosts may log in without TLS, such as that of containers on this machine.
     plaintext_auth_networks: tuple[str, ...] = ()
+    # Whether clients of routing.trusted_networks may send on the submission ports without a login, too.
+    trusted_may_submit: bool = False
     # Whether messages with NUL, and with lines of more than 998 octets (RFC 5321 §4.5.3.1.6), are accepted from clients
     # that did not log in, except those of trusted networks. A message with NUL is never sent to other systems.
     accept_nul: bool = False
@@ -157,9 +159,8 @@ class LoginSettings:
     # Characters, 0 to 128. With 0, every new password is accepted, also a common one. NIST SP 800-63B §5.1.1.2 requires
     # at least 8; 10 leaves no room for one word with two digits.
     min_password_length: int = 10
-    # Who knows passwords, in the order in which they are asked. "local" is the password that is stored here.
+    # Who knows passwords, in the order in which they are asked, and seconds in which each must answer. "local" is here.
     auth: tuple[str, ...] = ("local",)
-    # Seconds in which each of them must answer. Clients wait longer: five minutes at least (RFC 4954 §4).
     auth_deadline: float = 10.0
     # Whether an account is made at the first login that another system accepts.
     create_accounts: bool = False

@@ -6,10 +6,12 @@ import errno
 import os
 import pwd
 import resource
+import shutil
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 from unittest import SkipTest
@@ -74,6 +76,35 @@ class StateFolderTests(Case):
         self.patch(folder_module, "effective_user", lambda: 12345)
         text = self.refused(Exit.CONFIG, make_state_folder, self.folder)
         self.assertIn(f"use a folder of your own in it: --state {self.folder}/emailsys", text)
+
+    @unittest.skipUnless(is_root(), "only root can become somebody else")
+    def test_a_volume_of_somebody_else_holds_a_folder_of_our_own(self) -> None:
+        """In a process of its own, which has no name and may write by the mode of the volume or by its group."""
+        code = (
+            "import os, sys; from pathlib import Path\n"
+            "from emailsys.supervisor import FolderLock, StartupError, make_state_folder\n"
+            "volumes = Path(sys.argv[1])\n"
+            "for name, mode, group in (('open', 0o777, 0), ('shared', 0o2775, 54321)):\n"
+            "    (volumes / name).mkdir(); os.chown(volumes / name, 0, group); (volumes / name).chmod(mode)\n"
+            "os.setgroups([]); os.setresgid(54321, 54321, 54321); os.setresuid(54321, 54321, 54321)\n"
+            "for volume in (volumes / 'open', volumes / 'shared'):\n"
+            "    try: make_state_folder(volume)\n"
+            "    except StartupError as error: print(error)\n"
+            "    make_state_folder(volume / 'emailsys'); FolderLock.take(volume / 'emailsys').release()\n"
+        )
+        volumes = Path(tempfile.mkdtemp(prefix="emailsys-volumes-"))
+        self.addCleanup(shutil.rmtree, volumes)
+        volumes.chmod(0o755)
+        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        command = [sys.executable, "-c", code, str(volumes)]
+        ended = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, cwd="/")
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        told = ended.stdout.splitlines()
+        self.assertEqual(len(told), 2)
+        for name, line in zip(("open", "shared"), told, strict=True):
+            self.assertTrue(line.endswith(f"use a folder of your own in it: --state {volumes / name}/emailsys"), line)
+            status = (volumes / name / "emailsys").stat()
+            self.assertEqual((status.st_uid, status.st_mode & 0o777), (54321, 0o700))
 
     def test_a_file_in_the_place_of_the_folder_is_told(self) -> None:
         """Nothing is overwritten."""

@@ -144,9 +144,17 @@ class SMTPSession:
         elif self.is_authenticated:
             closed["AUTH"] = replies.AUTH_TWICE
         elif self.may_log_in:
-            closed["MAIL"] = replies.LOGIN_REQUIRED
+            if not self._may_submit:
+                closed["MAIL"] = replies.LOGIN_REQUIRED
         else:
-            closed["MAIL"] = closed["AUTH"] = replies.TLS_REQUIRED
+            closed["AUTH"] = replies.TLS_REQUIRED
+            if not self._may_submit:
+                closed["MAIL"] = replies.TLS_REQUIRED
+
+    @property
+    def _may_submit(self) -> bool:
+        """Whether a submission client may send without a login."""
+        return self.service.settings.trusted_may_submit and self.service.is_trusted(self.client.ip)
 
     def extensions(self) -> dict[bytes, list[bytes] | None]:
         """Returns the extensions that EHLO offers, by keyword, with their arguments."""

@@ -92,9 +92,10 @@ class Delivery:
 
     async def validate_identity(self, client: Client, reverse_path: Address | None, identity: Identity) -> Reply | None:
         await self._house.pass_by("validate_identity")
-        own = None if self.account is None else (self.account.address.key,)
+        if self.account is None:
+            return None
         keys = None if identity.authors is None else tuple(author.key for author in identity.authors)
-        return None if keys == own else replies.FROM_MALFORMED
+        return None if keys == (self.account.address.key,) else replies.FROM_MALFORMED
 
     async def change_password(self, new: bytes) -> Reply:
         await self._house.pass_by("change_password")

@@ -50,6 +50,28 @@ class ClientState(SynchronousTestCase):
             client.say(LOGIN)
             self.assertEqual(codes(client.heard()), [reply], peer)
 
+    def test_a_trusted_network_may_submit_without_a_login_where_the_config_says_so(self) -> None:
+        for allowed, peer, expected in (
+            (True, STRANGER, [250, 250, 354, 250]),
+            (True, LOOPBACK, [530, 503, 503]),
+            (False, STRANGER, [530, 503, 503]),
+        ):
+            house = SMTPHouse(Kind.SUBMISSION, SMTPSettings(trusted_may_submit=allowed))
+            house.factory.service = replace(house.service, is_trusted=lambda ip: ip == STRANGER.host)
+            client = house.connect(peer)
+            client.say(b"EHLO client\r\n")
+            client.heard()
+            for line in (b"MAIL FROM:<carol@example.org>\r\n", b"RCPT TO:<alice@example.test>\r\n", b"DATA\r\n"):
+                client.say(line)
+            heard = codes(client.heard())
+            if heard[-1] == 354:
+                client.say(b"From: carol@example.org\r\n\r\nhello\r\n.\r\n")
+                heard += codes(client.heard())
+            self.assertEqual(heard, expected, (allowed, peer))
+            # A login stays for those who have TLS or may do without it.
+            client.say(LOGIN)
+            self.assertEqual(codes(client.heard()), [530])
+
     def test_help_names_what_the_client_may_use_now_and_no_more(self) -> None:
         """The receive port has no logins, and logins need TLS: HELP must not name unusable commands."""
 
