@@ -33,16 +33,24 @@ def write_at_once(transport: Any, octets: bytes) -> None:
     A public `write` waits for the next round of the reactor and changes its poll set twice. That costs more than all
     the work done for these octets before. Octets that already wait go first, so then the transport gets these too.
 
+    One `writeSomeData` writes `SEND_LIMIT` octets at most. A piece of a large message is longer, and the kernel
+    usually accepts all of it.
+
     `_tempDataBuffer` holds the octets written since the last round; `dataBuffer` alone holds only older ones.
     Seen in Twisted 26.10 (`twisted.internet.abstract.FileDescriptor`).
     """
-    if not (transport.dataBuffer or transport._tempDataBuffer):
-        written = transport.writeSomeData(octets)
+    if transport.dataBuffer or transport._tempDataBuffer:
+        transport.write(octets)
+        return
+    rest = memoryview(octets)
+    written = limit = transport.SEND_LIMIT
+    while rest and written == limit:
+        written = transport.writeSomeData(rest)
         # On an error the reactor's next round ends the connection.
         if isinstance(written, int):
-            octets = octets[written:]
-    if octets:
-        transport.write(octets)
+            rest = rest[written:]
+    if rest:
+        transport.write(bytes(rest))
 
 
 def gather_by(tls: Any, clock: Any) -> None:

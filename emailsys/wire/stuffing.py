@@ -48,6 +48,16 @@ class Stuffer:
         return b".\r\n" if self._tail == _CRLF else b"\r\n.\r\n"
 
 
+def stuff_text(text: bytes, dotted: bool = True) -> bytes:
+    """Returns a whole text, stuffed, with the line of a single dot: the same as a `Stuffer` for a single piece.
+
+    @param dotted: as for `Stuffer.stuff`.
+    """
+    end = b".\r\n" if text.endswith(_CRLF) or not text else b"\r\n.\r\n"
+    start = b"." if text.startswith(b".") else b""
+    return b"%b%b%b" % (start, _stuff_dots(_STUFFED, text) if dotted else text, end)
+
+
 class Unstuffer:
     """Unstuffs a text with CRLF lines, up to the line of a single dot."""
 

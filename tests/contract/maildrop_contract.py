@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from zope.interface.verify import verifyObject
 
@@ -246,6 +247,41 @@ class MaildropContract(MailCase):
         # A message of several pieces is not read ahead.
         self.assertIsNone(maildrop.whole_message(3))
         self.assertEqual(len(await self.fetch(maildrop, 3)), maildrop.listMessages(3))
+
+    async def many(self) -> tuple[Any, list[bytes]]:
+        """Open a maildrop with more messages than one read returns. Returns it with their bodies."""
+        alice, _bob = await self.users()
+        bodies = [b".%d\r\n" % number + b"line\r\n" * 1000 for number in range(50)]
+        for body in bodies:
+            await self.send(body, envelope(local(alice)))
+        return await self.open(alice), bodies
+
+    async def took(self, maildrop: Any, index: int) -> bytes:
+        """Return a message, from memory if it is there."""
+        whole = maildrop.whole_message(index)
+        return whole[0] if whole is not None else await self.fetch(maildrop, index)
+
+    async def test_each_of_many_messages_in_order_is_its_own(self) -> None:
+        maildrop, bodies = await self.many()
+        for index, body in enumerate(bodies):
+            text = await self.took(maildrop, index)
+            self.assertTrue(text.endswith(body), index)
+            self.assertEqual(len(text), maildrop.listMessages(index))
+            maildrop.deleteMessage(index)
+
+    async def test_a_message_out_of_order_is_its_own_while_the_next_ones_are_being_read(self) -> None:
+        maildrop, bodies = await self.many()
+        for index in (*range(11), 40, 11, 12, 41, 42, *range(13, 20), 0, *range(30, 50)):
+            self.assertTrue((await self.took(maildrop, index)).endswith(bodies[index]), index)
+
+    async def test_a_session_that_ends_while_the_next_messages_are_being_read_has_nothing_in_memory(self) -> None:
+        maildrop, _bodies = await self.many()
+        for index in range(12):
+            await self.took(maildrop, index)
+        maildrop.release()
+        # Gives the read in progress time to end.
+        await self.store.directory.find_address("alice", "example.test")
+        self.assertEqual([maildrop.whole_message(index) for index in range(50)], [None] * 50)
 
     async def test_a_session_that_lost_its_maildrop_has_nothing_in_memory(self) -> None:
         alice, _bob = await self.users()

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.wire.pop3.server import MAX_BAD_COMMANDS, Event, POP3Session
 from emailsys.wire.pop3.top import TopCutter
-from emailsys.wire.stuffing import Stuffer
+from emailsys.wire.stuffing import Stuffer, stuff_text
 from tests.fakes.net.pop3_house import FIRST, LOGIN, POP3House
 
 SPEEDY = settings(max_examples=150, deadline=None)
@@ -120,6 +120,14 @@ class BodyTests(SynchronousTestCase):
         stuffer = Stuffer()
         wire = b"".join(stuffer.stuff(piece, b"\n." in piece or piece.startswith(b".")) for piece in pieces)
         self.assertEqual(unstuffed(wire + stuffer.end()), whole)
+
+    @SPEEDY
+    @given(crowded | st.binary(max_size=20))
+    def test_a_whole_text_is_stuffed_as_a_single_piece_is(self, text: bytes) -> None:
+        has_dots = b"\n." in text or text.startswith(b".")
+        for dotted in {True, has_dots}:
+            stuffer = Stuffer()
+            self.assertEqual(stuff_text(text, dotted), stuffer.stuff(text, dotted) + stuffer.end())
 
     @SPEEDY
     @given(cuts(crowded.map(lambda text: text + b"\r\n")), st.integers(0, 12))

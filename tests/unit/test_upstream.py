@@ -112,6 +112,27 @@ class TransportBufferTests(SynchronousTestCase):
         self.transport.doWrite()
         self.assertEqual(b"".join(self.transport.sent), b"helloagain")
 
+    def test_octets_beyond_the_limit_of_one_write_are_written_at_once(self) -> None:
+        class Descriptor(SlowDescriptor):
+            SEND_LIMIT = 3
+
+        self.transport = Descriptor()
+        upstream.write_at_once(self.transport, b"hello, world")
+        self.assertEqual(self.transport.sent, [b"hel", b"lo,", b" wo", b"rld"])
+        self.assertEqual(upstream.unsent(self.transport), 0)
+
+    def test_octets_that_the_kernel_does_not_accept_wait(self) -> None:
+        class Descriptor(SlowDescriptor):
+            SEND_LIMIT = 4
+
+        self.transport = Descriptor()
+        upstream.write_at_once(self.transport, b"hello, world")
+        self.assertEqual(self.transport.sent, [b"hel"])
+        self.assertEqual(upstream.unsent(self.transport), 9)
+        while upstream.unsent(self.transport):
+            self.transport.doWrite()
+        self.assertEqual(b"".join(self.transport.sent), b"hello, world")
+
 
 @skipUnless(hasattr(select, "epoll"), "this system has no epoll")
 class PollTests(SynchronousTestCase):

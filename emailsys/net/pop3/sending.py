@@ -13,7 +13,7 @@ from emailsys.mail.message.surrogate import Surrogate
 from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS
 from emailsys.wire.pop3.top import TopCutter
-from emailsys.wire.stuffing import Stuffer
+from emailsys.wire.stuffing import Stuffer, stuff_text
 
 # Lines of a listing that are joined in one step, and in one turn of the reactor: half a millisecond of work.
 _LINES_AT_ONCE: Final = 512
@@ -88,10 +88,7 @@ async def send_message(
 
 def send_whole(connection: Connection[Any], status: bytes, piece: bytes, dotted: bool) -> None:
     """Send a message of one piece that is in memory, without the coroutine of `send_message`."""
-    stuffer = Stuffer()
-    connection.send(status)
-    connection.send(stuffer.stuff(piece, dotted))
-    connection.send(stuffer.end())
+    connection.send(status + stuff_text(piece, dotted))
 
 
 async def _close(pieces: Any) -> None:

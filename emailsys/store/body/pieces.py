@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
 
 from sqlalchemy import Connection, select
+from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import StoreDamaged, StoreError
 from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
-from emailsys.store.schema.tables import bodies, body_pieces, maildrop, queue
+from emailsys.store.engine.base import Engine
+from emailsys.store.schema.tables import maildrop, queue
 
+# The content of a piece, whether one of its lines may begin with a dot, and a description of damage or "".
+_Piece = tuple[bytes, bool, str]
 # Descriptions of damage; the number of the piece is filled in.
 CHANGED = "piece {} of its body differs from what was accepted"
 MISSING = "piece {} of its body is missing"
@@ -25,25 +29,60 @@ def is_referenced(connection: Connection, message_id: int) -> bool:
     )
 
 
-def piece_of(connection: Connection, body_id: int, number: int) -> Any:
-    """Read the row of a piece: content, dots, checksum, digest. None if it is missing."""
-    table: Any = body_pieces if number else bodies
-    here = table.c.body_id == body_id
-    if number:
-        here &= table.c.number == number
-    return connection.execute(
-        select(table.c.content, table.c.dots, table.c.checksum, table.c.digest).where(here)
-    ).one_or_none()
+@lru_cache(maxsize=4)
+def _select_piece(placeholder: str, is_first: bool) -> str:
+    table, here = ("bodies", "") if is_first else ("body_pieces", f" AND number = {placeholder}")
+    return f"SELECT content, dots, checksum, digest FROM {table} WHERE body_id = {placeholder}{here}"  # noqa: S608
+
+
+def piece_of(
+    engine: Engine, connection: Connection, body_id: int, number: int
+) -> tuple[bytes, bool, bytes | None, bytes | None] | None:
+    """Read a piece: content, dots, checksum, SHA-256. None if it is missing."""
+    values = (body_id, number) if number else (body_id,)
+    rows = engine.fetch(connection, _select_piece(engine.placeholder, not number), values)
+    if not rows:
+        return None
+    content, dots, stored, digest = rows[0]
+    return content, bool(dots), stored, digest
+
+
+class AheadLimit:
+    """Limits the pieces that all sessions together read ahead, because each holds its piece in memory."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, pieces: int) -> None:
+        self._left = pieces
+
+    def take(self) -> bool:
+        """Count one more piece. Returns False if the limit is reached."""
+        if not self._left:
+            return False
+        self._left -= 1
+        return True
+
+    def give_back(self) -> None:
+        """Count one piece less: its session has taken it, or has ended."""
+        self._left += 1
 
 
 class LaterPieces:
-    """Reader for the pieces of a body after the first."""
+    """Reader for the pieces of a body after the first.
 
-    def __init__(self, database: Database, body_id: int, pieces: int, octets: int) -> None:
+    With a limit for reading ahead, a piece is read while the caller sends the one before it. Call `close` then.
+    """
+
+    def __init__(
+        self, database: Database, body_id: int, pieces: int, octets: int, limit: AheadLimit | None = None
+    ) -> None:
         """
         @param pieces: the number of pieces of the body, including the first.
         @param octets: the size of all pieces after the first together.
+        @param limit: shared with other readers. None reads each piece only when it is requested.
         """
+        self._limit = limit
+        self._ahead: Deferred[_Piece] | None = None
         self._database = database
         self._body_id = body_id
         self._pieces = pieces
@@ -80,27 +119,47 @@ class LaterPieces:
         @raise StoreDamaged: the piece is not the one that was accepted.
         @raise StoreError: the message is deleted.
         """
-        body_id, damage = self._body_id, self._database.damage
+        damage = self._database.damage
+        reading = self._take_ahead()
+        try:
+            content, dots, wrong = await (self._begin(number) if reading is None else reading)
+        except StoreDamaged as error:
+            raise damage.report(self._body_id, UNREADABLE.format(number)) from error
+        if wrong:
+            raise damage.report(self._body_id, wrong.format(number))
+        self._left -= len(content)
+        if self._left < 0 or (self._left and number == self._pieces - 1):
+            raise self._wrong_size()
+        if self._left and self._limit is not None and self._limit.take():
+            self._ahead = self._begin(number + 1)
+        return content, dots
 
-        def fetch(connection: Connection) -> tuple[bytes, bool, str]:
-            found = piece_of(connection, body_id, number)
+    def _begin(self, number: int) -> Deferred[_Piece]:
+        body_id, engine = self._body_id, self._database.engine
+
+        def fetch(connection: Connection) -> _Piece:
+            found = piece_of(engine, connection, body_id, number)
             if found is None:
                 if is_referenced(connection, body_id):
                     return b"", False, MISSING
                 raise StoreError("the message is deleted")
-            content, dots = bytes(found.content), bool(found.dots)
-            return content, dots, "" if is_intact(body_id, number, dots, content, found[2], found[3]) else CHANGED
+            content, dots, stored, digest = found
+            return content, dots, "" if is_intact(body_id, number, dots, content, stored, digest) else CHANGED
 
-        try:
-            content, dots, wrong = await self._database.read("piece", fetch)
-        except StoreDamaged as error:
-            raise damage.report(body_id, UNREADABLE.format(number)) from error
-        if wrong:
-            raise damage.report(body_id, wrong.format(number))
-        self._left -= len(content)
-        if self._left < 0 or (self._left and number == self._pieces - 1):
-            raise self._wrong_size()
-        return content, dots
+        return self._database.read("piece", fetch)
+
+    def _take_ahead(self) -> Deferred[_Piece] | None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and self._limit is not None:
+            self._limit.give_back()
+        return ahead
+
+    def close(self) -> None:
+        """Drop the piece that was read ahead. Safe to call at any time."""
+        ahead = self._take_ahead()
+        if ahead is not None:
+            # A damaged piece is reported when a client requests it.
+            _ = ahead.addErrback(lambda failure: None)
 
     def _wrong_size(self) -> StoreDamaged:
         return self._database.damage.report(self._body_id, "the size of its pieces differs from the size in its row")

@@ -137,6 +137,21 @@ class Engine(ABC):
         """Return the context manager for each use of a reader connection."""
         return nullcontext()
 
+    def fetch(self, connection: Connection, statement: str, values: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+        """Run a SELECT on a reader connection by the driver alone, without SQLAlchemy's objects for its result.
+
+        They cost as much as SQLite needs to read ten small messages. Errors are those of the driver.
+
+        @param statement: with the engine's `placeholder` for each value.
+        """
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(statement, values)
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+        finally:
+            cursor.close()
+        return rows
+
     def close_reader(self, connection: Connection) -> None:
         """Close a reader connection in any state."""
         try:

@@ -19,6 +19,7 @@ from emailsys.store.body.pieces import MISSING, UNREADABLE, is_referenced, piece
 from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
+from emailsys.store.engine.base import Engine
 from emailsys.store.schema.tables import bodies, maildrop, messages, queue, reclaim, settled, staged
 
 # Messages, settled rows and bodies in one read. Read transactions stay short, so that they never block checkpoints.
@@ -157,9 +158,11 @@ class Verification:
         """Check all pieces, each in a transaction of its own, in a reader thread. Returns octets and flaws."""
         octets = 0
         wrong: list[str] = []
+        engine = self._database.engine
         for number in range(pieces):
+            check = _check_piece(engine, message_id, number)
             try:
-                piece = await read_or_damaged(self._database, "verify-piece", _check_piece(message_id, number))
+                piece = await read_or_damaged(self._database, "verify-piece", check)
             except StoreDamaged:
                 wrong.append(UNREADABLE.format(number))
                 continue
@@ -295,19 +298,19 @@ def _rows(table: Any, place: Any, numbers: Any, octets: Any = None) -> Any:
     ).where(table.c.message_id.in_(numbers))
 
 
-def _check_piece(message_id: int, number: int) -> Callable[[Connection], tuple[int, str] | None]:
+def _check_piece(engine: Engine, message_id: int, number: int) -> Callable[[Connection], tuple[int, str] | None]:
     """Return a function that reads a piece: its octets and a description of damage or "". None if it is missing."""
 
     def check(connection: Connection) -> tuple[int, str] | None:
-        found = piece_of(connection, message_id, number)
+        found = piece_of(engine, connection, message_id, number)
         if found is None:
             return None
-        content = bytes(found.content)
+        content, dots, stored, digest = found
         wrong = ""
         # Pieces that release 0.1 accepted have no digest.
-        if found.digest is not None and sha256(content).digest() != bytes(found.digest):
+        if digest is not None and sha256(content).digest() != bytes(digest):
             wrong = f"the digest of piece {number} of its body differs from the one recorded at its acceptance"
-        elif not is_intact(message_id, number, found.dots, content, found.checksum, None):
+        elif not is_intact(message_id, number, dots, content, stored, None):
             wrong = f"flag or checksum of piece {number} of its body differs from the one recorded at its acceptance"
         return len(content), wrong
 

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreDamaged, StoreError
 from emailsys.interfaces.operators import EventKind
-from emailsys.store.body.pieces import UNREADABLE, LaterPieces
+from emailsys.store.body.pieces import UNREADABLE, AheadLimit, LaterPieces
 from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import id_text
 from emailsys.store.ledger.endings import end_by_ids
@@ -36,6 +36,8 @@ _FETCHED: Final = "after it was fetched"
 _NOT_FETCHED: Final = "not fetched in that session"
 # Events that one step records.
 _EVENTS_AT_ONCE: Final = 5000
+# Pieces of large messages that all sessions together read ahead: 8 MiB.
+_PIECES_AHEAD: Final = 32
 
 
 @implementer(IMaildrops)
@@ -65,6 +67,8 @@ class Maildrops:
         self._sweeper = sweeper
         self._takeover_after = takeover_after
         self._snapshots = Snapshots(database, max_kept_octets)
+        #: Limits the pieces of large messages that the sessions read ahead.
+        self.ahead_limit = AheadLimit(_PIECES_AHEAD)
         # The open maildrops of this process by account. None while a maildrop is being opened.
         self._holders: dict[int, Maildrop | None] = {}
         #: Asks other processes of the same daemon to give up a maildrop; returns whether one of them did.
@@ -195,7 +199,6 @@ class Maildrop:
         self._has_deletions = False
         # Message ids by row id of the messages that were read completely. `sync` records them in the ledger.
         self._fetched: dict[int, int] = {}
-        # Empty when the maildrop is lost or released.
         self._ahead = ReadAhead(database, account_id, self._ids, self._octets, self._flags, _DELETED)
 
     def _valid_index(self, index: int) -> int:
@@ -214,7 +217,7 @@ class Maildrop:
     def lose(self) -> None:
         """End the session's access, because another login takes over the maildrop."""
         self._lost = True
-        self._ahead.ready.clear()
+        self._ahead.close()
 
     def _raise_if_lost(self) -> None:
         if self._lost or self._released:
@@ -268,8 +271,7 @@ class Maildrop:
         ready = self._ahead.ready.get(index)
         if ready is None or not ready.is_whole or ready.body_id in self._known_damage:
             return None
-        del self._ahead.ready[index]
-        self._ahead.next = index + 1
+        self._ahead.take(index)
         self._fetched[self._ids[index]] = ready.body_id
         return ready.first[0]
 
@@ -279,17 +281,17 @@ class Maildrop:
         @raise MaildropLost: another session took over the maildrop.
         @raise StoreDamaged: the next piece is not the one that was accepted.
         """
-        ready = self._ahead.ready.pop(index, None)
+        ready = self._ahead.take(index)
         if ready is None:
             self._valid_index(index)
             self._raise_if_lost()
             ready = await self._read(index)
             self._raise_if_lost()
-        self._ahead.next = index + 1
         if ready.wrong:
             raise self._database.damage.report(ready.body_id, ready.wrong.format(0))
         if not ready.is_whole or ready.body_id in self._known_damage:
-            rest = LaterPieces(self._database, ready.body_id, ready.count, ready.rest)
+            limit = self._maildrops.ahead_limit
+            rest = LaterPieces(self._database, ready.body_id, ready.count, ready.rest, limit)
             rest.check_size()
             await rest.verify_if_damaged()
         else:
@@ -297,10 +299,13 @@ class Maildrop:
         for piece in ready.first:
             yield piece
         if rest is not None:
-            for number in range(1, ready.count):
-                self._raise_if_lost()
-                yield await rest.read(number)
-                self._last_command_at = self._reactor.seconds()
+            try:
+                for number in range(1, ready.count):
+                    self._raise_if_lost()
+                    yield await rest.read(number)
+                    self._last_command_at = self._reactor.seconds()
+            finally:
+                rest.close()
         # Reached only if the caller took all pieces.
         self._fetched[self._ids[index]] = ready.body_id
 
@@ -312,9 +317,6 @@ class Maildrop:
             if isinstance(error, StoreDamaged):
                 raise await self._unreadable(index, error) from error
             raise
-        finally:
-            if self._lost or self._released:
-                self._ahead.ready.clear()
 
     async def _unreadable(self, index: int, error: StoreDamaged) -> StoreDamaged:
         """Return the exception for a message on an unreadable page. Logs the damage if the message id can be read."""
@@ -375,7 +377,7 @@ class Maildrop:
         if self._released:
             return
         self._released = True
-        self._ahead.ready.clear()
+        self._ahead.close()
         # The next session must not see messages that a commit in progress deletes.
         if not self._syncing:
             self._maildrops.released(self._account_id, self)

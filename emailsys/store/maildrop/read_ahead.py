@@ -1,4 +1,7 @@
-"""Reads of messages: one read returns a message and, if messages are fetched in order, the next ones."""
+"""Reads of messages: one read returns a message and, if messages are fetched in order, the next ones.
+
+While a client fetches the last messages of one read, the next read is in progress.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreDamaged, StoreError
 from emailsys.store.commit.database import Database
@@ -16,6 +21,21 @@ from emailsys.store.maildrop.first_piece import FirstPiece, read_digests, select
 # Limits of one read.
 _MESSAGES: Final = 32
 _OCTETS: Final = 96 * 1024
+# The next read begins when so few messages are left. A client takes as long for them as a reader thread for the read.
+_FEW: Final = 8
+
+_Rows = tuple[Sequence[Any], Mapping[int, bytes | None]]
+
+
+class _Coming:
+    """A read in progress that no client waits for yet."""
+
+    __slots__ = ("ended", "wanted")
+
+    def __init__(self, wanted: Sequence[int]) -> None:
+        self.wanted = wanted
+        #: Fires when the read has ended, in whatever way.
+        self.ended: Deferred[None] = Deferred()
 
 
 class ReadAhead:
@@ -34,59 +54,117 @@ class ReadAhead:
         self._octets = octets
         self._flags = flags
         self._unwanted = unwanted
-        # Turned off when a read meets an unreadable page.
+        # Turned off when a read meets an unreadable page, and when the session ends.
         self._is_on = True
+        self._coming: _Coming | None = None
+        # The message after the last one that was taken, and after the last one that was read.
+        self._next = 0
+        self._unread = 0
         #: Messages that were read and not taken, by index.
         self.ready: dict[int, FirstPiece] = {}
-        #: The message after the last one that was taken.
-        self.next = 0
 
-    def _indices(self, index: int) -> list[int]:
-        """Choose the messages for one read."""
-        wanted = [index]
-        if index == self.next and self._is_on:
-            octets = self._octets[index]
-            for after in range(index + 1, min(index + _MESSAGES, len(self._ids))):
-                octets += self._octets[after]
-                if octets > _OCTETS:
-                    break
-                if not self._flags[after] & self._unwanted:
-                    wanted.append(after)
+    def take(self, index: int) -> FirstPiece | None:
+        """Return a message that was read ahead, or None."""
+        found = self.ready.pop(index, None)
+        if found is not None:
+            self._next = index + 1
+            self._read_on()
+        return found
+
+    def _read_on(self) -> None:
+        if len(self.ready) < _FEW and self._coming is None and self._is_on:
+            wanted = self._choose(self._unread, 0)
+            if wanted:
+                self._begin(wanted)
+
+    def _choose(self, first: int, octets: int) -> list[int]:
+        """Choose the messages to read ahead from `first` on, beside those that have so many octets."""
+        wanted = []
+        for index in range(first, min(self._next + _MESSAGES, len(self._ids))):
+            octets += self._octets[index]
+            if octets > _OCTETS:
+                break
+            if not self._flags[index] & self._unwanted:
+                wanted.append(index)
         return wanted
+
+    def _begin(self, wanted: Sequence[int]) -> None:
+        coming = self._coming = _Coming(wanted)
+        self._unread = wanted[-1] + 1
+        reading = self._fetch(wanted)
+        _ = reading.addCallbacks(self._came, self._failed, (coming,), errbackArgs=(coming,))
+
+    def _came(self, rows: _Rows, coming: _Coming) -> None:
+        if self._coming is coming:
+            self._coming = None
+            self.ready.update(self._pieces(coming.wanted, rows))
+        coming.ended.callback(None)
+
+    def _failed(self, failure: Failure, coming: _Coming) -> None:
+        """A client that requests one of the messages reads it again, and is told why that fails."""
+        if self._coming is coming:
+            self._coming = None
+        if failure.check(StoreDamaged):
+            self._is_on = False
+        coming.ended.callback(None)
 
     async def read(self, index: int) -> FirstPiece:
         """Read a message, and the next ones into `ready`.
 
         @raise StoreDamaged: a page of the message is unreadable.
         """
-        wanted = self._indices(index)
-        by_id = {self._ids[number]: number for number in wanted}
-        row_ids = pad_to_power_of_two(list(by_id))
-        statement = select_messages(self._database.engine.placeholder, len(row_ids))
-        values = (self._account_id, *row_ids)
-
-        def fetch(connection: Connection) -> tuple[Sequence[Any], Mapping[int, bytes | None]]:
-            found = connection.exec_driver_sql(statement, values)
-            cursor = found.cursor
-            assert cursor is not None
-            rows: Sequence[Any] = cursor.fetchall()
-            found.close()
-            old = [row[1] for row in rows if row[-1] is None]
-            return rows, read_digests(connection, old) if old else {}
-
+        coming = self._coming
+        if coming is not None and index in coming.wanted:
+            await coming.ended
+            found = self.take(index)
+            if found is not None:
+                return found
+        wanted = [index]
+        is_in_order = index == self._next and self._is_on
+        if is_in_order:
+            wanted += self._choose(index + 1, self._octets[index])
+        # A client that fetches in another order does not need what is still being read.
+        self._coming = None
+        self._unread = wanted[-1] + 1
         try:
-            read, digests = await self._database.read("messages", fetch)
+            rows = await self._fetch(wanted)
         except StoreDamaged:
             if len(wanted) == 1:
                 raise
             self._is_on = False
             return await self.read(index)
-        self.ready.clear()
+        read = self._pieces(wanted, rows)
+        if index not in read:
+            raise StoreError("the message was removed by an administrator")
+        found = read.pop(index)
+        self.ready = read if self._is_on else {}
+        self._next = index + 1
+        if is_in_order:
+            self._read_on()
+        return found
+
+    def _fetch(self, wanted: Sequence[int]) -> Deferred[_Rows]:
+        engine = self._database.engine
+        row_ids = pad_to_power_of_two([self._ids[index] for index in wanted])
+        statement = select_messages(engine.placeholder, len(row_ids))
+        values = (self._account_id, *row_ids)
+
+        def fetch(connection: Connection) -> _Rows:
+            rows = engine.fetch(connection, statement, values)
+            old = [row[1] for row in rows if row[-1] is None]
+            return rows, read_digests(connection, old) if old else {}
+
+        return self._database.read("messages", fetch)
+
+    def _pieces(self, wanted: Sequence[int], read: _Rows) -> dict[int, FirstPiece]:
         # Checksums are compared in the reactor thread: 96 KiB take about 5 µs. Python code in a reader thread would
         # cost both threads more time waiting for the interpreter lock.
-        for row in read:
-            number = by_id[row[0]]
-            self.ready[number] = FirstPiece(self._octets[number], digests, row)
-        if index not in self.ready:
-            raise StoreError("the message was removed by an administrator")
-        return self.ready.pop(index)
+        rows, digests = read
+        index_of = {self._ids[index]: index for index in wanted}
+        return {index_of[row[0]]: FirstPiece(self._octets[index_of[row[0]]], digests, row) for row in rows}
+
+    def close(self) -> None:
+        """Drop what was read and what is being read, because the session has ended."""
+        self._is_on = False
+        self._coming = None
+        self.ready = {}

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
@@ -104,6 +105,36 @@ class MailReactorTests(SynchronousTestCase):
         self.reactor.doIteration(0)
         assert reader.lost is not None
         self.assertTrue(reader.lost.check(ConnectionDone))
+
+    def test_a_turn_ends_after_its_events(self) -> None:
+        said: list[str] = []
+        (first, one), (second, two) = self.reader(), self.reader()
+        self.patch(first, "doRead", lambda: self.reactor.at_turn_end(lambda: said.append(first.end.recv(9).decode())))
+        self.patch(second, "doRead", lambda: self.reactor.at_turn_end(lambda: said.append(second.end.recv(9).decode())))
+        one.send(b"250")
+        two.send(b"251")
+        self.reactor.doIteration(0)
+        self.assertEqual(sorted(said), ["250", "251"])
+
+    def test_a_turn_without_events_ends_before_the_next_poll(self) -> None:
+        """A reader thread has answered, and the poll would wait for an hour."""
+        called: list[str] = []
+
+        def end() -> None:
+            called.append("end")
+            self.reactor.callLater(0, called.append, "delayed")
+
+        self.reactor.at_turn_end(end)
+        # The delayed call is due, so that the poll does not wait.
+        self.reactor.doIteration(3600)
+        self.reactor.runUntilCurrent()
+        self.assertEqual(called, ["end", "delayed"])
+
+    def test_a_call_registered_at_the_end_of_a_turn_is_made_too(self) -> None:
+        called: list[str] = []
+        self.reactor.at_turn_end(lambda: self.reactor.at_turn_end(partial(called.append, "next")))
+        self.reactor.doIteration(0)
+        self.assertEqual(called, ["next"])
 
 
 class ChoiceTests(SynchronousTestCase):

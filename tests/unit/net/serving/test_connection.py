@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReadWriteDescriptor, ITCPTransport
@@ -220,6 +221,8 @@ class ConnectionTests(SynchronousTestCase):
 @implementer(IReadWriteDescriptor, ITCPTransport)
 class Socket(StringTransport):  # type: ignore[misc]  # what a connection asks of them
     """A TCP transport whose socket accepts `takes` octets or has failed. The rest waits for the reactor."""
+
+    SEND_LIMIT = FileDescriptor.SEND_LIMIT
 
     def __init__(self, takes: int | Exception) -> None:
         super().__init__()
