@@ -50,9 +50,13 @@ class HashingThreads:
         self._pool.callInThread(dummy_hash)
 
     def stop(self) -> None:
-        """Stop the threads and drop waiting passwords. Returns when the running hashes are done, after about 20 ms."""
-        self._stopped = True
-        self._pool.stop()
+        """Stop the threads and drop waiting passwords. Returns when the running hashes are done, after about 20 ms.
+
+        A second call does nothing.
+        """
+        if not self._stopped:
+            self._stopped = True
+            self._pool.stop()
 
     def verify(self, stored: str | None, password: str) -> Deferred[bool]:
         """Return a Deferred of whether the password matches the stored hash.
