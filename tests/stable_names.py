@@ -25,7 +25,7 @@ PAGE: Final = PACKAGE.parent / "docs" / "names.md"
 # Where the answers of each command are made: module and functions. Answers of the other requests are empty.
 _ANSWERS: Final = {
     "domain.list": (("control/account_commands", ("_domain_fields", "_usage_fields")),),
-    "user.list": (("control/account_commands", ("_user_fields", "_usage_fields")),),
+    "user.list, user.get": (("control/account_commands", ("_user_fields", "_usage_fields")),),
     "token.add, token.list, token.remove": (("control/token_commands", ("_token_fields",)),),
     "alias.set, alias.add, alias.remove, alias.list": (("control/routing_commands", ("alias_fields",)),),
     "route.set, route.list": (("control/routing_commands", ("_route_fields",)),),

@@ -53,6 +53,11 @@ async def _list_users(request: requests.UserList, store: StoreAccess, hooks: Hoo
     return await in_slices(await store.accounts.list_users(request.domain), _user_fields, hooks.turn)
 
 
+async def _get_user(request: requests.UserGet, store: StoreAccess, hooks: Hooks) -> dict[str, Any] | None:
+    row = await store.accounts.find_user(request.address)
+    return None if row is None else _user_fields(row)
+
+
 def _user_fields(row: UserRow) -> dict[str, Any]:
     return {
         "address": str(row.address),
@@ -116,6 +121,7 @@ ACCOUNT_HANDLERS: Final[Handlers] = {
     requests.DomainQuota: _set_domain_quota,
     requests.UserAdd: _add_user,
     requests.UserAddMany: _add_users,
+    requests.UserGet: _get_user,
     requests.UserList: _list_users,
     requests.UserRemove: _remove_user,
     requests.UserPassword: _set_password,

@@ -64,8 +64,7 @@ class Request:
         return {"command": self.command, **values}
 
 
-# The forms of the fields of each kind of request, computed when the first request of that kind is made.
-_FORMS: Final[dict[type[Request], dict[str, Form]]] = {}
+_FORMS: Final[dict[type[Request], dict[str, Form]]] = {}  # by kind, computed when the first request of it is made
 
 
 def forms_of(kind: type[Request]) -> dict[str, Form]:
@@ -167,6 +166,14 @@ class UserList(Request):
 
     command = "user.list"
     domain: TextOrNone = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserGet(Request):
+    """Return an account as `user.list` does, or null."""
+
+    command = "user.get"
+    address: MailAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,14 +380,12 @@ class QueueChangeRows(_QueueRequest):
 
 @dataclass(frozen=True, slots=True)
 class Trace(Request):
-    """Search for messages, for at most `seconds`; the next request continues at the answer's cursor.
-
-    `max_age` is in seconds, 0 for no limit.
-    """
+    """Search for messages, for at most `seconds`; the next request continues at the answer's cursor."""
 
     command = "trace"
     query: Text
     limit: LifeLimit
+    # 0 for no limit.
     max_age: Seconds = 0.0
     cursor: Cursor = None
     seconds: Seconds = 1.0

@@ -381,3 +381,5 @@ class AccountsContract(MailCase):
         rows = [UserRow(zoe, True, 0, 0), UserRow(ALICE, True, 2, sum(sizes)), UserRow(BOB, False, 0, 0)]
         self.assertEqual(list(await self.store.accounts.list_users(None)), rows)
         self.assertEqual(list(await self.store.accounts.list_users("Alpha.TEST")), rows[:1])
+        self.assertEqual(await self.store.accounts.find_user(Address("zoe", "Alpha.test")), rows[0])
+        self.assertIsNone(await self.store.accounts.find_user(Address("zoe", "example.test")))

@@ -73,6 +73,9 @@ class IAccounts(Interface):
     async def list_users(domain: str | None) -> Sequence[UserRow]:
         """Return the accounts, of one domain or all, by domain and local part."""
 
+    async def find_user(address: Address) -> UserRow | None:
+        """Return one account as `list_users` does, None if it does not exist."""
+
     async def remove_user(address: Address, purge: bool) -> None:
         """Remove an account. Refused while it has mail, unless `purge`.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
@@ -130,6 +130,18 @@ class Accounts:
         return await self._changes.database.read(
             "list-users", lambda connection: _list_users(connection, domain, self.default_quota)
         )
+
+    async def find_user(self, address: Address) -> UserRow | None:
+        """Return one account as `list_users` does, None if it does not exist."""
+
+        def find(connection: Connection) -> UserRow | None:
+            found = find_account(connection, address)
+            if found is None:
+                return None
+            asked = _asked_users().where(accounts.c.account_id == found.account_id)
+            return _user_row(connection, connection.execute(asked).one(), self.default_quota)
+
+        return await self._changes.database.read("find-user", find)
 
     async def remove_user(self, address: Address, purge: bool) -> None:
         """Remove an account. Refused while it has mail, or while it is the postmaster of a domain.
@@ -298,8 +310,8 @@ def list_domains(connection: Connection) -> Sequence[DomainRow]:
     ]
 
 
-def _list_users(connection: Connection, domain: str | None, default_quota: int) -> Sequence[UserRow]:
-    asked = (
+def _asked_users() -> Select[Any]:
+    return (
         select(
             accounts.c.account_id,
             accounts.c.local,
@@ -316,18 +328,23 @@ def _list_users(connection: Connection, domain: str | None, default_quota: int) 
         .group_by(accounts.c.account_id, domains.c.domain_key)
         .order_by(domains.c.domain_key, accounts.c.local_key)
     )
+
+
+def _list_users(connection: Connection, domain: str | None, default_quota: int) -> Sequence[UserRow]:
+    asked = _asked_users()
     if domain is not None:
         if find_domain(connection, domain_key(domain)) is None:
             raise AdminError(f"there is no domain {domain}")
         asked = asked.where(domains.c.domain_key == domain_key(domain))
-    return [
-        UserRow(
-            Address(row.local, row.domain),
-            bool(row.enabled),
-            int(row.messages),
-            int(row.octets),
-            default_quota if row.quota is None else int(row.quota),
-            read_forward(connection, row),
-        )
-        for row in connection.execute(asked).all()
-    ]
+    return [_user_row(connection, row, default_quota) for row in connection.execute(asked).all()]
+
+
+def _user_row(connection: Connection, row: Any, default_quota: int) -> UserRow:
+    return UserRow(
+        Address(row.local, row.domain),
+        bool(row.enabled),
+        int(row.messages),
+        int(row.octets),
+        default_quota if row.quota is None else int(row.quota),
+        read_forward(connection, row),
+    )

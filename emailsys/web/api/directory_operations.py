@@ -88,13 +88,10 @@ class Directory:
         return Result(await self._user(call.values["address"]))
 
     async def _user(self, name: str) -> Any:
-        wanted = parse(name)
-        domains = {domain_key(row["name"]) for row in await self._do("domain.list")}
-        if wanted.key[1] in domains:
-            for row in await self._do("user.list", domain=wanted.domain):
-                if parse(row["address"]).key == wanted.key:
-                    return row
-        raise not_found(f"There is no user {name}.")
+        row = await self._do("user.get", address=pair(name))
+        if row is None:
+            raise not_found(f"There is no user {name}.")
+        return row
 
     async def add_user(self, call: Call) -> Result:
         """Answer POST /users."""

@@ -94,15 +94,15 @@ class RemovalPages:
 
     async def _user(self, name: str) -> Removal:
         address = pair(name)
-        for row in await self._do("user.list", domain=address[1]):
-            if sort_key(row["address"]) == sort_key(name):
-                told = (
-                    "Its password, its tokens and its logins end at once. A forward of this account ends, too.",
-                    "Mail for this address is refused, unless a catch-all accepts it.",
-                    "This cannot be undone. To keep the mail and end only the logins, disable the account instead.",
-                )
-                return Removal("user", row["address"], told, row["messages"], "user.remove", {"address": address})
-        raise AddressSyntaxError("unknown")
+        row = await self._do("user.get", address=address)
+        if row is None:
+            raise AddressSyntaxError("unknown")
+        told = (
+            "Its password, its tokens and its logins end at once. A forward of this account ends, too.",
+            "Mail for this address is refused, unless a catch-all accepts it.",
+            "This cannot be undone. To keep the mail and end only the logins, disable the account instead.",
+        )
+        return Removal("user", row["address"], told, row["messages"], "user.remove", {"address": address})
 
     async def _domain(self, name: str) -> Removal:
         for row in await self._do("domain.list"):

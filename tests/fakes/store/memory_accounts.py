@@ -254,6 +254,9 @@ class MemoryAccounts:
                 )
         return rows
 
+    async def find_user(self, address: Address) -> UserRow | None:
+        return next((row for row in await self.list_users(None) if row.address.key == address.key), None)
+
     async def remove_user(self, address: Address, purge: bool) -> None:
         login = self._login(address)
         for key, domain in self._domains.items():

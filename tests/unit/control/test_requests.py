@@ -29,6 +29,7 @@ EXAMPLES: tuple[Request, ...] = (
     requests.DomainQuota("example.test", None),
     requests.UserAdd(ANN, SECRET),
     requests.UserAddMany(((ANN, (("argon2id", "hash"),)),)),
+    requests.UserGet(ANN),
     requests.UserList("example.test"),
     requests.UserRemove(ANN, purge=True),
     requests.UserPassword(ANN, SECRET),
