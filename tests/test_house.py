@@ -55,6 +55,7 @@ LAW: Final[dict[str, frozenset[str]]] = {
             "net.serving.admission",
             "net.serving.session_login",
             "net.tls.server",
+            "net.smtp.held_message",
             "net.smtp.incoming",
             "client.compose.answer",
             "client.compose.attachments",

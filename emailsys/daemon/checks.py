@@ -48,16 +48,17 @@ class DaemonChecks:
         self._calls: Calls | None = None
         self.services: dict[str, Checks] = {}
 
-    def serve(self, router: Resolves, telemetry: Telemetry) -> None:
-        """Ask the plugins from now on. Does nothing if there are none."""
+    def serve(self, router: Resolves, telemetry: Telemetry) -> Checks | None:
+        """Ask the plugins from now on. Returns the checks of submission; None if there are none."""
         if not self._plugins:
-            return
+            return None
         self._calls = calls = Calls(self._reactor, self._settings.deadline, telemetry)
         calls.watch()
         self.services = {
             service: Checks(plugins, calls, router, telemetry, self._settings.quarantine, self._folder)
             for service, plugins in self._plugins.items()
         }
+        return self.services.get("submission")
 
     async def stop(self) -> None:
         """Stop the plugins. One that fails is logged, and one that does not end in time is left."""

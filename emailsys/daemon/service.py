@@ -212,11 +212,11 @@ class Daemon(Service):
         checked = failed_logins, verified, logins.serve(store, telemetry)
         portal = build_portal(store.directory, store.maildrops, hashing, access, renewal, *checked)
         self._pages.serve(store, self._count_sessions, lambda: self._uptime)
-        self._opened.checks.serve(outbound.aliases, telemetry)
+        checks = self._opened.checks.serve(outbound.aliases, telemetry)
         now = partial(getattr, self, "settings")
         parts = (now, telemetry, store, access, hashing, failed_logins, self.wiretap, self.answer)
         services = partial(web_services, *parts, self._count_sessions, lambda: self._uptime)
-        others = {**self._pages.factories, **self._web.serve(portal, outbound.intake, store, services)}
+        others = {**self._pages.factories, **self._web.serve(portal, outbound.intake, store, services, checks)}
         self._workers.prepare(settings, store, failed_logins, verified)
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
         self._sessions.add_drained(self._web.servers)

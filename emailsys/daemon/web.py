@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from emailsys.config.settings import Settings
-from emailsys.interfaces import IIntake
+from emailsys.interfaces import IChecks, IIntake
 from emailsys.mail.address import Address
 from emailsys.mail.networks import Networks
 from emailsys.net.serving.admission import Admission
@@ -54,11 +54,17 @@ class Web:
         return {"http": clear, "https": TLSMemoryBIOFactory(self._tls, False, clear, self._reactor)}
 
     def serve(
-        self, portal: Portal, intake: IIntake, store: Store, services: Callable[[], Services]
+        self,
+        portal: Portal,
+        intake: IIntake,
+        store: Store,
+        services: Callable[[], Services],
+        checks: IChecks | None,
     ) -> Mapping[str, IProtocolFactory]:
         """Build the web face, and return the factories of its services: `http` in the clear, and `https`.
 
         @param services: returns those for the API. Not called if there is no web face.
+        @param checks: those of the submission ports; None if there are none.
         """
         settings, web = self._settings, self._settings.web
         if not web.listen:
@@ -67,9 +73,8 @@ class Web:
 
         is_exempt = exemption(Networks(settings.routing.trusted_networks), settings.limits.exempt_loopback)
         admission = Admission(web.max_connections, web.max_connections_per_ip, is_exempt)
-        self._face = build(
-            self._reactor, settings, self._telemetry, portal, store.directory, intake, store, admission, services()
-        )
+        parts = self._telemetry, portal, store.directory, intake, store, admission, services()
+        self._face = build(self._reactor, settings, *parts, checks)
         clear: Any = self._face.server.factory
         secure: Any = TLSMemoryBIOFactory(self._tls, False, clear, self._reactor)
         return {"http": clear, "https": secure}

@@ -15,7 +15,7 @@ from typing_extensions import override
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from emailsys.config.settings import Settings
-from emailsys.interfaces import IDirectory, IIntake
+from emailsys.interfaces import IChecks, IDirectory, IIntake
 from emailsys.net.serving.admission import Admission
 from emailsys.telemetry import Telemetry
 from emailsys.web.api.application import build_api
@@ -104,8 +104,12 @@ def build(
     store: Any,
     admission: Admission,
     services: Services,
+    checks: IChecks | None = None,
 ) -> WebFace:
-    """Return the web face, which serves no port yet."""
+    """Return the web face, which serves no port yet.
+
+    @param checks: those of the submission ports; None if there are none.
+    """
     web = settings.web
     gate = Gate(settings)
     sessions = Sessions(reactor, directory, web.idle_timeout, web.session_timeout)
@@ -114,7 +118,8 @@ def build(
     face.app.url_map.merge_slashes = False
     add_login(face)
     _add_errors(face)
-    submission = Submission(intake, settings, telemetry)
+    asked = None if checks is None else (checks, reactor)
+    submission = Submission(intake, settings, telemetry, checks=asked)
     once = SentOnce(store.sent_keys, telemetry, utc_now)
     most = settings.smtp.max_message_size
     api = build_api(services, store.reading, submission, once, reactor, telemetry, face.in_thread, most)

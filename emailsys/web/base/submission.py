@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from emailsys.config.settings import Settings
-from emailsys.interfaces import IIntake, StoreFull, TooMuchHeld
+from emailsys.interfaces import IChecks, IIntake, ISessionChecks, StoreFull, TooMuchHeld
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import (
@@ -24,11 +25,14 @@ from emailsys.mail.envelope import (
     RemoteRoute,
 )
 from emailsys.mail.reply import Reply
+from emailsys.net.smtp.held_message import HeldMessage
 from emailsys.net.smtp.incoming import HeaderRules, IncomingMessage
 from emailsys.telemetry import Telemetry
 
 # Octets that are passed to the store at once.
 _PIECE: Final = 64 * 1024
+# As checks know it: mail of users, as on the submission ports.
+_SERVICE: Final = "submission"
 
 
 def utc_now() -> datetime:
@@ -75,8 +79,12 @@ class Submission:
         settings: Settings,
         telemetry: Telemetry,
         now: Callable[[], datetime] = utc_now,
+        checks: tuple[IChecks, IReactorTime] | None = None,
     ) -> None:
-        """@param intake: that of the submission ports, with the queue and the sending limits."""
+        """
+        @param intake: that of the submission ports, with the queue and the sending limits.
+        @param checks: those of the submission ports, and the clock by which they are asked; None if there are none.
+        """
         self._intake = intake
         self._smtp = settings.smtp
         self._rules = HeaderRules(
@@ -84,6 +92,7 @@ class Submission:
         )
         self._telemetry = telemetry
         self._now = now
+        self._checks = checks
 
     async def submit(
         self, delivery: Any, client: Client, reverse_path: Address | None, recipients: Sequence[Address], octets: bytes
@@ -121,29 +130,44 @@ class Submission:
         refusal = await delivery.validateFrom(client, reverse_path)
         if refusal is not None:
             raise SubmissionRefused([("", refusal)])
-        taken = await self._recipients(delivery, client, reverse_path, recipients)
+        checks = None if self._checks is None else self._checks[0].begin(_SERVICE, False)
+        if checks is not None:
+            refusal = await checks.sender(client, reverse_path, len(octets))
+            if refusal is not None:
+                raise SubmissionRefused([("", refusal)])
+        taken = await self._recipients(delivery, checks, client, reverse_path, recipients)
         leads_elsewhere = any(isinstance(route, RemoteRoute) for one in taken for route in one.routes)
         if b"\0" in octets and leads_elsewhere:
             raise SubmissionRefused([("", replies.NUL_NOT_RELAYED)])
         incoming = self._intake.begin()
+        held = None
+        if self._checks is not None and checks is not None and checks.needs_message:
+            held = HeldMessage(incoming, self._checks[1], checks.folder)
         try:
             arrival = Arrival(incoming.queue_id, reverse_path, self._now())
             trace = delivery.receivedHeader(client, arrival, taken)
-            message = IncomingMessage(incoming, self._rules, trace, arrival.arrived_at)
+            message = IncomingMessage(held or incoming, self._rules, trace, arrival.arrived_at)
             await self._write(message, octets)
             assert message.identity is not None
             refusal = await delivery.validate_identity(client, reverse_path, message.identity)
             if refusal is not None:
                 raise SubmissionRefused([("", refusal)])
+            body = BodyType.SEVEN_BIT if octets.isascii() else BodyType.EIGHT_BIT_MIME
+            is_ascii = message.head_is_ascii and (reverse_path is None or reverse_path.is_ascii)
+            needs_utf8 = not (is_ascii and all(one.forward_path.is_ascii for one in taken))
+            parameters = MailParameters(BodyType.EIGHT_BIT_MIME if needs_utf8 else body, needs_utf8)
+            envelope = Envelope(reverse_path, taken, arrival.arrived_at, parameters, client, message.message_id)
+            if checks is not None:
+                ruling = await checks.message(envelope, incoming.queue_id, held)
+                if isinstance(ruling, Reply):
+                    raise SubmissionRefused([("", ruling)])
+                envelope = ruling.envelope
+                if held is not None:
+                    await held.release(ruling.fields)
         except BaseException:
             # Does nothing more than free what was staged.
-            incoming.abandon()
+            (held or incoming).abandon()
             raise
-        body = BodyType.SEVEN_BIT if octets.isascii() else BodyType.EIGHT_BIT_MIME
-        is_ascii = message.head_is_ascii and (reverse_path is None or reverse_path.is_ascii)
-        needs_utf8 = not (is_ascii and all(one.forward_path.is_ascii for one in taken))
-        parameters = MailParameters(BodyType.EIGHT_BIT_MIME if needs_utf8 else body, needs_utf8)
-        envelope = Envelope(reverse_path, taken, arrival.arrived_at, parameters, client, message.message_id)
         try:
             queue_id, size = await message.commit(envelope)
         except StoreFull:
@@ -164,7 +188,12 @@ class Submission:
         return Sent(queue_id, message.message_id, size)
 
     async def _recipients(
-        self, delivery: Any, client: Client, reverse_path: Address | None, recipients: Sequence[Address]
+        self,
+        delivery: Any,
+        checks: ISessionChecks | None,
+        client: Client,
+        reverse_path: Address | None,
+        recipients: Sequence[Address],
     ) -> tuple[Recipient, ...]:
         wanted = tuple({address.key: address for address in recipients}.values())
         if not wanted:
@@ -176,6 +205,8 @@ class Submission:
         routes_in_all = 0
         for address in wanted:
             routes = await delivery.validateTo(Addressee(address, client, reverse_path))
+            if checks is not None and not isinstance(routes, Reply):
+                routes = await checks.recipient(client, address, routes)
             if not isinstance(routes, Reply):
                 routes_in_all += len(routes)
                 if routes_in_all > self._smtp.max_routes:

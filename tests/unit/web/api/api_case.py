@@ -17,6 +17,7 @@ from emailsys.config.settings import LimitSettings, LoginSettings, QueueSettings
 from emailsys.control.commands import Commands
 from emailsys.control.store_access import Hooks
 from emailsys.delivery.retry_schedule import forecast
+from emailsys.interfaces import IChecks
 from emailsys.interfaces.operators import Scope, TokenRequest
 from emailsys.mail.address import Address
 from emailsys.policy.access import Access, Delivery
@@ -41,6 +42,7 @@ ANN, BOB, DAVE = (Address(name, "example.test") for name in ("ann", "bob", "dave
 ALL_MAIL = frozenset(scope for scope in Scope if scope.is_of_accounts)
 ALL_SYSTEM = frozenset(scope for scope in Scope if not scope.is_of_accounts)
 IP = "192.0.2.1"
+RAW = "message/rfc822"
 
 
 class ApiCase(SynchronousTestCase):
@@ -58,7 +60,9 @@ class ApiCase(SynchronousTestCase):
             return function(*arguments)
 
         settings = self.settings()
-        submission = Submission(store.intake, settings, self.telemetry, store.now)
+        checks = self.checks()
+        asked = None if checks is None else (checks, store.clock)
+        submission = Submission(store.intake, settings, self.telemetry, store.now, asked)
         most = settings.smtp.max_message_size
         once = SentOnce(store.sent_keys, self.telemetry, store.now)
         self.api = build_api(
@@ -71,6 +75,10 @@ class ApiCase(SynchronousTestCase):
             "bob": self.token(BOB, ALL_MAIL),
             "operator": self.token(None, ALL_SYSTEM),
         }
+
+    def checks(self) -> IChecks | None:
+        """Those of the submission ports."""
+        return None
 
     def services(self) -> Services:
         store, telemetry = self.store, self.telemetry
@@ -238,3 +246,34 @@ STATUS = {
     "damaged": [{"queue_id": "0070stfmcw0000", "what": "piece 0 of its body is missing"}],
     "counters": {"started": 1},
 }
+
+
+class MailCase(ApiCase):
+    """Messages from and to the accounts."""
+
+    def send(self, body: Any, token: str = "ann", content_type: str = "application/json", **query: Any) -> Result:
+        return self.ask("POST", "/messages", body, token, content_type, **query)
+
+    def sent(self, **body: Any) -> Any:
+        """Send a message to bob, or as the body says."""
+        result = self.send({"to": [{"address": "bob@example.test"}], **body})
+        self.assertEqual(result.status, 202, result.content)
+        return result.content
+
+    def newest(self, token: str = "bob", **query: Any) -> Any:
+        items = self.fine("GET", "/messages", token=token, **query)["items"]
+        return items[0] if items else None
+
+    def put(self, octets: bytes) -> None:
+        self.store.put(self.bob, octets)
+
+    def octets_of(self, result: Result) -> bytes:
+        """The octets of a result, in pieces or not."""
+        if isinstance(result.content, bytes):
+            return result.content
+
+        async def read() -> bytes:
+            return b"".join([piece async for piece in result.content])
+
+        octets: bytes = self.successResultOf(Deferred.fromCoroutine(read()))
+        return octets

@@ -13,40 +13,7 @@ from emailsys.web.api import message_values
 from emailsys.web.api.message_search import Conditions
 from emailsys.web.api.operation import Result
 from emailsys.web.api.table import BASE, Asked
-from tests.unit.web.api.api_case import ANN, BOB, IP, ApiCase
-
-RAW = "message/rfc822"
-
-
-class MailCase(ApiCase):
-    """Messages from and to the accounts."""
-
-    def send(self, body: Any, token: str = "ann", content_type: str = "application/json", **query: Any) -> Result:
-        return self.ask("POST", "/messages", body, token, content_type, **query)
-
-    def sent(self, **body: Any) -> Any:
-        """Send a message to bob, or as the body says."""
-        result = self.send({"to": [{"address": "bob@example.test"}], **body})
-        self.assertEqual(result.status, 202, result.content)
-        return result.content
-
-    def newest(self, token: str = "bob", **query: Any) -> Any:
-        items = self.fine("GET", "/messages", token=token, **query)["items"]
-        return items[0] if items else None
-
-    def put(self, octets: bytes) -> None:
-        self.store.put(self.bob, octets)
-
-    def octets_of(self, result: Result) -> bytes:
-        """The octets of a result, in pieces or not."""
-        if isinstance(result.content, bytes):
-            return result.content
-
-        async def read() -> bytes:
-            return b"".join([piece async for piece in result.content])
-
-        octets: bytes = self.successResultOf(Deferred.fromCoroutine(read()))
-        return octets
+from tests.unit.web.api.api_case import ANN, BOB, IP, RAW, MailCase
 
 
 class HeadTests(MailCase):
@@ -375,4 +342,4 @@ class WaitTests(MailCase):
         self.assertEqual(len(self.store.clock.getDelayedCalls()), 7)
 
 
-del ApiCase, MailCase
+del MailCase
