@@ -18,7 +18,16 @@ from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.maildir_names import decode_folder_name
 from emailsys.client.archive.marks import flags_of, letters
 from emailsys.client.archive.mbox import mbox_messages, status_flags
-from emailsys.client.archive.values import INBOX, OUTBOX, STANDARD_FOLDERS, Addition, ArchiveError, Flag, Folder
+from emailsys.client.archive.values import (
+    INBOX,
+    OUTBOX,
+    STANDARD_FOLDERS,
+    Addition,
+    ArchiveError,
+    Flag,
+    Folder,
+    UnknownFormat,
+)
 from emailsys.client.base.folders import make_folder, sync_folder
 from emailsys.client.text.file_names import numbered, safe_name
 from emailsys.mail.trace_fields import date_time
@@ -112,10 +121,10 @@ class Importer:
 
         Files that cannot be read are left out.
 
-        @raise ArchiveError: the path is not a maildir.
+        @raise UnknownFormat: the path is not a maildir.
         """
         if not (path / "cur").is_dir():
-            raise ArchiveError(f"{path} is not a maildir: it has no folder cur")
+            raise UnknownFormat(f"{path} is not a maildir: it has no folder cur")
 
         def additions(maildir: Path, target: Folder, where: str) -> Iterator[Addition]:
             for name in ("cur", "new"):
@@ -159,7 +168,7 @@ class Importer:
         return next((one for one in STANDARD_FOLDERS if one.lower() == name.lower()), name)
 
     def import_mbox(self, path: Path) -> None:
-        """Import an mbox file. Line ends stay as they are. @raise ArchiveError: the file is not an mbox."""
+        """Import an mbox file. Line ends stay as they are. @raise UnknownFormat: the file is not an mbox."""
         self._add(self._mbox(path))
 
     def _mbox(self, path: Path) -> Iterator[Addition]:

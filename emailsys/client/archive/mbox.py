@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from emailsys.client.archive.values import ArchiveError, Flag
+from emailsys.client.archive.values import Flag, UnknownFormat
 from emailsys.mail.message.dates import parse_date
 
 _SEPARATOR: Final = b"From "
@@ -46,7 +46,7 @@ def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
     field follows, and no Content-Length says that it is text. In a file whose first From line has no date, none needs
     one. ">From " is unquoted as in mboxrd.
 
-    @raise ArchiveError: the file is not an mbox.
+    @raise UnknownFormat: the file is not an mbox.
     """
     with path.open("rb") as file:
         first = file.readline()
@@ -56,7 +56,7 @@ def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
         if not first.startswith(_SEPARATOR):
             what = "in MMDF format, which is not supported" if is_mmdf(first) else "not an mbox file"
             advice = "; convert it to mbox first" if is_mmdf(first) else ": it does not start with a From line"
-            raise ArchiveError(f"{path} is {what}{advice}")
+            raise UnknownFormat(f"{path} is {what}{advice}")
         yield from _Reader(file, first).messages()
 
 

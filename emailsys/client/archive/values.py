@@ -46,6 +46,10 @@ class ArchiveFull(ArchiveError):
     """The disk is full. The new data was discarded; earlier data is intact."""
 
 
+class UnknownFormat(ArchiveError):
+    """A file or a folder to import is not in the format that it is read in. Trying again does not help."""
+
+
 class NoSuchMessage(ArchiveError):
     """No message has that key, or several keys have that prefix."""
 

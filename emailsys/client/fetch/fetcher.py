@@ -94,7 +94,8 @@ class _AccountFetch:
             # The other accounts are fetched, and the screen goes on.
             return self._result(self._fetcher.record(self._account.name, error), "fetch again for the rest", False)
         is_lost = bool(self._counts.refused.keys() & self._counts.lost_at)
-        return self._result(self._refusals(), "they are still on the server", is_lost)
+        where = "it is still on the server" if len(self._counts.refused) == 1 else "they are still on the server"
+        return self._result(self._refusals(), where, is_lost)
 
     def _sessions(self) -> None:
         fruitless = 0

@@ -52,7 +52,7 @@ def import_(
     Messages that were imported before are skipped. If an import is interrupted, repeat the command.
     """
     from emailsys.client.archive.import_export import Importer
-    from emailsys.client.archive.values import ArchiveError
+    from emailsys.client.archive.values import ArchiveError, UnknownFormat
     from emailsys.client.display.list_text import message_count
 
     target = folder_of(session, folder, account)
@@ -83,6 +83,9 @@ def import_(
     except KeyboardInterrupt:
         tell(f"{message_count(importing.added)} imported into {into} so far. {_RESUMES}")
         raise
+    except UnknownFormat as error:
+        before = f" {message_count(importing.added)} imported into {into} before that." if importing.added else ""
+        raise UnknownFormat(f"{error}.{before}") from error
     except ArchiveError as error:
         kept = f"{message_count(importing.added)} imported into {into} before that"
         raise type(error)(f"{error}; {kept}. {_RESUMES}") from error

@@ -372,3 +372,12 @@ class ExchangeTests(Case):
             "0 messages imported into alice/Inbox. Skipped 1,001 messages imported before.",
             self.run_it("import", str(path))[2],
         )
+
+    def test_a_file_of_another_format_is_no_interrupted_import(self) -> None:
+        """Nobody is told to repeat it. What was imported before it is counted."""
+        good, other = self.folder / "good.eml", self.folder / "old.mmdf"
+        good.write_bytes(b"Subject: good\r\n\r\nx\r\n")
+        other.write_bytes(b"\x01\x01\x01\x01\nSubject: x\n\nx\n")
+        said = self.refused(Exit.IO, "import", str(good), str(other))
+        self.assertIn("MMDF format, which is not supported; convert it to mbox first. 1 message imported", said)
+        self.assertNotIn("repeat", self.refused(Exit.IO, "import", str(other)))

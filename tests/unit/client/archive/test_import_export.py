@@ -18,7 +18,7 @@ from emailsys.client.archive.import_export import (
 )
 from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.mbox import mbox_messages, status_flags
-from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag, Folder
+from emailsys.client.archive.values import Addition, ArchiveFull, Flag, Folder, UnknownFormat
 from tests.unit.client.archive.test_archive import IN, ArchiveCase, message
 
 CASES: Final = Path(__file__).resolve().parents[3] / "data" / "cases"
@@ -83,7 +83,7 @@ class Exchange(ArchiveCase):
             self.assertEqual((importing.added, importing.already_stored), counts)
         found = {one.subject: one.flags for one in self.archive.list(IN)}
         self.assertEqual(found, {"one": Flag.SEEN | Flag.ANSWERED, "new": Flag.NONE})
-        self.assertRaises(ArchiveError, Importer(self.archive, IN).import_maildir, folder)
+        self.assertRaises(UnknownFormat, Importer(self.archive, IN).import_maildir, folder)
 
     def test_an_mbox_keeps_lines_that_begin_with_from(self) -> None:
         text = "From me to you\r\n>From them\r\n\r\nFrom: x"
@@ -107,7 +107,7 @@ class Exchange(ArchiveCase):
         self.assertEqual(self.import_mbox(path), 2)
         self.assertEqual({one.flags for one in self.archive.list(IN)}, {Flag.SEEN, Flag.NONE})
         path.write_bytes(b"Subject: no mbox\n\n")
-        self.assertRaises(ArchiveError, self.import_mbox, path)
+        self.assertRaises(UnknownFormat, self.import_mbox, path)
         self.assertEqual(self.import_mbox(Path(os.devnull)), 0)
 
     def test_a_line_that_begins_with_from_separates_only_with_a_date(self) -> None:
@@ -150,7 +150,7 @@ class Exchange(ArchiveCase):
     def test_mmdf_is_refused_with_a_word(self) -> None:
         path = self.folder() / "mmdf"
         path.write_bytes(b"\x01\x01\x01\x01\nFrom: a@x\n\nx\n\x01\x01\x01\x01\n")
-        refused = self.assertRaises(ArchiveError, self.import_mbox, path)
+        refused = self.assertRaises(UnknownFormat, self.import_mbox, path)
         self.assertIn("in MMDF format, which is not supported", str(refused))
 
     def test_the_subfolders_of_a_maildir_come_along(self) -> None:
