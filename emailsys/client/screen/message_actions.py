@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -258,7 +259,7 @@ class MessageActions:
         answer = await self._screen.app.push_screen_wait(InputDialog(title, " ".join(sorted(common)), hint))
         if answer is None:
             return
-        words = answer.replace("#", " ").split()
+        words = re.sub("[#,]", " ", answer).split()
         signed = [word for word in words if word[0] in "+-"]
         plain = {word for word in words if word[0] not in "+-"}
         # The line shows the present tags: the user removes a tag by deleting its word.

@@ -120,7 +120,7 @@ class HandlingTests(ScreenCase):
             await driver.press("Y")
             await driver.until_screen("InputDialog")
             self.assertEqual(driver.app.screen.query_one(Input).value, "old")
-            driver.app.screen.query_one(Input).value = "work +later"
+            driver.app.screen.query_one(Input).value = "work, +later"
             await driver.press("enter")
             await driver.until(lambda: self.mailbox.archive.get(self.third).tags == ("later", "work"))
 
