@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -25,6 +26,9 @@ end_process: Final[Callable[[int], NoReturn]] = os._exit
 #: Returns what each thread does at this moment, by its id. The name is documented; its underscore is a warning:
 #: the frames go on changing. Nothing else shows where another thread is stuck.
 current_frames: Final[Callable[[], Mapping[int, FrameType]]] = sys._current_frames
+
+# The definition of a colour in sixels: its number, 2 for RGB, and three percentages.
+_COLOUR: Final = re.compile(r"#(\d+);2;\d+;\d+;\d+")
 
 
 def write_at_once(transport: Any, octets: bytes) -> None:
@@ -148,6 +152,46 @@ def measure_columns_again(table: Any) -> None:
     The table does this by itself only when rows or columns are added. Seen in Textual 8.2.
     """
     table._require_update_dimensions = True
+
+
+def sixel_picture(sixel: Any) -> Any:
+    """Return the sixel widget of textual-image, changed so that xterm shows all of a picture in its own colours.
+
+    textual-image defines a colour and draws with it. xterm (379) draws with the colour that was selected before, so
+    that a picture begins with a green stripe: here, each colour is selected after its definition, too. textual-image
+    has no public hook for this. Seen in textual-image 0.12.
+
+    @param sixel: the module `textual_image.widget.sixel`.
+    """
+
+    class Drawn(sixel._ImageSixelImpl, can_focus=False, inherit_css=False):  # type: ignore[misc, call-arg]
+        def _image_to_sixels(self, *arguments: Any, **named: Any) -> str:
+            sixels: str = super()._image_to_sixels(*arguments, **named)
+            return _COLOUR.sub(r"\g<0>#\1", sixels)
+
+    class Picture(sixel.Image, Renderable=sixel._NoopRenderable):  # type: ignore[misc, call-arg]
+        def compose(self) -> Iterator[Any]:
+            yield Drawn(self.image, self._sixel_options)
+
+    return Picture
+
+
+def terminal_answer(tgp: Any, question: str, begin: str, end: str, seconds: float) -> str | None:
+    """Ask the terminal by a control sequence. Return its answer; None if it gives none. Seen in textual-image 0.12.
+
+    textual-image asks so itself, but exports the function only from a private module.
+
+    @param tgp: the module `textual_image.renderable.tgp`.
+    @param begin: how the answer begins. @param end: how it ends.
+    @param seconds: how long each character of the answer may take.
+    """
+    try:
+        with tgp.capture_terminal_response(begin, end, seconds) as answer:
+            os.write(1, question.encode())
+    except (tgp.TerminalError, TimeoutError):
+        return None
+    text: str = answer.sequence
+    return text
 
 
 class NoLocals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import select
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from typing import Any
 from unittest import SkipTest, skipUnless
 
 from OpenSSL import SSL
+from PIL import Image
 from textual.app import App
 from textual.message_pump import MessagePump
 from textual.widgets import DataTable
+from textual_image.renderable import tgp
+from textual_image.widget import sixel
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
@@ -206,6 +210,30 @@ class TableTests(SynchronousTestCase):
         self.assertTrue(table._require_update_dimensions)
         stock = inspect.getsource(DataTable._on_idle)
         self.assertIn("if self._require_update_dimensions:", stock, CHANGED)
+
+
+class SixelTests(SynchronousTestCase):
+    """Pictures in terminals with sixels."""
+
+    def test_each_colour_is_selected_after_its_definition(self) -> None:
+        (drawn,) = upstream.sixel_picture(sixel)().compose()
+        picture = Image.new("RGB", (40, 12), (200, 30, 30))
+        picture.paste((0, 0, 160), (20, 0, 40, 12))
+        octets = drawn._image_to_sixels(picture, None, background=None)
+        found = re.findall(r"#(\d+);2;[\d;]+(?:#(\d+))?", octets)
+        self.assertEqual(sorted(found), [("0", "0"), ("1", "1")])
+        stock = inspect.getsource(sixel.Image.compose)
+        self.assertIn("yield _ImageSixelImpl(self.image, self._sixel_options)", stock, CHANGED)
+        stock = inspect.getsource(sixel._ImageSixelImpl.render_lines)
+        self.assertIn("self._image_to_sixels(", stock, CHANGED)
+
+
+class TerminalAnswerTests(SynchronousTestCase):
+    def test_textual_image_asks_terminals_by_the_same_function(self) -> None:
+        stock = inspect.signature(tgp.capture_terminal_response)  # type: ignore[attr-defined]
+        self.assertEqual([*stock.parameters], ["start_marker", "end_marker", "timeout"], CHANGED)
+        self.patch(sys, "__stdin__", None)
+        self.assertIsNone(upstream.terminal_answer(tgp, "", "\x1b", "c", 0))
 
 
 class SurvivingPumpTests(SynchronousTestCase):

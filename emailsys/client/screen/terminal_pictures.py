@@ -15,6 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 from typing_extensions import override
 
+from emailsys.upstream import sixel_picture, terminal_answer
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -29,6 +31,9 @@ _HINTS: Final = (
 )
 # Inside these, the terminal around them does not show what is written for it.
 _MULTIPLEXERS: Final = ("TMUX", "STY", "ZELLIJ")
+_KITTY: Final = re.compile(r"kitty\((\d+)\.(\d+)")
+# Seconds for an answer of a terminal that is known to answer.
+_PATIENCE: Final = 1.0
 # Pixels of a column of most terminals. The height of the picture follows from its width.
 _COLUMN: Final = 10
 
@@ -38,6 +43,15 @@ def is_worth_asking(environment: Mapping[str, str]) -> bool:
     if any(environment.get(name) for name in _MULTIPLEXERS):
         return False
     return any(value.fullmatch(environment.get(name, "")) for name, value in _HINTS)
+
+
+def shows_placeholders(version: str) -> bool:
+    """Whether a terminal with the protocol of kitty shows pictures in place of characters. kitty 0.28 began with it.
+
+    @param version: what the terminal says it is (XTVERSION).
+    """
+    found = _KITTY.search(version)
+    return found is None or (int(found[1]), int(found[2])) >= (0, 28)
 
 
 def picture_maker(environment: Mapping[str, str]) -> Callable[[Image], Widget] | None:
@@ -52,11 +66,18 @@ def picture_maker(environment: Mapping[str, str]) -> Callable[[Image], Widget] |
     logging.getLogger("textual_image").addHandler(logging.NullHandler())
     try:
         # The import asks the terminal.
-        from textual_image import renderable, widget
+        from textual_image import renderable
+        from textual_image.renderable import tgp
+        from textual_image.widget import TGPImage, sixel
+
+        if renderable.Image is renderable.TGPImage:
+            version = terminal_answer(tgp, "\x1b[>q", "\x1bP>|", "\x1b\\", _PATIENCE)
+            return TGPImage if shows_placeholders(version or "") else None
+        maker: Callable[[Image], Widget] = sixel_picture(sixel)
+        return maker if renderable.Image is renderable.SixelImage else None
     except Exception:
         # It raises anything if the answer is odd, a key is pressed meanwhile, or the terminal has no size.
         return None
-    return widget.Image if renderable.Image in (renderable.SixelImage, renderable.TGPImage) else None
 
 
 class ShownPicture(Vertical):

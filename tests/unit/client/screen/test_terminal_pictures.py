@@ -11,7 +11,12 @@ from textual_image.widget import HalfcellImage
 from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.message_builder import build
-from emailsys.client.screen.terminal_pictures import ShownPicture, is_worth_asking, picture_maker
+from emailsys.client.screen.terminal_pictures import (
+    ShownPicture,
+    is_worth_asking,
+    picture_maker,
+    shows_placeholders,
+)
 from tests.unit.client.display.test_picture_decoding import claiming, drawn
 from tests.unit.client.screen.screen_case import ALICE, BOB, NOW, Driver, ScreenCase
 
@@ -65,6 +70,16 @@ class TerminalPictureTests(ScreenCase):
         self.assertIsNone(picture_maker({"TERM": "xterm-kitty"}))
         self.patch(sys, "__stdin__", None)
         self.assertIsNone(picture_maker({"TERM": "xterm-kitty"}))
+
+    def test_an_old_kitty_shows_no_pictures(self) -> None:
+        """It knows the protocol, but not the characters that pictures take the place of, and would show boxes."""
+        for version, expected in (
+            ("kitty(0.26.5)", False),
+            ("kitty(0.28.1)", True),
+            ("ghostty 1.0.0", True),
+            ("", True),
+        ):
+            self.assertEqual(shows_placeholders(version), expected, version)
 
     def test_pictures_stand_in_their_places(self) -> None:
         """Below the line that names them, or else below the text. Those that cannot be decoded are only listed.
