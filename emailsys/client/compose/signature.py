@@ -12,6 +12,11 @@ def signed(text: str, signature: str) -> str:
     return text + _block(signature)
 
 
+def above_signature(text: str, signature: str) -> str:
+    """Return the part of a text that is above its signature: all of it if it has none."""
+    return text.removesuffix(_block(signature))
+
+
 def signed_instead(text: str, old: str, new: str) -> str:
     """Return a text with the signature of another account in place of the one that it has.
 

@@ -23,7 +23,7 @@ from emailsys.client.archive.values import NoSuchMessage
 from emailsys.client.base.edited_file import EditedFile
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.editor_text import to_text
-from emailsys.client.compose.signature import signed_instead
+from emailsys.client.compose.signature import above_signature, signed_instead
 from emailsys.client.compose.warnings import not_attached, warnings
 from emailsys.client.display.list_text import size_text
 from emailsys.client.mailbox import UserMailbox, sender_mailbox
@@ -111,6 +111,8 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str, datetime | None] | N
         first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
         # Not its focus(), which comes after keys that the program has got already.
         self.set_focus(self.query_one(first))
+        if self._draft.in_reply_to:
+            self.query_one(SafeTextArea).go_to_end_of(above_signature(self._draft.body, self._followed.signature))
         self._saved = self._content()
         for words in not_attached(self._draft):
             self.notify(f"Warning: {words}.", severity="warning", markup=False, timeout=20)

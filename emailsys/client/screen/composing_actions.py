@@ -19,6 +19,7 @@ from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.editor_text import from_text, to_text
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog
+from emailsys.client.screen.opening_dialogs import PathDialog
 from emailsys.client.screen.own_terminal import check_terminal_is_free, run_program
 from emailsys.client.text.terminal import safe_line
 
@@ -55,18 +56,22 @@ class ComposingActions:
     def __init__(self, mailbox: UserMailbox, letter: Letter) -> None:
         self._mailbox = mailbox
         self._letter = letter
+        # The path of a file that could not be attached.
+        self._not_attached = ""
 
     async def attach(self) -> None:
-        """Ask for a file, and attach it."""
-        dialog = InputDialog("File to attach", hint="Enter a path. ~ is your home folder.")
+        """Ask for a file, and attach it. A path that failed is offered again, to be corrected."""
+        dialog = PathDialog("File to attach", self._not_attached, files=True)
         name = await self._letter.app.push_screen_wait(dialog)
         if not name:
             return
+        self._not_attached = name
         try:
             one = await asyncio.to_thread(attach, Path(name))
         except ComposeError as error:
             self._letter.show_error(str(error))
             return
+        self._not_attached = ""
         self._letter.add(one)
 
     async def choose_moment(self) -> None:

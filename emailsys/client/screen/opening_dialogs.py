@@ -53,17 +53,19 @@ class OpenDialog(Question, Surviving, ModalScreen[bool]):
 
 
 class PathDialog(InputDialog):
-    """Ask for a folder. Tab completes its path."""
+    """Ask for a file or a folder. Tab completes its path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "complete", "Complete", priority=True)]
 
-    def __init__(self, title: str, value: str) -> None:
-        super().__init__(title, value, "Tab completes the path.")
+    def __init__(self, title: str, value: str, files: bool = False) -> None:
+        """@param files: whether files are offered, too."""
+        super().__init__(title, value, "Tab completes the path. ~ is your home folder.")
+        self._files = files
 
     def action_complete(self) -> None:
         """Complete the path as far as it is certain, and show what is possible."""
         line = self.query_one(Input)
-        line.value, names = complete_path(line.value, only_folders=True)
+        line.value, names = complete_path(line.value, only_folders=not self._files)
         line.cursor_position = len(line.value)
         more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
         shown = "  ".join(names[:_MAX_NAMES]) + more if len(names) > 1 else "" if names else "Nothing begins so."

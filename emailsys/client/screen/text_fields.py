@@ -60,3 +60,9 @@ class SafeTextArea(TextArea):
             cursor = self.cursor_location
             self.replace(text, self.document.start, self.document.end)
             self.move_cursor(min(cursor, self.document.end))
+
+    def go_to_end_of(self, beginning: str) -> None:
+        """Put the cursor behind the beginning of the text, such as what an answer quotes."""
+        # The document divides its text into the same lines.
+        *before, last = f"{beginning}.".splitlines()
+        self.move_cursor((len(before), len(last) - 1))

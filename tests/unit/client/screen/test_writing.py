@@ -57,7 +57,7 @@ class WritingTests(ScreenCase):
     @tries("compose", "send", "attach", "detach")
     def test_a_message_is_written_with_attachments_and_sent(self) -> None:
         """m, the fields, two attachments, one of them removed, and Ctrl-T: the message is in Sent, and no draft
-        remains.
+        remains. Tab completes the path of a file.
         """
         keep, drop = self.folder / "keep.txt", self.folder / "drop.txt"
         keep.write_bytes(b"kept")
@@ -68,9 +68,9 @@ class WritingTests(ScreenCase):
             driver.app.screen.query_one("#markdown", Checkbox).value = True
             for path in (drop, keep):
                 await driver.press("ctrl+o")
-                await driver.until_screen("InputDialog")
-                await driver.type(str(path))
-                await driver.press("enter")
+                await driver.until_screen("PathDialog")
+                await driver.type(str(path)[:-6])
+                await driver.press("tab", "enter")
                 await driver.until_screen("Composer")
             attachments: Any = driver.app.screen.query_one("#attachments")
             await driver.until(lambda: attachments.option_count == 2)
@@ -329,7 +329,11 @@ class WritingTests(ScreenCase):
             await driver.press("r")
             await driver.until_screen("Composer")
             self.assertEqual(driver.app.screen.query_one("#from", Select).value, 1)
-            self.assertTrue(driver.app.screen.query_one("#body", TextArea).text.endswith("\n\n-- \nAlice\nCompany\n"))
+            body = driver.app.screen.query_one("#body", TextArea)
+            self.assertTrue(body.text.endswith("\n\n-- \nAlice\nCompany\n"))
+            # What is typed goes between the quoted text and the signature.
+            await driver.type("Yes.")
+            self.assertTrue(body.text.endswith("\n> line\n\nYes.\n\n-- \nAlice\nCompany\n"), body.text)
             await self._send(driver)
             await driver.until(lambda: self.network.sent)
 
