@@ -31,7 +31,7 @@ MEANING: dict[Exit, str] = {
     Exit.OK: "success",
     Exit.FAILED: "the check failed (try, verify, probe, bench), a message is missing (catch), a lesson went wrong "
     "(lab), nothing was found (trace), or there are differences (apply --check)",
-    Exit.WEAK: "there are weaknesses that nobody can use at once (probe)",
+    Exit.WEAK: "the examined server has weaknesses, but attackers cannot use them directly (probe)",
     Exit.USAGE: "the command line is wrong",
     Exit.DATA: "the request cannot be carried out with these domains, accounts or messages",
     Exit.NO_INPUT: "the store, or the message, folder or file that was named, does not exist",

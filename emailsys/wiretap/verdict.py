@@ -18,9 +18,9 @@ class Verdict(StrEnum):
     NOTE = "note"
     #: The test could not be made.
     UNTESTED = "untested"
-    #: It should be changed, but nobody can use it at once.
+    #: It should be changed, but attackers cannot use it directly.
     WEAK = "weak"
-    #: Others can use it: to read, to change or to send mail, or to pose as the host.
+    #: Attackers can use it: to read, to change or to send mail, or to pose as the host.
     BAD = "bad"
 
 

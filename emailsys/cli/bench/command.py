@@ -46,17 +46,23 @@ class HostPort(click.ParamType[tuple[str, int]]):
 @click.option("--smtp", type=HostPort(), default="localhost:2525", show_default=True, help="Where to send.")
 @click.option("--pop3", type=HostPort(), default="localhost:2110", show_default=True, help="Where to fetch.")
 @click.option("--submit", is_flag=True, help="Log in before sending; --smtp is a submission port then.")
-@click.option("--messages", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="How many.")
-@click.option("--octets", type=click.IntRange(400, 50_000_000), default=4096, show_default=True, help="Of a message.")
-@click.option("--connections", type=click.IntRange(1, 500), default=10, show_default=True, help="Clients at once.")
-@click.option("--each", type=click.IntRange(1, 1000), default=1, show_default=True, help="Messages of a connection.")
+@click.option(
+    "--messages", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="Number of messages."
+)
+@click.option(
+    "--octets", type=click.IntRange(400, 50_000_000), default=4096, show_default=True, help="Size of each message."
+)
+@click.option(
+    "--connections", type=click.IntRange(1, 500), default=10, show_default=True, help="Connections at the same time."
+)
+@click.option("--each", type=click.IntRange(1, 1000), default=1, show_default=True, help="Messages on each connection.")
 @click.option(
     "--patience",
     type=click.FloatRange(1, 3600),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Wait so long for a message that does not arrive.",
+    help="How long to wait for a message that does not arrive.",
 )
 @click.option(
     "--tls",

@@ -70,7 +70,7 @@ def frameworks(host: str, port: int) -> dict[str, str]:
     "names",
     multiple=True,
     metavar="NAME",
-    help="Name of this host by which browsers open it; others get 421, except its address and localhost. Repeatable.",
+    help="A name by which browsers may open this host, besides its address and localhost. Others get 421. Repeatable.",
 )
 @click.option("--tls", is_flag=True, help="Offer STARTTLS and STLS, with a certificate of an authority of its own.")
 @click.option(

@@ -103,7 +103,7 @@ def _server(
     if not colon or named.endswith("]"):
         host, port = named, str(SUBMISSIONS_PORT)
     if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise Refused(f"--server: {named!r} is no HOST or HOST:PORT", Exit.USAGE)
+        raise Refused(f"--server: {named!r} is not HOST or HOST:PORT", Exit.USAGE)
     by_port = Security.TLS if int(port) == SUBMISSIONS_PORT else Security.STARTTLS
     return Server(host.strip("[]"), int(port), Security(security or by_port), str(address), ca_file=ca_file)
 

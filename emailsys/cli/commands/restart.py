@@ -29,8 +29,8 @@ def restart(where: Places, as_json: bool) -> int:
     """Restart the daemon without a gap: a new process takes over its ports, and no connection is refused.
 
     The new process runs the program as it is on disk now, with the configuration as it is now. When it serves, the
-    former process accepts no more, finishes the messages in progress, and ends. If the new process cannot start, the
-    former one goes on.
+    former process accepts no more connections, finishes the messages in progress, and ends. If the new process cannot
+    start, the former one goes on.
 
     The exit status is 69 if the new process could not start, and if no daemon runs.
     """

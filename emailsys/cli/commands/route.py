@@ -83,7 +83,8 @@ def set_(where: Places, host: str, username: str, source: Source, as_json: bool,
 
     HOST is a host name, or an IP address with or without brackets. The command looks the name up and prints what it
     found. With "lmtp:" before it, HOST is a mailbox server that speaks LMTP (RFC 2033), such as Dovecot; it may then
-    also be the path of a Unix socket. For mail from anybody to get there, routing.relay_domains must have its domain.
+    also be the path of a Unix socket. To accept mail for its domain from anybody, list the domain in
+    routing.relay_domains.
 
     The store keeps the password in clear text. A route in the configuration names a file instead (password_file).
     """

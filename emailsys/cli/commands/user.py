@@ -182,7 +182,7 @@ def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
 @user.command("may-send-as")
 @click.argument("address", type=ADDRESS)
 @click.argument("senders", type=ADDRESS_OR_DOMAIN, nargs=-1, metavar="[SENDER]...")
-@click.option("--any", "any_sender", is_flag=True, help="As anybody, without any check of From: for gateways.")
+@click.option("--any", "any_sender", is_flag=True, help="Allow all senders, without a check of From: for gateways.")
 @click.option("--remove", is_flag=True, help="Take the permission back.")
 @as_json
 @places

@@ -46,12 +46,14 @@ emailsys probe mx.example.org --json | jq .versions
     help="The probe ends after this time. One answer may take 10 seconds.",
 )
 @click.option("--intrusive", is_flag=True, help="Also send messages that test SMTP smuggling, to hosts of your own.")
-@click.option("--recipient", default="postmaster", show_default=True, metavar="ADDRESS", help="Who gets them.")
+@click.option(
+    "--recipient", default="postmaster", show_default=True, metavar="ADDRESS", help="Recipient of these messages."
+)
 @click.option(
     "--hosts",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The hosts of your own, one on a line. Default: probe-hosts, beside mail.toml.",
+    help="File with your own hosts, one on a line. Default: probe-hosts, beside mail.toml.",
 )
 @click.option("--nameserver", default="", metavar="ADDRESS[:PORT]", help="Name server of the MX lookup.")
 @export_option
@@ -75,8 +77,8 @@ def probe(
     The tests are harmless: no password and, without --intrusive, no message is sent. Each finding has a verdict and
     says what to do.
 
-    The exit status is 0 if nothing needs to be changed, 1 if there are faults that others can use, 2 if there are only
-    weaknesses, 75 if not everything could be tested, 69 if the server cannot be reached.
+    The exit status is 0 if nothing needs to be changed, 1 if there are faults that attackers can use, 2 if there are
+    only weaknesses, 75 if not everything could be tested, 69 if the server cannot be reached.
     """
     from emailsys.wiretap.probe.examination import Wishes, examine
     from emailsys.wiretap.probe.limits import Deadline, ProbeError

@@ -31,8 +31,8 @@ _CONCLUSIONS: Final = {
     Verdict.GOOD: "Nothing needs to be changed.",
     Verdict.NOTE: "Nothing needs to be changed.",
     Verdict.UNTESTED: "Not everything could be tested; what could be needs no change.",
-    Verdict.WEAK: "There are weaknesses that should be mended. None of them can be used at once.",
-    Verdict.BAD: "There are faults that others can use.",
+    Verdict.WEAK: "There are weaknesses that should be corrected. Attackers cannot use them directly.",
+    Verdict.BAD: "There are faults that attackers can use.",
 }
 
 

@@ -42,7 +42,7 @@ Lines = Iterator[Mapping[str, Any]]
     show_default=True,
     type=click.IntRange(0, 100_000),
     metavar="N",
-    help="Begin with the newest N conversations of the past.",
+    help="Begin with the newest N recorded conversations.",
 )
 @places
 def watch(
@@ -99,7 +99,7 @@ def _follow(lines: Lines, once: bool, show: Callable[[Mapping[str, Any], Heard],
         try:
             show(line, heard)
         except ValueError:
-            raise Refused("the daemon sends what this release does not understand.", Exit.UNAVAILABLE) from None
+            raise Refused("the daemon sent a reply that this release does not understand.", Exit.UNAVAILABLE) from None
         if once and heard.is_live:
             if not heard.conversations:
                 click.echo("emailsys: nothing is recorded. Set wiretap.enabled, or watch without --once.", err=True)

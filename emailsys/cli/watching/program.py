@@ -143,7 +143,7 @@ class WatchProgram(NoLocals, App[int]):
             try:
                 self.heard.take(self._waiting.popleft())
             except ValueError:
-                self.ended = "The daemon sends what this release does not understand."
+                self.ended = "The daemon sent a reply that this release does not understand."
         if taken and not self._paused:
             self._show()
         self._show_bar()

@@ -178,8 +178,8 @@ def _expanded(report: Report) -> list[str]:
     return [
         *_succeeded(
             report,
-            f"{_REQUESTED} Your message for {_these(len(report.recipients))} was passed on to all recipients "
-            "behind it:",
+            f"{_REQUESTED} Your message was passed on to all recipients for whom {_these(len(report.recipients))} "
+            f"{'stands' if len(report.recipients) == 1 else 'stand'}:",
         ),
         _filled("You will receive a report on one of those recipients only if delivery to it fails."),
     ]

@@ -165,7 +165,7 @@ def default(session: Session, name: str, as_json: bool) -> None:
     default=None,
     help="Keep the account's messages on this computer, or delete them. Default: ask; without a terminal, keep.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation. Mail is then kept without --delete-mail.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation. Keep the mail unless you give --delete-mail.")
 @as_json
 @pass_session
 def remove(session: Session, name: str, keep_mail: bool | None, yes: bool, as_json: bool) -> None:

@@ -263,7 +263,7 @@ def _keep(session: Session, account: Account, draft: Draft, as_json: bool) -> in
 @click.option("--markdown", "form", flag_value="markdown", help="Write Markdown. Send it as text and HTML.")
 @click.option("--html", "form", flag_value="html", help="Write HTML. Add a plain text alternative.")
 @click.option("--template", metavar="NAME", help="Begin with a template.", shell_complete=complete_templates)
-@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Fill in a field of it. Repeatable.")
+@click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Fill in a template's field. Repeatable.")
 @account_option
 @sending_options
 @pass_session

@@ -109,7 +109,7 @@ def remove(short_name: str, as_json: bool) -> None:
 def import_(session: Session, files: tuple[Path, ...], as_json: bool) -> int:
     """Import contacts from vCard files (.vcf). The short name is the nickname, or else the part before the @.
 
-    A card whose short name is taken gets a number behind it; a card that is there already is not imported again.
+    If a short name is already taken, a number is added to it. A card that is already a contact is skipped.
 
     \b
     emailsys mail contact import contacts.vcf

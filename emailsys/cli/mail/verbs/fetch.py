@@ -81,7 +81,7 @@ def _fetcher(
     "--again",
     "anew",
     is_flag=True,
-    help="Fetch all messages that are not here, even if they were fetched before: the data folder was lost.",
+    help="Fetch all messages that are not here, even if they were fetched before. Use it if the data folder was lost.",
 )
 @click.option("--newest", type=click.IntRange(1), metavar="NUMBER", help="Fetch only the latest new messages.")
 @click.option("--max-size", metavar="SIZE", help="Leave larger messages on the server: 500k, 2M; 0 for no limit.")

@@ -27,11 +27,11 @@ from emailsys.config.exit_status import Exit
 def invite(
     session: Session, key: str, answer: str | None, yes: bool, in_clear: bool, as_json: bool, **options: Any
 ) -> int:
-    """Answer an invitation: accept, tentative or decline. Without an answer, tell what is known of it.
+    """Answer an invitation: accept, tentative or decline. Without an answer, show the invitation.
 
-    The answer goes to the organiser by mail (iTIP, RFC 5546), after a question. Only an invitation with an address of
-    the account among its attendees can be answered. Later updates and cancellations of the event are named.
-    The answer is signed and encrypted as the account says.
+    The answer goes to the organiser by mail (iTIP, RFC 5546). You are asked before it is sent. An invitation can be
+    answered only if an address of the account is among its attendees. If you have a later update or a cancellation of
+    the event, the command says so. The answer is signed and encrypted as the account says.
 
     \b
     emailsys mail invite KEY

@@ -146,8 +146,8 @@ def list_(
     the address is of your own mail system, but the client did not log in there, so anybody may have written the
     message.
 
-    With --threads, each message is below the one that it answers, and a conversation has the place of its newest
-    message; sorted by anything but the date, it has that of its first one.
+    With --threads, each message is below the one that it answers. A conversation has the place of its newest message
+    if the list is sorted by date, or else that of its first message.
 
     \b
     emailsys mail list

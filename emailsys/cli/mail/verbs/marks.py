@@ -152,7 +152,7 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: boo
     if gone:
         tell(f"{message_count(len(gone))} deleted for good.")
     if left := len(found) - len(before):
-        tell(f"{message_count(left)} moved since the list was shown, and left there. To list again: list")
+        tell(f"{message_count(left)} moved since the list was shown: not deleted. To list again: list")
     return Exit.OK
 
 

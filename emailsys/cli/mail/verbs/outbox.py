@@ -122,7 +122,7 @@ def stop(session: Session, key: str, as_json: bool) -> int:
 @as_json
 @pass_session
 def retry(session: Session, key: str, as_json: bool) -> None:
-    """Make a refused or held message, or one that may have arrived, due, so that the next `outbox send` sends it.
+    """Let the next `outbox send` send a message that was refused or held, or that may have arrived.
 
     \b
     emailsys mail outbox retry KEY && emailsys mail outbox send
@@ -149,9 +149,9 @@ def retry(session: Session, key: str, as_json: bool) -> None:
 def send(session: Session, accounts: tuple[str, ...], again: bool, watch: bool, as_json: bool) -> int:
     """Send all messages that are due, from all accounts or from ACCOUNTS.
 
-    A message that may have arrived is sent again only if you say so. With --watch, a message that a server did not take
-    is tried again after a minute, then after two, and so on up to a quarter of an hour; with --json, each round prints
-    a JSON document of its own.
+    A message that may have arrived is sent again only if you say so. With --watch, a message that a server did not
+    accept is tried again after a minute, then after two, and so on up to a quarter of an hour. With --json, each round
+    prints a JSON document of its own.
 
     \b
     emailsys mail outbox send

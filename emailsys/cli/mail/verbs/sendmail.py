@@ -147,7 +147,9 @@ def _speak_smtp(session: Session, account: Account | None, notify: Sequence[str]
               help="Ignored.")  # fmt: skip
 @click.option("-G", "-U", "-c", "-m", "-n", "-v", "-x", "ignored_flag", is_flag=True, help="Ignored.")
 @click.option("-b", "mode", metavar="MODE", help="m for a message (the default), s for SMTP on standard input.")
-@click.option("-q", "queue", metavar="VALUE", help="Refused: emailsys mail outbox send", is_flag=False, flag_value="")
+@click.option(
+    "-q", "queue", metavar="VALUE", help="Refused: use emailsys mail outbox send", is_flag=False, flag_value=""
+)
 @click.option("--no-encrypt", "in_clear", is_flag=True, help="Send it in clear although the account encrypts all mail.")
 @account_option
 @sending_options
@@ -175,11 +177,11 @@ def sendmail(
     The other options that Postfix accepts (-oem, -odb, -bm, -B8BITMIME) are ignored. If -f is an address of
     an account, the message is sent with that account. A first line "From " of an mbox file is removed.
 
-    If the account encrypts all messages (encrypt = "always"), only an encrypted message is sent, or any with
-    --no-encrypt.
+    If the account encrypts all messages (encrypt = "always"), only encrypted messages are sent.
+    With --no-encrypt, any message is sent.
 
     With -bs, it speaks SMTP on standard input and output, and sends each message when its data ends. If a
-    message cannot be sent now, the reply says so and is 250: the message waits in the outbox.
+    message cannot be sent now, it waits in the outbox. The reply is 250 and says so.
 
     \b
     emailsys mail sendmail -t -i < message.eml

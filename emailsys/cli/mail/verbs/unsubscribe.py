@@ -23,11 +23,11 @@ from emailsys.config.exit_status import Exit
 @as_json
 @pass_session
 def unsubscribe(session: Session, key: str, yes: bool, in_clear: bool, as_json: bool) -> int:
-    """Leave the mailing list that a message came through, by the way that the list offers.
+    """Leave the mailing list that a message came through, by the method that the list offers.
 
-    That is one request by HTTPS (RFC 8058), or a message, or else a page that you open yourself. The host, or the whole
-    message, is shown, and you are asked first: to unsubscribe tells the sender that your address is read. Mark as spam
-    what you never subscribed to. A message is signed and encrypted as the account says.
+    The method is one HTTPS request (RFC 8058), a message, or a page that you open yourself. The command shows the host
+    or the whole message and asks first, because the sender learns that your address is read. If you never subscribed,
+    mark the message as spam instead. A message is signed and encrypted as the account says.
 
     \b
     emailsys mail unsubscribe KEY

@@ -20,7 +20,7 @@ class CommandTests(CLICase):
     def test_a_daemon_of_another_release_may_send_what_is_not_understood(self) -> None:
         self.patch(command, "lines_of", lambda where, last: iter([{"conversation": {"role": "spy"}}]))
         for form in ("--plain", "--json"):
-            self.assertIn("what this release does not understand", self.refused(Exit.UNAVAILABLE, "watch", form))
+            self.assertIn("that this release does not understand", self.refused(Exit.UNAVAILABLE, "watch", form))
 
     def test_the_help_has_examples(self) -> None:
         self.assertIn("emailsys watch peer:192.0.2.7", self.fine("watch", "--help"))
