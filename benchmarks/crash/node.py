@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from typing_extensions import override
+
 from benchmarks import process
 from emailsys.control.requests import QueueList, UserMaySendAs
 from emailsys.mail.address import Address
@@ -153,7 +155,8 @@ class Node(Daemon):
         whole = merged({"listen": listen, "smtp": clear, "pop3": clear}, tables)
         self.config_path.write_text('hostname = "localhost"\n' + toml(whole, lists))
 
-    def _write_config(self) -> None:
+    @override
+    def write_config(self) -> None:
         # A connection of another program holds one of the ports. In a block of our own it ends after a moment.
         time.sleep(1.0)
         if not self._block.fixed:
