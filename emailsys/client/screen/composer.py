@@ -79,7 +79,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str, datetime | None] | N
         self._saving = asyncio.Lock()
         self._at: datetime | None = None
         self._actions = ComposingActions(mailbox, self)
-        #: Actions that open a dialog.
+        #: Actions that open a dialog, or leave the screen.
         self.key_order = KeyOrder(self)
 
     @override
@@ -286,7 +286,7 @@ class Composer(Surviving, Screen[tuple[Account, Draft, str, datetime | None] | N
 
     def action_send(self) -> None:
         """Send the message. If it has warnings, ask first."""
-        self.run_worker(self.guarded(self._send), exclusive=True, group="send")
+        self.key_order.start(self.guarded(self._send), "send", exclusive=True)
 
     async def _send(self) -> None:
         await keys_handled(self.focused)

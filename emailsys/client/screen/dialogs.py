@@ -29,15 +29,19 @@ class InputDialog(Surviving, ModalScreen[str | None]):
         Binding("enter", "submit", show=False, priority=True),
     ]
 
-    def __init__(self, title: str, value: str = "", hint: str = "", secret: bool = False) -> None:
+    def __init__(
+        self, title: str, value: str = "", hint: str = "", secret: bool = False, is_selected: bool = False
+    ) -> None:
+        """@param is_selected: whether what the user types replaces the value."""
         super().__init__()
         self._title, self._value, self._hint, self._secret = title, value, hint, secret
+        self._is_selected = is_selected
 
     @override
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self._title, markup=False, classes="title")
-            yield SafeInput(self._value, password=self._secret, select_on_focus=False)
+            yield SafeInput(self._value, password=self._secret, select_on_focus=self._is_selected)
             if self._hint:
                 yield Label(self._hint, markup=False, classes="hint")
 

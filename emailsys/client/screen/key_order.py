@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from textual import events
 from textual.app import App
+from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
@@ -31,7 +32,12 @@ def consumes(widget: Widget | None, event: events.Key) -> bool:
 
 
 class Question:
-    """Mixin for a dialog that no key answers which was typed before the dialog was open."""
+    """Mixin for a dialog that ignores the keys that were typed before it was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: When it was made, by the clock of Textual's events.
+        self.asked_at = Message().time
 
 
 class KeyOrder:
@@ -100,10 +106,9 @@ class KeyGate:
         # The screen that took the last key.
         self._screen: Screen[Any] | None = None
 
-    async def lets_pass(self) -> bool:
-        """Wait until the current screen takes keys. Return whether the key that came now may go there."""
+    async def lets_pass(self, event: events.Event) -> bool:
+        """Wait until the current screen takes keys. Return whether this key or paste may go there."""
         app = self._app
-        came_to = app.screen
         while True:
             screen = app.screen
             if screen is not self._screen:
@@ -113,4 +118,6 @@ class KeyGate:
             if isinstance(screen, OrdersKeys):
                 await screen.key_order.settle()
             if screen is app.screen:
-                return screen is came_to or not isinstance(screen, Question)
+                is_early = isinstance(screen, Question) and event.time < screen.asked_at
+                # While the program ends, keys do nothing: they were typed for the shell.
+                return not is_early and app.return_code is None

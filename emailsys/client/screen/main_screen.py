@@ -146,7 +146,8 @@ class MainScreen(MovingPanes):
 
         async def search() -> None:
             before = self.source.query if isinstance(self.source, SearchList) else ""
-            query = (await self.app.push_screen_wait(InputDialog("Search", before, _SEARCH_HINT)) or "").strip()
+            dialog = InputDialog("Search", before, _SEARCH_HINT, is_selected=True)
+            query = (await self.app.push_screen_wait(dialog) or "").strip()
             # Without a term, a search finds everything.
             if not query:
                 return

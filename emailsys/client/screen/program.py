@@ -81,7 +81,9 @@ class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
     async def on_event(self, event: events.Event) -> None:
         """Let keys and pastes wait for the dialog or the list that an earlier key asked for, and keep their order."""
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            if not await self._key_gate.lets_pass():
+            # A key shows that the terminal has the focus. The stock program gets only keys without an action.
+            self.app_focus = True
+            if not await self._key_gate.lets_pass(event):
                 return
             if isinstance(event, events.Key) and not consumes(self.focused, event):
                 await keys_handled(self.focused)

@@ -99,14 +99,14 @@ class ReaderPane(Surviving, VerticalScroll):
     def _run_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         while waiting and self._is_ready:
-            # It may open another message, which the rest then is for.
+            # It may open another message, which the rest then is for, or close this one.
             waiting.pop(0)()
-        self._waiting = waiting
+        self._waiting = waiting if self.key is not None else []
 
     @property
     def _is_ready(self) -> bool:
         # Without a height, the pane itself is not laid out.
-        is_shown = self._is_laid_out and not self._is_loading and self.size.height > 0
+        is_shown = self.key is not None and self._is_laid_out and not self._is_loading and self.size.height > 0
         return is_shown and (self._is_whole or self.scroll_offset.y < self.max_scroll_y)
 
     def _fill(self, shown: Static, piece: Piece) -> None:
@@ -220,6 +220,7 @@ class ReaderPane(Surviving, VerticalScroll):
     def close(self) -> None:
         """Close the message, so that the list gets the whole height."""
         self.key = None
+        self._waiting = []
         self._drop_pictures()
         self.remove_class("open")
 

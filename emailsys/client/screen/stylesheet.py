@@ -24,7 +24,7 @@ Screen { background: $background; color: $foreground; }
 #reader:focus { border-top: solid $primary; }
 #folders:focus { border-right: solid $primary; }
 #status { height: 1; background: $panel; padding: 0 1; }
-#status Label { width: 1fr; }
+#status Label { width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
 #status ProgressBar { width: 40; display: none; }
 #status ProgressBar.busy { display: block; }
 /* Above the status line, which the same words may be in. */

@@ -79,10 +79,10 @@ class Opening:
         self._ready = False
         lines = login_lines(self.extensions.mechanisms, username, password, token)
         if not self.tls and not in_clear:
-            self._give_up(Reply(454, "4.7.11", "the login at the next host would go in the clear: no TLS"), False)
+            self._give_up(Reply(454, "4.7.11", "the login would go in the clear: no TLS"), False)
         elif not lines:
             wanted = "XOAUTH2" if token else "PLAIN or LOGIN"
-            self._give_up(Reply(454, "4.7.4", f"the next host offers no login by {wanted}"), False)
+            self._give_up(Reply(454, "4.7.4", f"the server offers no login by {wanted}"), False)
         else:
             self._login = lines[1:]
             self._say(lines[0], Step.AUTH)

@@ -35,7 +35,7 @@ ALICE = Mailbox("Alice", parse("alice@example.org"))
 T = TypeVar("T")
 
 # Keys with a name of several characters, in bursts.
-_NAMED: Final = ("enter", "backspace", "escape", "tab", "slash", "semicolon", "dollar_sign", "f5", "f7")
+_NAMED: Final = ("enter", "backspace", "escape", "tab", "slash", "semicolon", "dollar_sign", "f3", "f5", "f7")
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: The actions of keys that tests cover.

@@ -57,9 +57,9 @@ class FlushTests(ScreenCase):
         key = self.in_doubt("One")
 
         async def steps(driver: Driver) -> None:
-            driver.burst("dollar_sign", "y")
+            driver.burst("dollar_sign", "yy")
             await driver.until_screen("ConfirmDialog")
-            # The y is handled before this key, which the question has.
+            # Each y is handled before this key, which the question has.
             await driver.press("enter")
             await driver.until(lambda: self.network.sent)
 
@@ -84,12 +84,14 @@ class FlushTests(ScreenCase):
         self.drive(steps)
         self.assertEqual((len(due), self.network.sent), (1, due))
 
-    def test_enter_in_the_same_burst_as_d_deletes_nothing_for_good(self) -> None:
-        """No has the focus from the first key on."""
+    def test_a_yes_in_the_same_burst_as_d_deletes_nothing_for_good(self) -> None:
+        """The question opens at once, but both keys were typed before that. No has its focus from the first key on."""
         self.mailbox.delete([self.mailbox.archive.get(self.third)])
 
         async def steps(driver: Driver) -> None:
-            driver.burst("slash", "folder:Trash", "enter", "d", "enter", "q")
+            driver.burst("slash", "folder:Trash", "enter", "dy")
+            await driver.until_screen("ConfirmDialog")
+            driver.burst("enter", "q")
             await driver.until(lambda: driver.app.return_code == 0)
 
         self.drive(steps)
