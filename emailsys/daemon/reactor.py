@@ -40,7 +40,10 @@ class MailReactor(UnloggedPoll, EPollReactor):
     def doIteration(self, delay: float | None) -> None:
         if self._turn_calls:
             self._end_turn()
-            if delay is None or delay > 0:
+            if self._turn_calls:
+                # They have registered others, which must not wait for the next event.
+                delay = 0
+            elif delay is None or delay > 0:
                 # The functions may have made delayed calls.
                 delay = self.timeout()
         self.doPoll(delay)

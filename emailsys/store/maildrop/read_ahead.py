@@ -21,8 +21,10 @@ from emailsys.store.maildrop.first_piece import FirstPiece, read_digests, select
 # Limits of one read.
 _MESSAGES: Final = 32
 _OCTETS: Final = 96 * 1024
-# The next read begins when so few messages are left. A client takes as long for them as a reader thread for the read.
+# The next read begins when fewer messages and no more octets than these are left. A client takes as long for them as a
+# reader thread for the read. Without the limit of octets, one session could hold seven messages of 48 KiB and a read.
 _FEW: Final = 8
+_FEW_OCTETS: Final = _OCTETS // 2
 
 _Rows = tuple[Sequence[Any], Mapping[int, bytes | None]]
 
@@ -72,7 +74,9 @@ class ReadAhead:
         return found
 
     def _read_on(self) -> None:
-        if len(self.ready) < _FEW and self._coming is None and self._is_on:
+        if len(self.ready) >= _FEW or self._coming is not None or not self._is_on:
+            return
+        if sum(self._octets[index] for index in self.ready) <= _FEW_OCTETS:
             wanted = self._choose(self._unread, 0)
             if wanted:
                 self._begin(wanted)
@@ -91,8 +95,8 @@ class ReadAhead:
     def _begin(self, wanted: Sequence[int]) -> None:
         coming = self._coming = _Coming(wanted)
         self._unread = wanted[-1] + 1
-        reading = self._fetch(wanted)
-        _ = reading.addCallbacks(self._came, self._failed, (coming,), errbackArgs=(coming,))
+        # A client may wait for `ended`: `_failed` also gets what `_came` raises, such as for a value of a wrong type.
+        _ = self._fetch(wanted).addCallback(self._came, coming).addErrback(self._failed, coming)
 
     def _came(self, rows: _Rows, coming: _Coming) -> None:
         if self._coming is coming:

@@ -95,6 +95,30 @@ class ReadAheadTests(SynchronousTestCase):
         self.assertTrue(self.taken(ahead, 1) and self.taken(ahead, 2))
         self.assertEqual(self.database.waiting, [])
 
+    def test_messages_of_medium_size_do_not_add_up(self) -> None:
+        """A read returns two of them while the client takes one."""
+        ahead = self.begin([40_000] * 40)
+        self.first(ahead)
+        for index in range(1, 40):
+            while self.database.waiting:
+                self.database.end()
+            self.assertLessEqual(len(ahead.ready), 3)
+            self.assertTrue(self.taken(ahead, index))
+
+    def test_a_client_that_waits_goes_on_after_a_fault(self) -> None:
+        """Such as a content of another type, in a database that is damaged or was changed by hand."""
+        ahead = self.begin([4096] * 60)
+        self.first(ahead)
+        for index in range(1, 24):
+            ahead.take(index)
+        reading = self.reading(ahead, 24)
+        rows = self.database.engine.rows
+        intact, rows[130] = rows[130], (130, 130, b"", 1, False, 7, b"")
+        self.database.end()
+        rows[130] = intact
+        self.database.end()
+        self.assertEqual(self.successResultOf(reading).body_id, 124)
+
     def test_deleted_messages_are_left_out(self) -> None:
         ahead = self.begin([4096] * 60)
         self.first(ahead)
