@@ -159,7 +159,7 @@ class LoginSettings:
     # Characters, 0 to 128. With 0, every new password is accepted, also a common one. NIST SP 800-63B §5.1.1.2 requires
     # at least 8; 10 leaves no room for one word with two digits.
     min_password_length: int = 10
-    # Who knows passwords, in the order in which they are asked, and seconds in which each must answer. "local" is here.
+    # The checkers of passwords in their order ("local" is this store), and the seconds in which each must answer.
     auth: tuple[str, ...] = ("local",)
     auth_deadline: float = 10.0
     # Whether an account is made at the first login that another system accepts.

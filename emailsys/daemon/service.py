@@ -314,7 +314,7 @@ class Daemon(Service):
     async def _stop(self) -> None:
         sessions, self._sessions = self._sessions, None
         if sessions is None:
-            await self._close_store()
+            await self._close_rest()
             self._opened.release()
             return
         if not (is_succeeded := self.succession.is_complete):
@@ -334,15 +334,15 @@ class Daemon(Service):
         workers = Deferred.fromCoroutine(self._workers.stop(is_succeeded))
         left = await sessions.end(DRAIN_SECONDS, is_succeeded) + await workers
         await self._web.close()
-        await self._opened.stop_plugins()
-        await self._close_store(sent)
+        await self._close_rest(sent)
         self.telemetry.event("stopped", aborted=left)
         self._mail_log.close()
         if not is_succeeded:
             self._listening.remove()
         self._opened.release()
 
-    async def _close_store(self, sent: Deferred[None] | None = None) -> None:
+    async def _close_rest(self, sent: Deferred[None] | None = None) -> None:
+        await self._opened.stop_plugins()
         if self._hashing is not None:
             self._hashing.stop()
         for ending in filter(None, (sent, self._retiring)):

@@ -18,8 +18,8 @@ from emailsys.config.settings import Settings
 from emailsys.daemon.worker_channel import ChannelLost, Handler
 from emailsys.daemon.worker_connections import Acceptor
 from emailsys.daemon.worker_process import WorkerProcess
-from emailsys.daemon.worker_sharing import BUSY, TOO_MANY, PassedExceptionError, packed
-from emailsys.interfaces import LoginBusy, TooManyGuesses
+from emailsys.daemon.worker_sharing import PassedExceptionError, login_outcome, packed, why_unverified
+from emailsys.interfaces import LoginBusy
 from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.serving.admission import ConnectionLimit
 from emailsys.net.serving.eviction import LOOK_EVERY
@@ -343,18 +343,13 @@ class Workers:
         """Count a login in the counters of all processes. The worker verifies the password when it is its turn."""
 
         async def verify() -> bool:
-            outcome = await worker.channel.ask("verify", number=number)
-            if outcome == BUSY:
-                raise LoginBusy
-            return bool(outcome)
+            return login_outcome(await worker.channel.ask("verify", number=number))
 
         password_id = None if password is None else (password[0], password[1])
         try:
             return await self._failed_logins.verify(password_id, ip, bytes.fromhex(digest), verify)
-        except TooManyGuesses:
-            return TOO_MANY
-        except LoginBusy:
-            return BUSY
+        except LoginBusy as error:
+            return why_unverified(error)
 
     def _tell_verified(self, verifier: WorkerProcess | None, digest: str) -> None:
         if verifier is not None:

@@ -15,13 +15,15 @@ from zope.interface import implementer
 
 from emailsys.config.settings import CertificateFiles, Settings
 from emailsys.daemon.worker_channel import Channel
-from emailsys.interfaces import LoginBusy, PasswordId, TooManyGuesses
+from emailsys.interfaces import LoginBusy, LoginUnchecked, PasswordId, TooManyGuesses
 from emailsys.net.serving.admission import Admission
 from emailsys.telemetry import Telemetry
 
-#: Answers to a worker that asks about a login, besides true and false.
+#: Outcomes of a login on the channel, besides true and false.
 TOO_MANY: Final = "too-many"
 BUSY: Final = "busy"
+UNCHECKED: Final = "unchecked"
+GUESS: Final = "guess"
 
 _CONCERNS: Final = (LogLevel.warn, LogLevel.error, LogLevel.critical)
 
@@ -111,11 +113,7 @@ class SharedFailedLogins:
             outcome = await self._channel.ask("login", number=number, password=password, ip=ip, digest=digest.hex())
         finally:
             del self._verifying[number]
-        if outcome == TOO_MANY:
-            raise TooManyGuesses
-        if outcome == BUSY:
-            raise LoginBusy
-        return bool(outcome)
+        return login_outcome(outcome)
 
     async def verify_now(self, number: int) -> bool | str:
         """Verify the password of a login, because the daemon says that it is its turn."""
@@ -125,5 +123,26 @@ class SharedFailedLogins:
             return BUSY
         try:
             return await verify()
-        except LoginBusy:
-            return BUSY
+        except LoginBusy as error:
+            return why_unverified(error)
+
+
+def why_unverified(error: LoginBusy) -> str:
+    """Return an exception as the other end of the channel gets it, for `login_outcome`."""
+    if isinstance(error, LoginUnchecked):
+        return GUESS if error.is_guess else UNCHECKED
+    return TOO_MANY if isinstance(error, TooManyGuesses) else BUSY
+
+
+def login_outcome(outcome: object) -> bool:
+    """Return the outcome of a login that the other end of the channel tells.
+
+    @raise LoginBusy: the login was not verified.
+    """
+    if outcome == TOO_MANY:
+        raise TooManyGuesses
+    if outcome == BUSY:
+        raise LoginBusy
+    if outcome in (UNCHECKED, GUESS):
+        raise LoginUnchecked(is_guess=outcome == GUESS)
+    return bool(outcome)

@@ -43,7 +43,15 @@ class LoginBusy(Exception):
 
 
 class LoginUnchecked(LoginBusy):
-    """Another system that knows the password cannot be asked now. Becomes the same replies, with a text of its own."""
+    """Another system that knows the password cannot be asked now. Becomes the same replies, with a text of its own.
+
+    @ivar is_guess: whether the account has a password in this system, and the client sent another one. It counts as a
+        failed login.
+    """
+
+    def __init__(self, is_guess: bool = False) -> None:
+        super().__init__()
+        self.is_guess = is_guess
 
 
 class TooManyGuesses(LoginBusy):

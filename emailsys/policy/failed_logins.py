@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from emailsys.config.settings import LimitSettings, LoginSettings
-from emailsys.interfaces import LoginBusy, PasswordId, TooManyGuesses
+from emailsys.interfaces import LoginBusy, LoginUnchecked, PasswordId, TooManyGuesses
 from emailsys.mail.ip import client_network, neighbourhood
 from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters, growing_delay
 from emailsys.policy.fair_queue import FairQueue
@@ -106,6 +106,7 @@ class FailedLogins:
         @param verify: returns whether the login is correct. Not called if the login is refused.
         @raise TooManyGuesses: the limit is reached.
         @raise LoginBusy: too many logins wait.
+        @raise LoginUnchecked: that of `verify`. It is counted if it was a guess.
         """
         if self._is_exempt(ip):
             return await verify()
@@ -145,6 +146,10 @@ class FailedLogins:
         try:
             # The limit may have been reached during the wait.
             is_right = await self._count(self._networks, network, verify)
+        except LoginUnchecked as unchecked:
+            if unchecked.is_guess:
+                self._neighbourhoods.add(prefix)
+            raise
         finally:
             self._queue.done()
         if not is_right:
@@ -172,8 +177,12 @@ class FailedLogins:
         is_right = None
         try:
             is_right = await verify()
+        except LoginUnchecked as unchecked:
+            # Otherwise stored passwords could be guessed without a limit while another system gives no answer.
+            is_right = False if unchecked.is_guess else None
+            raise
         finally:
-            # An exception says nothing about the password.
+            # Any other exception says nothing about the password.
             if is_right is not False:
                 counters.take_back(key)
         return is_right

@@ -27,6 +27,7 @@ from emailsys.interfaces import (
     IProvenName,
     ISecrets,
     Login,
+    LoginUnchecked,
     MaildropInUse,
     PasswordId,
     StoreError,
@@ -146,10 +147,14 @@ class VerifiedLogins:
 
 @dataclass(slots=True)
 class _Opened:
-    """The account that a login opens, and that which it opens by the password stored here. None before, and without."""
+    """The account that a login opens, and that which it opens by the password stored here. None before, and without.
+
+    @ivar is_wrong_here: whether the account has a password here, and the client sent another one.
+    """
 
     account: Account | None = None
     here: Account | None = None
+    is_wrong_here: bool = False
 
 
 @implementer(ICredentialsChecker)
@@ -201,13 +206,17 @@ class PasswordChecker:
             fits = digest in self._verified or await self._hashing.verify(stored, text)
             if fits and login is not None and stored is not None:
                 opened.here = login.account
+            opened.is_wrong_here = stored is not None and not fits
             return opened.here
 
         async def verify() -> bool:
             if self._outside is None:
                 opened.account = await check_here()
             else:
-                opened.account = await self._outside.account_of(name, password, ip, check_here)
+                try:
+                    opened.account = await self._outside.account_of(name, password, ip, check_here)
+                except LoginUnchecked:
+                    raise LoginUnchecked(opened.is_wrong_here) from None
             return opened.account is not None
 
         if self._failed_logins is None:

@@ -73,8 +73,9 @@ class OutsideLogins:
                 account = await local()
                 if account is not None:
                     return account
-            # RFC 4513 §5.1.2: a directory takes a login without a password for an anonymous one, and accepts it.
-            elif address is not None and password:
+            # RFC 4513 §5.1.2: a directory takes a login without a password for an anonymous one, and accepts it. For a
+            # program in C, a NUL ends the password, and RFC 4616 §2 allows none.
+            elif address is not None and password and b"\0" not in password:
                 try:
                     accepted = await self._ask(place, checker_name, checker, _written(address), password, ip)
                 except LoginUnchecked:

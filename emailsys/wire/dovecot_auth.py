@@ -21,7 +21,7 @@ class DovecotError(ValueError):
 class Verdict(NamedTuple):
     """The answer to a login.
 
-    @ivar is_right: whether the password is right; None if the server cannot check it now.
+    @ivar is_right: whether the password is right and the user may log in; None if the server cannot check it now.
     @ivar user: the user's name, which the server may have changed.
     """
 
@@ -73,5 +73,6 @@ def verdict(line: bytes) -> Verdict:
     told = dict(value.partition(b"=")[::2] for value in values)
     user = _ESCAPED.sub(lambda found: _MEANING.get(found[1], found[1]), told.get(b"user", b""))
     if command == b"OK":
-        return Verdict(True, user)
+        # Dovecot adds `nologin` if the password is right, and the passdb says that the user may not log in.
+        return Verdict(b"nologin" not in told, user)
     return Verdict(None if b"temp" in told or told.get(b"code") == b"temp_fail" else False, user)

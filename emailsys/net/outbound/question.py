@@ -61,7 +61,7 @@ class Question(Protocol):
         transport.startTLS(creator)
 
     def end(self) -> None:
-        """Close the connection. Nobody waits for an answer any more."""
+        """Close the connection. A coroutine that waits for an answer is not woken."""
         self._wake = None
         transport: Any = self.transport
         transport.abortConnection()

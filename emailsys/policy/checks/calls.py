@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from types import CoroutineType
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -82,6 +82,8 @@ class Calls:
     async def in_time(self, result: Deferred[Any]) -> Any:
         """Return the result of a plugin that waits.
 
+        If the caller is cancelled, so is what the plugin waits for.
+
         @raise TooLate: it has no result in time.
         @raise Exception: that of the plugin.
         """
@@ -100,6 +102,10 @@ class Calls:
         _ = result.addBoth(done)
         try:
             return await ended
+        except CancelledError:
+            # The caller has given up. Nothing would limit the wait of the plugin from here on.
+            result.cancel()
+            raise
         finally:
             if timer.active():
                 timer.cancel()

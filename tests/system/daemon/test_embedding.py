@@ -12,6 +12,7 @@ import socket
 import stat
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +166,14 @@ class EmbeddingTests(TestCase):
             daemon: Any = service._prepared()
             service.daemon = daemon
             self.patch(daemon, part, fails)
+            stopped: list[str] = []
+            self.patch(daemon._opened.logins, "stop", partial(stopped.append, "logins"))
             self.assertRaises(RuntimeError, service.startService)
             self.assertIsNone(service.daemon)
             while holder_of(self.folder / "mail") is not None:
                 await deferLater(reactor, 0.01)
             self.assertEqual([one.socket.fileno() for one in daemon._opened.listeners], [-1])
+            self.assertEqual(stopped, ["logins"])
         with self.assertRaises(RuntimeError):
             self.patch(startup, "load_plugins", fails)
             service.startService()

@@ -12,8 +12,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.daemon.worker_channel import Channel, ChannelLost
-from emailsys.daemon.worker_sharing import BUSY, TOO_MANY, PassedEvents, SharedAdmission, SharedFailedLogins
-from emailsys.interfaces import LoginBusy, TooManyGuesses
+from emailsys.daemon.worker_sharing import (
+    BUSY,
+    PassedEvents,
+    SharedAdmission,
+    SharedFailedLogins,
+    login_outcome,
+    why_unverified,
+)
+from emailsys.interfaces import LoginBusy, LoginUnchecked, TooManyGuesses
 from tests.fakes.net.smtp_house import Events
 
 
@@ -151,8 +158,14 @@ class SharingTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(Deferred.fromCoroutine(logins.verify_now(1))), True)
         self.channel.answer.callback(True)
         self.assertTrue(self.successResultOf(done))
-        for answer, error in ((TOO_MANY, TooManyGuesses), (BUSY, LoginBusy)):
+        for error in (TooManyGuesses(), LoginBusy(), LoginUnchecked()):
             done = begin("192.0.2.1")
-            self.channel.answer.callback(answer)
-            self.failureResultOf(done, error)
+            self.channel.answer.callback(why_unverified(error))
+            self.assertIs(self.failureResultOf(done, LoginBusy).type, type(error))
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(logins.verify_now(1))), BUSY)
+
+    def test_why_a_login_was_not_verified_passes_the_channel_in_both_directions(self) -> None:
+        for error in (TooManyGuesses(), LoginBusy(), LoginUnchecked(), LoginUnchecked(is_guess=True)):
+            with self.assertRaises(LoginBusy) as caught:
+                login_outcome(why_unverified(error))
+            self.assertEqual((type(caught.exception), vars(caught.exception)), (type(error), vars(error)))

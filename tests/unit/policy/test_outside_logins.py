@@ -9,13 +9,13 @@ from typing import Any
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from emailsys.config.settings import LimitSettings, LoginSettings
 from emailsys.extension import CheckContext, CheckFailed
-from emailsys.interfaces import ClientPassword, IDelivery, LoginUnchecked
+from emailsys.interfaces import ClientPassword, IDelivery, LoginUnchecked, TooManyGuesses
 from emailsys.policy.checks.calls import Calls
 from emailsys.policy.checks.plugins import PluginError
 from emailsys.policy.failed_logins import FailedLogins
@@ -86,9 +86,10 @@ class Order(OutsideTestCase):
         self.assertEqual(self.account(b"alice", b"outside"), self.alice)
 
     def test_an_empty_password_and_a_name_that_is_no_address_are_not_asked_about(self) -> None:
+        """Neither is a NUL, before which a program in C sees an empty password."""
         other = Other(instead=lambda: b"alice@example.test")
         self.ask(other)
-        for name, password in ((b"alice", b""), (b"a b", b"outside"), (b"\xff", b"outside")):
+        for name, password in ((b"alice", b""), (b"alice", b"\0"), (b"a b", b"outside"), (b"\xff", b"outside")):
             self.refused(name, password)
         self.assertEqual(other.asked, [])
 
@@ -142,6 +143,15 @@ class Faults(OutsideTestCase):
         _ = self.log_in(b"alice", b"alice")
         self.assertEqual(len(slow.asked), 2)
 
+    def test_a_question_ends_with_the_client_that_caused_it(self) -> None:
+        """A web browser may leave, and then no deadline ends the question."""
+        cancelled: list[Any] = []
+        self.ask(Other(instead=lambda: Deferred(cancelled.append)))
+        login = self.log_in(b"alice", b"outside")
+        login.cancel()
+        self.failureResultOf(login, CancelledError)
+        self.assertEqual((len(cancelled), self.clock.getDelayedCalls()), (1, []))
+
     def test_no_answer_is_not_counted_as_a_guess(self) -> None:
         self.ask(Other(instead=lambda: None))
         for _ in range(20):
@@ -180,6 +190,16 @@ class Limits(OutsideTestCase):
         other.names = ("alice@example.test",)
         self.clock.advance(60)
         self.assertEqual(self.account(b"alice", b"outside"), self.alice)
+
+    def test_a_stored_password_has_its_limit_while_another_system_gives_no_answer(self) -> None:
+        other = Other("dora@example.test")
+        self.ask(other, None, creates=True)
+        self.account(b"dora", b"outside")
+        other.instead = lambda: None
+        for number in range(LimitSettings().max_failed_logins):
+            self.unchecked(b"dora", b"outside")
+            self.unchecked(b"alice", b"guess %d" % number)
+        self.failureResultOf(self.log_in(b"alice", b"alice"), TooManyGuesses)
 
 
 @implementer(ICredentialsChecker)

@@ -33,6 +33,8 @@ class Lines(SynchronousTestCase):
             (b"OK\t1\tuser=alice@x.test", Verdict(True, b"alice@x.test")),
             (b"OK\t1\tuser=a\x01tb\x011", Verdict(True, b"a\tb\x01")),
             (b"OK\t1", Verdict(True, b"")),
+            # As Dovecot 2.3 answers the right password of a user who may not log in.
+            (b"OK\t1\tuser=bob\tnologin\treason=closed", Verdict(False, b"bob")),
             (b"FAIL\t1\tuser=alice", Verdict(False, b"alice")),
             (b"FAIL\t1", Verdict(False, b"")),
             (b"FAIL\t1\tuser=alice\ttemp", Verdict(None, b"alice")),
