@@ -45,7 +45,9 @@ class Changes:
             entry = Entry(key, folder, name, len(octets), now, readable_fields(self._root, key, octets, now), marks)
         except ArchiveError:
             # The file has the old octets, or the new ones if only the sync of the folder failed.
-            entry = read_entry(self._root, folder, name, key, marks)
+            entry = None
+            with suppress(OSError):
+                entry = read_entry(self._root, folder, name, key, marks)
             raise
         finally:
             with suppress(sqlite3.Error), self._index.transaction() as connection:
@@ -105,7 +107,9 @@ class Changes:
                 location = self._index.location(key)
                 assert location is not None
                 folder, name = location
-                entry = read_entry(self._root, folder, name, key, Marks())
+                entry = None
+                with suppress(OSError):
+                    entry = read_entry(self._root, folder, name, key, Marks())
                 self._index.remove(connection, key, entry.fields if entry is not None else None)
                 with suppress(FileNotFoundError):
                     os.unlink(folder_path(self._root, folder) / name)

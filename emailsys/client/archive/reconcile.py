@@ -63,12 +63,13 @@ def read_entry(
     """Read a message file for the index. Return None if the file is gone.
 
     @param heading: the heading of the message, if it was read before.
+    @raise OSError: the file cannot be read.
     """
     try:
         with open(f"{root}{os.sep}{folder.account}{os.sep}{folder.name}{os.sep}{name}", "rb", buffering=0) as file:
             octets = file.read()
             arrived = moment_of(os.fstat(file.fileno()).st_mtime)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     fields = readable_fields(root, key, octets, arrived, heading)
     return Entry(key, folder, name, len(octets), arrived, fields, marks)
@@ -99,8 +100,23 @@ class _Differences:
     stamps: dict[Folder, int] = field(default_factory=dict)
     #: Folders that are no longer on disk.
     vanished: set[Folder] = field(default_factory=set)
+    #: The reasons why files cannot be read, by folder.
+    unread: dict[Folder, list[str]] = field(default_factory=dict)
     #: Reports for the user: what is gone, and what cannot be read.
     reports: list[str] = field(default_factory=list)
+
+    def leave_unread(self, folder: Folder, name: str, error: OSError) -> None:
+        """Note a file that cannot be read. The next comparison tries it again."""
+        self.stamps[folder] = 0
+        self.unread.setdefault(folder, []).append(f"{name}: {error.strerror}")
+
+    def report_unread(self, root: Path) -> None:
+        """Report the files that cannot be read. Their messages may be whole, so that their marks are kept."""
+        for folder, reasons in self.unread.items():
+            files = "1 message" if len(reasons) == 1 else f"{len(reasons)} messages"
+            self.reports.append(
+                f"{files} in {folder_path(root, folder)} cannot be read: {reasons[0]}. Check the disk and permissions."
+            )
 
     def report_missing(self, root: Path) -> None:
         """Report the messages that are missing for good, and the folders that vanished with messages."""
@@ -180,13 +196,18 @@ def _journal_from(connection: sqlite3.Connection, account: str) -> int:
 
 def record_journal(connection: sqlite3.Connection, account: str, size: int) -> None:
     """Record in the index up to which octet it has read an account's journal."""
-    connection.execute("INSERT OR REPLACE INTO journals VALUES (?, ?)", (account, size))
+    connection.execute(
+        """INSERT INTO journals VALUES (?, ?)
+        ON CONFLICT (account) DO UPDATE SET octets = excluded.octets WHERE octets <> excluded.octets""",
+        (account, size),
+    )
 
 
 def record_stamp(index: Index, connection: sqlite3.Connection, folder: Folder, seen: int) -> None:
     """Record in the index the folder stamp that it is up to date with."""
     number = index.folder(connection, folder)
-    connection.execute("UPDATE folders SET seen = ? WHERE folder = ?", (seen, number))
+    # Without a change nothing is written, so that `Index.version` stays the same.
+    connection.execute("UPDATE folders SET seen = ? WHERE folder = ? AND seen <> ?", (seen, number, seen))
 
 
 def catch_up(
@@ -234,6 +255,7 @@ def catch_up(
             "DELETE FROM folders WHERE account = ? AND name = ?", [(one.account, one.name) for one in changes.vanished]
         )
     changes.report_missing(root)
+    changes.report_unread(root)
     for text in changes.reports:
         report(text)
     return done
@@ -252,14 +274,21 @@ def _index_added(root: Path, index: Index, changes: _Differences, progress: Prog
         done += 1
         try:
             name, key = _name_with_key(root, index, folder, old_name, taken)
-        except OSError:
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            changes.leave_unread(folder, old_name, error)
             continue
         if key in changes.missing:
             del changes.missing[key]
             with index.transaction() as connection:
                 index.relocate(connection, key, folder, name)
             continue
-        entry = read_entry(root, folder, name, key, all_marks.get(key, Marks()))
+        try:
+            entry = read_entry(root, folder, name, key, all_marks.get(key, Marks()))
+        except OSError as error:
+            changes.leave_unread(folder, name, error)
+            continue
         if entry is not None:
             waiting.append(entry)
         if len(waiting) >= _BATCH:
@@ -272,7 +301,7 @@ def _index_added(root: Path, index: Index, changes: _Differences, progress: Prog
         insert_readable(root, index, connection, waiting)
     if progress is not None:
         progress(done, len(changes.added))
-    return done
+    return done - sum(map(len, changes.unread.values()))
 
 
 def rebuild(

@@ -180,7 +180,16 @@ class Writer:
 
     def _write_index(self, queue: _IndexQueue) -> None:
         """Add the queue to the index. Errors of SQLite are ignored: a later comparison with the files repairs them."""
-        entries = [entry for one in queue.messages.values() if (entry := self._entry(one)) is not None]
+        entries = []
+        for one in queue.messages.values():
+            try:
+                entry = self._entry(one)
+            except OSError:
+                # Stamp 0 makes the next comparison read the folder, and with it this message.
+                queue.stamps[one.folder] = 0
+                continue
+            if entry is not None:
+                entries.append(entry)
         with suppress(sqlite3.Error), self._index.transaction() as connection:
             insert_readable(self._root, self._index, connection, entries)
             for folder, stamp in queue.stamps.items():

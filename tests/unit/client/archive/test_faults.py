@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
+import io
 import itertools
 import os
 import shutil
@@ -38,6 +40,8 @@ _CALLS: Final = {
 }
 # SQLite writes the index, so its transaction fails instead of a system call.
 _INDEX: Final = "transaction"
+# Files that are opened by Python's `open`: messages and journals that are read.
+_READING: Final = "open a file to read it"
 
 Work = Callable[[Archive], object]
 # Octets, folder, flags, and tags of a message.
@@ -81,6 +85,8 @@ class FaultTests(ArchiveCase):
 
     def failing(self, name: str, at: int, lasting: bool) -> tuple[Callable[[], None], list[int]]:
         """Make a call fail at one step, or from that step on. Return how to restore it, and the failed steps."""
+        if name == _READING:
+            return self.failing_reads(at, lasting)
         owner: Any = Index if name == _INDEX else os
         original: Callable[..., Any] = getattr(owner, name)
         failed: list[int] = []
@@ -100,6 +106,31 @@ class FaultTests(ArchiveCase):
 
         return self.patch(owner, name, failing).restore, failed
 
+    def failing_reads(self, at: int, lasting: bool) -> tuple[Callable[[], None], list[int]]:
+        """Like `failing`, for files of the test that Python opens."""
+        opens = io.open
+        folder = str(self.root.parent)
+        failed: list[int] = []
+        count = 0
+
+        def failing(file: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            if mode.startswith("r") and str(file).startswith(folder):
+                count += 1
+                if count == at or (lasting and count > at):
+                    failed.append(count)
+                    number = (errno.EIO, errno.EMFILE)[at % 2]
+                    raise OSError(number, os.strerror(number), str(file))
+            return opens(file, mode, *arguments, **named)
+
+        patches = [self.patch(owner, "open", failing) for owner in (io, builtins)]
+
+        def heal() -> None:
+            for patch in patches:
+                patch.restore()
+
+        return heal, failed
+
     def each_fault(
         self,
         work: Work,
@@ -115,7 +146,7 @@ class FaultTests(ArchiveCase):
         """
         wanted = done(self.before)
         total = 0
-        for name, lasting in itertools.product((*_CALLS, _INDEX), (False, True)):
+        for name, lasting in itertools.product((*_CALLS, _INDEX, _READING), (False, True)):
             for at in itertools.count(1):
                 if not self.survives(work, (name, at, lasting), wanted, is_whole, may_lose or Counter()):
                     break

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
 import os
 import shutil
+from typing import Any
 
 from emailsys.client.archive import reconcile
 from emailsys.client.archive.values import DRAFTS, INBOX, Addition, Folder
@@ -96,3 +99,42 @@ class Vanishing(ArchiveCase):
         self.patch(reconcile, "_message_names", names)
         self.works("lost", "kept")
         self.assertEqual(self.archive.get(self.lost).tags, ("money",))
+
+    def refuse_to_open(self, ending: str) -> list[str]:
+        """Let files with this ending fail as on a bad disk, or without a free descriptor. Return those that failed."""
+        really = builtins.open
+        failed: list[str] = []
+
+        def refuse(file: Any, *arguments: Any, **named: Any) -> Any:
+            if str(file).endswith(ending):
+                failed.append(str(file))
+                raise OSError(errno.EIO, "Input/output error", str(file))
+            return really(file, *arguments, **named)
+
+        self.opening = self.patch(builtins, "open", refuse)
+        return failed
+
+    def test_a_message_that_cannot_be_read_keeps_its_marks_and_is_found_later(self) -> None:
+        """Also by the rebuild of the index, which drops the marks of messages that are gone."""
+        name = self.archive.path(self.lost).name
+        self.refuse_to_open(name)
+        self.assertEqual(self.archive.rebuild(), 1)
+        (report,) = self.archive.reports
+        self.assertIn(f"1 message in {self.root / ME / 'Projects'} cannot be read: {name}: Input/output error", report)
+        self.works("kept")
+        # It is said once, and a look at the folder changes nothing.
+        version = self.archive.refresh()
+        self.assertEqual(self.archive.refresh(), version)
+        self.assertEqual(self.archive.reports, [report])
+        self.opening.restore()
+        self.works("lost", "kept")
+        self.assertEqual(self.archive.get(self.lost).tags, ("money",))
+
+    def test_new_mail_that_cannot_be_read_at_once_is_found_later(self) -> None:
+        """It is whole on disk, so the fetch has succeeded."""
+        failed = self.refuse_to_open(".eml")
+        with self.archive.writer(lambda: 0.0) as adding:
+            adding.add([Addition(message("late", day=3), IN)])
+        self.assertEqual(len(failed), 1)
+        self.opening.restore()
+        self.works("late", "lost", "kept")
