@@ -38,8 +38,10 @@ class AnyCharset(SynchronousTestCase):
     @settings(deadline=None, max_examples=500)
     @given(OCTETS, NAMES | st.text(max_size=50))
     @example(b"q", "xtext")
+    @example(b"+2AA-", "utf-7")
     def test_any_octets_are_some_text(self, octets: bytes, charset: str) -> None:
         text, defects = decode_charset(octets, charset)
+        text.encode("utf-8")
         # What is replaced is told.
         self.assertTrue(defects or "\ufffd" not in text or "\ufffd".encode("utf-8") in octets or b"\xfd" in octets)
 

@@ -81,6 +81,7 @@ _MAIL: Final[Mapping[str, str]] = {
 _ENOUGH: Final = 4
 _HAS_UTF_8: Final = re.compile(rb"[\xc3-\xdf][\x80-\xbf](?![\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{2}(?![\x80-\xbf])")
 _PUNCTUATION: Final = re.compile(r"[^a-z0-9]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._:()\-]{0,39}")
 _BY_NAME: Final[Mapping[str, str]] = {
     **{_PUNCTUATION.sub("", label): _CODECS[name] for label, name in LABELS.items() if name in _CODECS},
@@ -100,8 +101,18 @@ def _big5(octets: bytes) -> str:
     )
 
 
+def _utf_7(octets: bytes) -> str:
+    """Decode UTF-7. Python's codec returns half of a surrogate pair as it is, and no such text can be encoded again."""
+    return _SURROGATE.sub("\ufffd", octets.decode("utf_7", "replace"))
+
+
 # Decoders for charsets that no codec of Python reads completely. They put U+FFFD in the place of what they cannot read.
-_DECODERS: Final[Mapping[str, Callable[[bytes], str]]] = {"iso2022_jp": iso_2022_jp, "euc_jp": euc_jp, "big5": _big5}
+_DECODERS: Final[Mapping[str, Callable[[bytes], str]]] = {
+    "iso2022_jp": iso_2022_jp,
+    "euc_jp": euc_jp,
+    "big5": _big5,
+    "utf_7": _utf_7,
+}
 
 
 @lru_cache(maxsize=256)

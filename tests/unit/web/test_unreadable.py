@@ -42,3 +42,14 @@ class UnreadableTests(SynchronousTestCase):
         self.assertIn("unexpected exception", page.text)
         self.assertIn("BOOM", browser.get(f"/mail/0/{uid}/message.eml").text)
         self.assertEqual(len(house.telemetry.exceptions), 2)
+
+    def test_half_a_surrogate_pair_in_a_text_hides_no_page(self) -> None:
+        """UTF-7 can encode it. No page with it could be encoded, and none came."""
+        house = WebHouse()
+        browser = logged_in(house)
+        for kind, tabs in (("plain", ("structure", "headers", "")), ("html", ("", "html", "frame"))):
+            uid = put(house, message("=?utf-7?q?+2AA-?=", "a +2AA- b", Content_Type=f"text/{kind}; charset=utf-7"))
+            pages = [browser.get(f"/mail/0/{uid}/{tab}") for tab in tabs]
+            self.assertEqual([page.code for page in pages], [200, 200, 200], kind)
+            self.assertIn("a \ufffd b", pages[-1].text)
+        self.assertEqual(house.telemetry.exceptions, [])

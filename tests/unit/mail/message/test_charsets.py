@@ -48,6 +48,13 @@ class Names(SynchronousTestCase):
             parse_parameters(f"name*=stranger-{number}''x")
         self.assertEqual(asked, [])
 
+    def test_half_a_surrogate_pair_is_no_character(self) -> None:
+        """Python's codec for UTF-7 returns it, and nothing could encode or show the text."""
+        self.assertEqual(decode_charset(b"a +2AA- b", "utf-7"), ("a \ufffd b", ["octets that are not utf-7"]))
+        self.assertEqual(decode_words("=?utf-7?q?+3AA-?="), "\ufffd")
+        self.assertEqual(parse_parameters("name*=utf-7''%2B2AA-"), {"name": "\ufffd"})
+        self.assertEqual(decode_charset(b"+2D3cAA-", "utf-7"), ("\U0001f400", []))
+
     def test_no_other_module_decodes_by_a_name_that_it_was_given(self) -> None:
         """`octets.decode(name)` looks the name up in the registry; so do `codecs` and `email.header`."""
         found = []
