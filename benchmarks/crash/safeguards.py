@@ -92,8 +92,8 @@ MUTANTS: Final = (
         (
             (
                 "emailsys/store/engine/file_locks.py",
-                "    path.mkdir(mode=mode, exist_ok=True)\n    sync_directory(path.parent)\n",
-                "    path.mkdir(mode=mode, exist_ok=True)\n",
+                "        sync_directory(path.parent)\n    except",
+                "        path.is_dir()\n    except",
             ),
         ),
         ("sync_order", "--times", "1"),

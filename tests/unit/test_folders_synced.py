@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from emailsys import pki
+from emailsys.client.base.folders import make_folder
 from emailsys.client.mailbox import MailboxPaths, UserMailbox
 from emailsys.config.settings import StoreSettings
 from emailsys.store.engine.file_locks import make_directory
@@ -57,6 +59,33 @@ class SyncedFolderTests(TestCase):
             UserMailbox(folders, lambda: datetime.now(UTC)).archive.close()
 
         self.synced_by(make)
+
+    def made_again_by(self, make: Callable[[Path], object]) -> None:
+        """`make` fails when it syncs the name of base/a/b. The next time, it makes the folder and syncs the name."""
+        base = Path(self.mktemp()).resolve()
+        base.mkdir()
+        folder = base / "a" / "b"
+        synced: list[str] = []
+        faults = [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+        def sync(descriptor: int) -> None:
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            if faults and path == str(folder.parent):
+                raise faults.pop()
+            synced.append(path)
+
+        self.patch(os, "fsync", sync)
+        self.assertRaises(OSError, make, folder)
+        self.assertFalse(folder.exists())
+        self.assertEqual(synced, [str(base)])
+        make(folder)
+        self.assertTrue(folder.is_dir())
+        self.assertEqual(synced, [str(base), str(folder.parent)])
+
+    def test_a_folder_whose_name_was_not_synced_is_made_again(self) -> None:
+        """A second attempt that found it would not sync its name."""
+        for make in (make_directory, make_folder):
+            self.made_again_by(make)
 
     def test_a_folder_that_is_there_is_left_as_it_is(self) -> None:
         folder = Path(self.mktemp())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,10 +27,17 @@ def make_folder(folder: Path) -> None:
 def make_folders(folders: Iterable[Path]) -> None:
     """Create folders and their parents, mode 0700, and sync each parent once."""
     fresh = [folder for folder in folders if not folder.is_dir()]
-    for folder in fresh:
-        make_folders([folder.parent])
-        folder.mkdir(mode=0o700, exist_ok=True)
-    sync_folders(folder.parent for folder in fresh)
+    try:
+        for folder in fresh:
+            make_folders([folder.parent])
+            folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folders(folder.parent for folder in fresh)
+    except OSError:
+        # If they stayed, the next call would find them, and their names would never be synced.
+        for folder in reversed(fresh):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def sync_folders(folders: Iterable[Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -70,7 +71,13 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
         return
     make_directory(path.parent, 0o777)
     path.mkdir(mode=mode, exist_ok=True)
-    sync_directory(path.parent)
+    try:
+        sync_directory(path.parent)
+    except OSError:
+        # If it stayed, the next call would find it, and its name would never be synced.
+        with suppress(OSError):
+            path.rmdir()
+        raise
 
 
 def _open(path: Path) -> int:
