@@ -197,7 +197,8 @@ class Reload:
     def _put_into_force(self, found: Settings, applied: tuple[str, ...]) -> None:
         if not applied:
             return
-        self._read = with_live(self._read, found)
-        self._running = self._fit(with_live(self._running, found))
-        self._apply(self._running)
+        running = self._fit(with_live(self._running, found))
+        # If this fails, the next reload finds the same differences, and tries again.
+        self._apply(running)
+        self._read, self._running = with_live(self._read, found), running
         self._telemetry.event("config-reloaded", settings=",".join(applied))

@@ -63,6 +63,25 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual((again.applied, again.restart, len(self.applied)), ((), outcome.restart, 1))
         self.assertEqual(self.telemetry.of("restart-needed"), [{"settings": ",".join(waiting)}] * 2)
 
+    def test_what_could_not_be_put_into_force_is_tried_again(self) -> None:
+        """One step of SIGHUP fails unexpectedly. The next SIGHUP is not told that nothing has changed."""
+        self.path.write_text(self.path.read_text() + '[queue]\nfirst_retry = "1m"\n')
+        applied = self.applied.append
+        faults = [ZeroDivisionError()]
+
+        def apply(settings: Settings) -> None:
+            if faults:
+                raise faults.pop()
+            applied(settings)
+
+        self.subject._apply = apply
+        steps: list[str] = []
+        outcome = self.subject.run(False, lambda: steps.append("before"), lambda: steps.append("after"))
+        self.assertEqual((outcome.is_done, steps, self.applied), (False, ["before", "after"], []))
+        self.assertEqual(self.subject.reload().applied, ("queue.first_retry",))
+        self.assertEqual([one.queue.first_retry for one in self.applied], [60.0])
+        self.assertEqual(self.subject.reload().applied, ())
+
     def test_a_file_that_is_wrong_changes_nothing(self) -> None:
         """Each error is logged and returned. Correct parts of the file are not applied either."""
         right = self.path.read_text()
