@@ -59,7 +59,7 @@ class Names(SynchronousTestCase):
         """`octets.decode(name)` looks the name up in the registry; so do `codecs` and `email.header`."""
         found = []
         house = Path(emailsys.__file__).parent
-        rooms = [house / room for room in ("mail", "client", "delivery", "cli/mail")]
+        rooms = [house / room for room in ("mail", "client", "delivery", "cli/mail", "web", "wiretap")]
         for path in (one for room in rooms for one in room.rglob("*.py")):
             if path.name == "charsets.py":
                 continue
