@@ -49,6 +49,12 @@ def main() -> int:
     parser.add_argument("faults", nargs="*", metavar="FAULT", help="or all")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument(
+        "--places",
+        type=int,
+        default=12,
+        help="of each_call: calls in each part of a daemon's life; 0 for each call, once and for a while",
+    )
     Ports.option(parser)
     chosen = parser.parse_args()
     known = {fault.__name__: fault for fault in FAULTS}

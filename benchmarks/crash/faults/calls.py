@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import shutil
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,6 @@ from tests.live.programs.daemon import DOMAIN, Failed
 ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EMFILE)
 # How many calls fail, one after the other.
 LENGTHS: Final = (1, 20, 1_000_000)
-# Places in each part of a daemon's life.
-PLACES: Final = 12
 # Seconds for a start that may fail.
 START: Final = 60.0
 
@@ -193,9 +192,16 @@ def each_call(case: Case) -> None:
         ("later start", whole.state, 0, later),
         ("running", whole.state, later, running),
     ):
-        places = sorted(case.chance.sample(range(calls), min(calls, PLACES)))
-        for number, place in enumerate(places):
-            _one(case, what, template, begin, place, LENGTHS[number % len(LENGTHS)], kept)
+        for place, length in _faults(case, calls):
+            _one(case, what, template, begin, place, length, kept)
+
+
+def _faults(case: Case, calls: int) -> Iterable[tuple[int, int]]:
+    """Return the first call that fails and how many do, for some places or for each."""
+    if not case.places:
+        return itertools.product(range(calls), LENGTHS)
+    places = sorted(case.chance.sample(range(calls), min(calls, case.places)))
+    return zip(places, itertools.cycle(LENGTHS), strict=False)
 
 
 def _one(

@@ -36,6 +36,8 @@ class Case:
         self.ledger = Ledger()
         self.flaws = 0
         self.chance = random.Random(chosen.seed)
+        # Of `each_call`: how many calls of each part of a daemon's life fail, 0 for each.
+        self.places: int = chosen.places
         self.sink = Sink(self.ports.take()[0], folder / "sink.log")
         self.node: Node
         self.loads = 0
