@@ -12,7 +12,9 @@ import os
 import re
 import sys
 from abc import abstractmethod
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -192,6 +194,19 @@ def terminal_answer(tgp: Any, question: str, begin: str, end: str, seconds: floa
         return None
     text: str = answer.sequence
     return text
+
+
+def decode_keys(linux_driver: Any, encoding: str) -> None:
+    """Let Textual decode what is typed by an encoding, and replace octets that are no characters in it.
+
+    Textual decodes it as UTF-8. Any other octet, such as a letter from a terminal in Latin-1, raises an exception in
+    its input thread, and the program ends. The driver offers no hook: it takes the decoder from the names of its
+    module. Seen in Textual 8.2.
+
+    @param linux_driver: the module `textual.drivers.linux_driver`.
+    """
+    decoder = partial(getincrementaldecoder(encoding), "replace")
+    linux_driver.getincrementaldecoder = lambda name: decoder
 
 
 class NoLocals:

@@ -68,6 +68,18 @@ def adapt_process() -> None:
     sys.argv[1:] = adapt_arguments(sys.argv[1:], encoding)
 
 
+def adapt_keys() -> None:
+    """Let full-screen programs decode keys as the locale does. Octets that are no characters are replaced."""
+    if sys.platform == "win32":
+        # Its console tells characters.
+        return
+    from textual.drivers import linux_driver
+
+    from emailsys.upstream import decode_keys
+
+    decode_keys(linux_driver, terminal_encoding() or "utf-8")
+
+
 def can_show_everything(stream: object) -> bool:
     """Tell whether a stream encodes every character."""
     return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")

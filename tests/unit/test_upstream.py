@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import inspect
+import os
 import re
 import select
 import subprocess
 import sys
 import threading
 from typing import Any
-from unittest import SkipTest, skipUnless
+from unittest import SkipTest, skipIf, skipUnless
 
 from OpenSSL import SSL
 from PIL import Image
@@ -226,6 +228,48 @@ class SixelTests(SynchronousTestCase):
         self.assertIn("yield _ImageSixelImpl(self.image, self._sixel_options)", stock, CHANGED)
         stock = inspect.getsource(sixel._ImageSixelImpl.render_lines)
         self.assertIn("self._image_to_sixels(", stock, CHANGED)
+
+
+class OneRound:
+    """An event that is set after the first look at it."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+
+    def is_set(self) -> bool:
+        self._looks += 1
+        return self._looks > 1
+
+
+class KeyDecodingTests(SynchronousTestCase):
+    """A terminal whose encoding is not UTF-8, and octets that are no characters at all."""
+
+    def typed(self, octets: bytes, encoding: str) -> str:
+        """Return what the input thread of Textual makes of octets."""
+        from textual.drivers import linux_driver
+
+        # The old decoder comes back at the end of the test.
+        self.patch(linux_driver, "getincrementaldecoder", codecs.getincrementaldecoder)
+        upstream.decode_keys(linux_driver, encoding)
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        os.write(writing, octets)
+        os.close(writing)
+        keys: list[str] = []
+        driver: Any = linux_driver.LinuxDriver.__new__(linux_driver.LinuxDriver)
+        driver.fileno, driver.exit_event, driver._debug = reading, OneRound(), False
+        driver.process_message = lambda event: keys.append(event.character)
+        driver.run_input_thread()
+        return "".join(keys)
+
+    @skipIf(sys.platform == "win32", "Windows has another driver")
+    def test_octets_of_any_encoding_end_no_program(self) -> None:
+        for octets, encoding, characters in (
+            ("gr\u00fc\u00dfe".encode("latin-1"), "iso8859-1", "gr\u00fc\u00dfe"),
+            (b"\xa4\xb3q", "euc_jp", "\u3053q"),
+            (b"a\xfcb", "utf-8", "a\ufffdb"),
+        ):
+            self.assertEqual(self.typed(octets, encoding), characters, f"{encoding}: the driver {CHANGED}")
 
 
 class TerminalAnswerTests(SynchronousTestCase):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from emailsys.cli.mail.asyncio_reactor import late_reactor_on
 from emailsys.cli.mail.session import Session
+from emailsys.cli.stream_encoding import adapt_keys
 from emailsys.config.exit_status import Exit
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
 
         app = MailApp(mailbox, partial(network_of, mailbox, reactor), theme, hold)
         app.picture_maker = picture_maker(os.environ)
+        adapt_keys()
         with app.signals_handled(loop):
             loop.run_until_complete(app.run_async())
     return app.return_code or Exit.OK

@@ -17,6 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, OptionList, Static
 from typing_extensions import override
 
+from emailsys.cli.stream_encoding import adapt_keys
 from emailsys.cli.watching.conversations import Filter, Heard
 from emailsys.cli.watching.panes import ConversationPane, EventPane, HeadingLine
 from emailsys.client.screen.key_line import KeyLine
@@ -263,6 +264,7 @@ def run(lines: Iterator[Mapping[str, Any]], words: Sequence[str]) -> int:
     # A daemon that does not run is told before the screen is drawn.
     first = next(lines, None)
     program = WatchProgram(_after(first, lines), words)
+    adapt_keys()
     program.run()
     if program.return_code:
         return program.return_code

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from emailsys.cli import output
+from emailsys.cli import output, stream_encoding
 from emailsys.cli.mail import safe_output
-from emailsys.cli.stream_encoding import adapt_arguments, adapt_streams
+from emailsys.cli.stream_encoding import adapt_arguments, adapt_keys, adapt_streams
 
 TEXT = "Grüße € 東京 👍 \udcff \ud800"
 
@@ -50,6 +50,19 @@ class StreamTests(SynchronousTestCase):
         given = [os.fsdecode(path), os.fsdecode(b"Gr\xfc"), "plain"]
         self.assertEqual(adapt_arguments(given, "iso8859-1"), [given[0], "Grü", "plain"])
         self.assertEqual(adapt_arguments(given, None), [given[0], "Gr\ufffd", "plain"])
+
+    def test_keys_are_decoded_as_the_locale_does(self) -> None:
+        if sys.platform == "win32":
+            raise SkipTest("the console of Windows tells characters")
+        from textual.drivers import linux_driver
+
+        for encoding, character in (("iso8859-1", "ü"), (None, "\ufffd")):
+            # What was there before comes back at the end of the test.
+            self.patch(linux_driver, "getincrementaldecoder", None)
+            self.patch(stream_encoding, "terminal_encoding", lambda encoding=encoding: encoding)
+            adapt_keys()
+            decoder = vars(linux_driver)["getincrementaldecoder"]("utf-8")
+            self.assertEqual(decoder().decode(b"\xfc"), character)
 
     if sys.platform != "linux":
         # Others refuse such a name, or have no other encoding for file names.
