@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from emailsys.cli.mail.safe_output import tell
 from emailsys.cli.mail.session import Session
+from emailsys.client.base.local_text import local_text
 
 if TYPE_CHECKING:
     from emailsys.client.accounts.values import Account
@@ -34,7 +35,7 @@ def read_text(session: Session, account: Account, draft: Draft) -> str:
 
 
 def _text_of(octets: bytes) -> str:
-    return octets.decode("utf-8", "replace").replace("\r\n", "\n")
+    return local_text(octets).replace("\r\n", "\n")
 
 
 def keep_typed(session: Session, account: Account, draft: Draft) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import locale
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
 from emailsys.client.base.folders import make_folder
+from emailsys.client.base.local_text import local_text
 
 
 class EditedFile:
@@ -25,14 +25,8 @@ class EditedFile:
         self.path.write_text(text, "utf-8")
 
     def read(self) -> str:
-        """Return the text. Editors may save it in the charset of the user's locale, or in Latin-1."""
-        for charset in ("utf-8-sig", locale.getpreferredencoding(False)):
-            try:
-                with self.path.open(encoding=charset, newline="") as file:
-                    return file.read()
-            except (UnicodeDecodeError, LookupError):
-                continue
-        return self.path.read_bytes().decode("latin-1")
+        """Return the text. Editors may save it in the encoding of the user's locale, or in Latin-1."""
+        return local_text(self.path.read_bytes())
 
     def remove(self) -> None:
         """Remove the file, and what editors put beside it: X.txt~, X.bak, .X.txt.swp, #X.txt#."""

@@ -15,6 +15,7 @@ from emailsys.cli.mail.completions import complete_templates
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
+from emailsys.client.base.local_text import local_text
 from emailsys.config.exit_status import Exit
 
 # A template begins with a header line or an empty one.
@@ -89,7 +90,7 @@ def write(session: Session, name: str, from_stdin: bool, as_json: bool) -> None:
     """
     templates = session.mailbox.templates
     if from_stdin:
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        text = local_text(sys.stdin.buffer.read())
         # A text without header lines begins with an empty line.
         text = text if _HEAD.match(text) else f"\n{text}"
         templates.write(name, text)

@@ -159,6 +159,11 @@ class EditingTests(Case):
         self.refused(Exit.DATA, "send", "-s", "Kept", "--later", typed=b"my words\n")
         self.assertEqual(len(self.drafts()), 1)
 
+    def test_a_text_in_another_encoding_than_utf_8_is_read(self) -> None:
+        """From a pipe, as `cat old.txt | emailsys mail send` reads it, or typed in the encoding of the locale."""
+        self.fine("send", "--draft", "d@example.org", "-s", "x", typed="Grüße\n".encode("latin-1"))
+        self.assertEqual([one.body for one in self.drafts()], ["Grüße\n"])
+
     def test_header_fields_of_ones_own_survive_in_drafts(self) -> None:
         """From --field, written in the editor, and stopped in the outbox; but not those that servers added."""
         words = ("d@example.org", "-s", "x", "-m", "x", "--field", "X-Ticket: 7 ü", "--field", "Keywords: a")
