@@ -83,5 +83,6 @@ def correspondent(summary: Summary) -> str:
 
 
 def _short(mailbox: str) -> str:
-    name = mailbox.partition("<")[0].strip().strip('"')
-    return (name or mailbox.strip("<> "))[:_NAME]
+    name = mailbox.partition("<")[0].strip().strip('"') or mailbox.strip("<> ")
+    # The sign is needed: an address that is cut may look like that of somebody else.
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
