@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.programs.command_blocks import blocks, commands
+from tests.ports import free_ports
 
 PAGE = "docs/testing-mail.md"
 
@@ -55,10 +56,8 @@ class DocumentTests(SynchronousTestCase):
         """On ports that are free."""
         printed = []
         for block in commands(PAGE):
-            text = block.text
-            for port in ("1025", "1110", "1080"):
-                with socket.create_server(("127.0.0.1", 0)) as free:
-                    text = text.replace(port, str(free.getsockname()[1]))
+            ports = dict(zip(("1025", "1110", "1080"), map(str, free_ports(3)), strict=True))
+            text = re.sub("|".join(ports), lambda found, ports=ports: ports[found[0]], block.text)
             text = text.replace("emailsys catch", f"{sys.executable} -m emailsys catch")
             printed.append(self.run_here("bash", "-e", "-c", text))
         self.assertEqual(len(printed), 2)

@@ -13,7 +13,7 @@ from emailsys.mail.address import Address
 from emailsys.mail.message.mailboxes import Mailbox
 
 ALICE: Final = Mailbox("Alice", Address("alice", "example.org"))
-CASES: Final = Path(__file__).parents[3] / "data" / "mail"
+CASES: Final = Path(__file__).parents[3] / "data" / "cases"
 ORIGINAL: Final = (
     b"From: Carol <carol@example.test>\r\nTo: alice@example.org, Bob <bob@example.test>\r\nSubject: plan\r\n\r\nx\r\n"
 )

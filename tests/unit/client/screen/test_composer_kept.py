@@ -34,9 +34,20 @@ class ComposerTests(ScreenCase):
         return any(words in one for one in driver.toasts)
 
     def test_an_editor_that_fails_leaves_the_message_and_the_program(self) -> None:
+        script = self.folder / "editor.py"
+        script.write_text(
+            "import sys, pathlib\n"
+            "path = pathlib.Path(sys.argv[1])\n"
+            "path.write_text('Attach: ~nobody-here/x\\n' + path.read_text())\n"
+        )
+
         async def steps(driver: Driver) -> None:
             await driver.compose(subject="Mine", body="my text")
-            for command, words in (("vi 'x", "No closing quotation"), ("rm", "left no text")):
+            for command, words in (
+                ("vi 'x", "No closing quotation"),
+                ("rm", "left no text"),
+                (f"{sys.executable} {script}", "Cannot attach ~nobody-here/x"),
+            ):
                 self.patch(os, "environ", {**os.environ, "VISUAL": command})
                 driver.toasts.clear()
                 await driver.press("f4")

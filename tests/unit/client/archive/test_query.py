@@ -271,7 +271,7 @@ class Symbols(ArchiveCase):
 
     def test_decomposed_letters_are_found_by_composed_ones(self) -> None:
         """Some systems write file names in NFD."""
-        octets = (Path(__file__).parents[3] / "data" / "mail" / "filename-nfd-korean.eml").read_bytes()
+        octets = (Path(__file__).parents[3] / "data" / "cases" / "filename-nfd-korean.eml").read_bytes()
         key = self.archive.add(Addition(octets, IN))
         for word in ("보고서", unicodedata.normalize("NFD", "보고서")):
             self.assertEqual([one.key for one in self.archive.search(f"file:{word}")], [key])
