@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from configparser import ConfigParser
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -155,6 +156,12 @@ class DocumentTests(SynchronousTestCase):
         for name in manual_pages.PAGES:
             stored = (manual_pages.FOLDER / f"{name}.1").read_text("utf-8")
             self.assertEqual(stored, manual_pages.page(name), "python -m tests.manual_pages")
+
+    def test_the_package_installs_the_man_pages(self) -> None:
+        setup = ConfigParser()
+        setup.read(CHECKOUT / "setup.cfg", "utf-8")
+        installed = setup["options.data_files"]["share/man/man1"].split()
+        self.assertEqual(installed, [f"docs/man/{name}.1" for name in manual_pages.PAGES])
 
     def test_the_man_pages_have_every_command_and_option(self) -> None:
         text = "".join(map(manual_pages.page, manual_pages.PAGES)).replace("\\-", "-")

@@ -16,6 +16,7 @@ from tests.live.programs.sandbox import type_blocks, why_not
 # docs/user-guide.md shows settings of other mail programs in indented blocks, beside its commands.
 DOCUMENTS: Final = [
     "README.md",
+    "CONTRIBUTING.md",
     "certs/README.md",
     "benchmarks/crash/README.md",
     *(f"docs/{path.name}" for path in sorted((CHECKOUT / "docs").glob("*.md")) if path.name != "user-guide.md"),
@@ -274,6 +275,11 @@ ID=$(emailsys trace alice@example.org --json | jq -r '.[0].queue_id')
             marked,
             {
                 ("README.md", "python3"): ".ci/run runs this line, and it takes minutes",
+                ("CONTRIBUTING.md", "git"): "the address is an example, and .ci/run does the same on a clean clone",
+                ("CONTRIBUTING.md", "python3"): ".ci/run runs these lines",
+                ("CONTRIBUTING.md", "pip"): "it changes the checkout",
+                ("CONTRIBUTING.md", ".ci/at"): ".ci/run runs many tests by it",
+                ("CONTRIBUTING.md", "sed"): "it makes a release",
                 ("benchmarks/crash/README.md", ".venv/bin/python"): (
                     "each takes minutes; tests/live/server/test_crash.py and .ci/run make short runs"
                 ),
