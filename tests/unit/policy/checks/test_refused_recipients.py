@@ -7,7 +7,7 @@ from typing import Any
 
 from emailsys.extension import AddField, Quarantine, Redirect
 from emailsys.mail.envelope import RemoteRoute
-from tests.unit.policy.checks.test_sessions import COMMANDS, CheckCase, Directory, Says
+from tests.unit.policy.checks.test_session_checks import COMMANDS, CheckCase, Directory, Says
 
 
 class Members(Directory):

@@ -11,7 +11,7 @@ from emailsys.config.checks_settings import ChecksSettings
 from emailsys.daemon.checks import DaemonChecks
 from emailsys.extension import PolicyCheck
 from tests.fakes.net.smtp_house import Events, SMTPHouse
-from tests.unit.policy.checks.test_sessions import Directory
+from tests.unit.policy.checks.test_session_checks import Directory
 
 
 class Ends(PolicyCheck):
