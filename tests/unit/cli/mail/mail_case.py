@@ -64,11 +64,15 @@ class Case(SynchronousTestCase):
 
     def run_it(self, *words: str, typed: str | bytes = b"") -> tuple[int, bytes, str]:
         """Run a verb. Return its exit status, standard output as a pipe gets it, and standard error."""
+        return self.run_command("mail", *words, typed=typed)
+
+    def run_command(self, *words: str, typed: str | bytes = b"") -> tuple[int, bytes, str]:
+        """Run a command as `run_it` runs a verb."""
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
         stdin: io.TextIOBase = Terminal(typed) if isinstance(typed, str) else io.TextIOWrapper(io.BytesIO(typed))
         self.patch(sys, "stdin", stdin)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(["mail", *words])
+            status = run(words)
             out.flush()
         data: bytes = out.buffer.getvalue()
         return status, data, err.getvalue()
