@@ -114,6 +114,14 @@ def _print(
     print_safe_rows(rows, empty, cut=("folder", "from", "subject", "tags"), spare=("tags", "size", "flags"))
 
 
+def _tell_limit(listed: Sequence[Listed], choices: _Choices) -> None:
+    """Say that keys may be missing: the next verb would act on a part of the messages."""
+    from emailsys.client.display.list_text import message_count
+
+    if choices.only_keys and len(listed) == choices.limit:
+        tell(f"The list ends at the limit of {message_count(choices.limit)}. To list more: -n NUMBER")
+
+
 def _row(session: Session, one: Summary, now: datetime, with_folder: bool) -> dict[str, Any]:
     try:
         return summary_row(one, now, with_folder)
@@ -175,6 +183,7 @@ def list_(
     place = f"{owner or 'any account'}/{name}"
     found = archive.first(scope, choices.arrangement(), choices.limit)
     _print(session, found, choices, f"There are no messages in {place}.", all_accounts)
+    _tell_limit(found, choices)
 
 
 def _saved(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -239,6 +248,7 @@ def search(
     if warning := unknown_field_warning(text):
         tell(f"Warning: {warning}")
     _print(session, found, choices, "No message matches.", True)
+    _tell_limit(found, choices)
     if found and is_watched() and not (choices.as_json or choices.only_keys):
         more = "the first ones; -n shows more" if len(found) == choices.limit else "all that match"
         tell(f"{message_count(len(found))}: {more}.")

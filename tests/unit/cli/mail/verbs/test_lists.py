@@ -55,6 +55,13 @@ class ListVerbTests(Case):
         self.assertEqual(self.on_terminal(40, "list")[0].split(), ["key", "date", "from", "subject"])
         self.assertEqual(self.on_terminal(120, "list")[0].split()[-2:], ["size", "tags"])
 
+    def test_keys_that_may_be_missing_are_told(self) -> None:
+        """A verb that gets these keys would act on a part of the messages, and say that it acted on all."""
+        for verb in (("list",), ("search", "First OR Second")):
+            for limit, said in ((1, "The list ends at the limit of 1 message. To list more: -n NUMBER\n"), (3, "")):
+                status, out, err = self.run_it(*verb, "--keys", "-n", str(limit))
+                self.assertEqual((status, len(out.split()), err), (0, min(limit, 2), said))
+
     def test_searches_have_or_and_parentheses(self) -> None:
         for query, subjects in (
             ("First OR Second", {"First", "Second"}),
