@@ -1,4 +1,4 @@
-"""docs/testing-mail.md: its Python blocks run under pytest and trial, its commands in a shell."""
+"""docs/testing-mail.md and the README: Python blocks run under pytest and trial, commands of the page in a shell."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from tests.live.programs.command_blocks import blocks, commands
 from tests.ports import free_ports
 
 PAGE = "docs/testing-mail.md"
+
+
+def on_free_ports(text: str) -> str:
+    """Replace the ports of the page by others that are free."""
+    ports = dict(zip(("1025", "1110", "1080"), map(str, free_ports(3)), strict=True))
+    return re.sub("|".join(ports), lambda found: ports[found[0]], text)
 
 
 class DocumentTests(SynchronousTestCase):
@@ -40,15 +46,16 @@ class DocumentTests(SynchronousTestCase):
         suites: list[str] = []
         cases: list[str] = []
         programs: list[str] = []
-        for block in (one for one in blocks(PAGE) if one.language == "python"):
+        for block in (one for page in (PAGE, "README.md") for one in blocks(page) if one.language == "python"):
             kind = cases if "TestCase" in block.text else suites if "def test_" in block.text else programs
-            kind.append(f"test_block_{block.line}")
-            (self.folder / f"test_block_{block.line}.py").write_text(block.text, "utf-8")
-        self.assertEqual((len(suites), len(cases), len(programs)), (7, 1, 1))
+            name = f"test_{Path(block.document).stem.replace('-', '_')}_{block.line}"
+            kind.append(name)
+            (self.folder / f"{name}.py").write_text(block.text, "utf-8")
+        self.assertEqual((len(suites), len(cases), len(programs)), (8, 1, 1))
         (self.folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
         files = [f"{name}.py" for name in suites]
         printed = self.run_here(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
-        self.assertIn("8 passed", printed)
+        self.assertIn("9 passed", printed)
         self.run_here(sys.executable, "-m", "twisted.trial", *cases)
         self.assertRegex(self.run_here(sys.executable, f"{programs[0]}.py"), r"^127\.0\.0\.1 \d+\n$")
 
@@ -56,9 +63,7 @@ class DocumentTests(SynchronousTestCase):
         """On ports that are free."""
         printed = []
         for block in commands(PAGE):
-            ports = dict(zip(("1025", "1110", "1080"), map(str, free_ports(3)), strict=True))
-            text = re.sub("|".join(ports), lambda found, ports=ports: ports[found[0]], block.text)
-            text = text.replace("emailsys catch", f"{sys.executable} -m emailsys catch")
+            text = on_free_ports(block.text).replace("emailsys catch", f"{sys.executable} -m emailsys catch")
             printed.append(self.run_here("bash", "-e", "-c", text))
         self.assertEqual(len(printed), 2)
         self.assertIn("Return-Path: <shop@example.com>", printed[0])
