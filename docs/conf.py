@@ -11,7 +11,7 @@ from importlib.metadata import version as installed_version
 # constant, and a zope Interface whose base is Twisted's.
 _LIMITS_OF_PYDOCTOR = re.compile(
     r"Cannot colorize regular expression|bad rendering of constant"
-    r"|Class \"emailsys\.interfaces\.\w+\" is not an interface"
+    r"|Class \"emailsys\.interfaces\.[\w.]+\" is not an interface"
 )
 _CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 

@@ -8,12 +8,11 @@ from typing import Any, Final
 from emailsys.cli.options import NoStore, Places, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import SYSTEM_STATE
-from emailsys.control.commands import BUSY, DEFECT, MISSING
+from emailsys.control.answers import BUSY, DEFECT, MISSING
 from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, ControlFailed, NoDaemon, ask
 from emailsys.control.directory_requests import DirectoryChange
 from emailsys.control.requests import MAKES_FIRST_STORE, Request
 from emailsys.platforms.users import is_root
-from emailsys.supervisor import check_state_folder, holder_of, make_state_folder
 
 # Seconds that a daemon which has just been started gets to open its control socket.
 START_PATIENCE: Final = 5.0
@@ -29,6 +28,7 @@ def administer(where: Places, request: Request, timeout: float | None = None) ->
     answer = by_daemon(where, request, timeout)
     if answer is None:
         from emailsys.cli.direct_access import carry_out
+        from emailsys.supervisor import check_state_folder, make_state_folder
 
         settings = where.settings()
         where.announce(settings.store.url)
@@ -72,6 +72,8 @@ def by_daemon(where: Places, request: Request, timeout: float | None = None) -> 
         try:
             answer = ask(where.folder, request) if timeout is None else ask(where.folder, request, timeout)
         except NoDaemon:
+            from emailsys.supervisor import holder_of
+
             holder = holder_of(where.folder)
             if holder is None:
                 return None

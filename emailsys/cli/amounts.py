@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from fractions import Fraction
 from typing import Any, Final
 
 import click
@@ -46,6 +45,8 @@ def octets_of(text: str) -> int:
     if found is None:
         raise Refused(f"{text!r} is not a size; examples: 2000, 500K, 1.5M, 2GiB, 500MB", Exit.USAGE)
     prefix, of_1024 = found[2], found[3] != "b"
+    from fractions import Fraction
+
     return int(Fraction(found[1]) * (1024 if of_1024 else 1000) ** _PREFIXES.index(prefix or ""))
 
 

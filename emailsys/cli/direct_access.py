@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from emailsys.cli.options import NoStore, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Settings
-from emailsys.control.commands import Answer, Commands
+from emailsys.control.answers import Answer
+from emailsys.control.commands import Commands
 from emailsys.control.requests import Request
 from emailsys.control.store_access import Hooks
 from emailsys.daemon.preload import load_before_dropping

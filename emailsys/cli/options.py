@@ -81,11 +81,11 @@ class Places:
         A database has one besides it if the state folder has a file. A folder that the environment names has one if
         the default folder has a file.
         """
+        if url is None and self.state.reason == BY_OPTION:
+            return False
         from emailsys.config.settings import DATABASE_NAME
         from emailsys.platforms.users import is_root
 
-        if url is None and self.state.reason == BY_OPTION:
-            return False
         try:
             other = self.folder if url is not None else default_state(os.environ, is_root())
             return other is not None and (other / DATABASE_NAME).exists()
@@ -98,10 +98,12 @@ class Places:
 
         @param url: the `store.url` of the configuration in force.
         """
-        store = store_text(self.state, url) if self._is_surprise(url) else None
+        store = store_text(self.state, url)
+        if store is None or not self._is_surprise(url):
+            return
         context = click.get_current_context(silent=True)
         announced = {} if context is None else context.find_root().meta
-        if store is not None and announced.get(_ANNOUNCED) != store:
+        if announced.get(_ANNOUNCED) != store:
             announced[_ANNOUNCED] = store
             click.echo(f"emailsys: {store}", err=True)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from twisted.python.failure import Failure
 
 from emailsys.control.account_commands import ACCOUNT_HANDLERS
+from emailsys.control.answers import BUSY, DEFECT, MALFORMED, MISSING, REFUSED, Answer, error_answer
 from emailsys.control.change_log import log_change
 from emailsys.control.directory_commands import DIRECTORY_HANDLERS
 from emailsys.control.queue_commands import QUEUE_HANDLERS
@@ -22,21 +23,7 @@ from emailsys.interfaces import NoDomains, StoreError, StoreMissing
 from emailsys.interfaces.operators import Actor, AdminError
 from emailsys.telemetry import Telemetry
 
-Answer = dict[str, Any]
-
-# Kinds of errors in an answer.
-MALFORMED: Final = "malformed"
-REFUSED: Final = "refused"
-BUSY: Final = "busy"
-MISSING: Final = "missing"
-DEFECT: Final = "defect"
-
 _NO_HOOKS: Final = Hooks()
-
-
-def error_answer(kind: str, message: str) -> Answer:
-    """Return the answer to a request that was not carried out."""
-    return {"error": {"kind": kind, "message": message}}
 
 
 class Commands:

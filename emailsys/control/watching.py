@@ -11,7 +11,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import implementer
 
-from emailsys.control.commands import Answer
+from emailsys.control.answers import Answer
 from emailsys.control.control_socket import ControlFailed, connected
 from emailsys.control.wire_requests import WireWatch
 from emailsys.interfaces.operators.wire import IWireRecords

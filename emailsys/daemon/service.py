@@ -20,9 +20,11 @@ from emailsys import __version__
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import without_password
 from emailsys.config.settings import DATABASE_NAME, CertificateFiles, Settings
+from emailsys.control.answers import MALFORMED, MISSING, Answer, error_answer
 from emailsys.control.change_log import log_change
-from emailsys.control.commands import MALFORMED, MISSING, Answer, Commands, error_answer
-from emailsys.control.control_socket import SOCKET_NAME, ControlFactory, ControlListener
+from emailsys.control.commands import Commands
+from emailsys.control.control_server import ControlFactory, ControlListener
+from emailsys.control.control_socket import SOCKET_NAME
 from emailsys.control.daemon_requests import Reload as ReloadRequest
 from emailsys.control.daemon_requests import Restart
 from emailsys.control.request_reading import read_request
@@ -244,8 +246,7 @@ class Daemon(Service):
 
     @property
     def _shown_store(self) -> str | None:
-        url = self.settings.store.url
-        return None if url is None else without_password(url)
+        return None if (url := self.settings.store.url) is None else without_password(url)
 
     def _look_for_store(self, create: bool = False, adopt: bool = False) -> Store | str:
         """Serve the store if there is one. An operator may ask to create it, or to adopt another one than before.
@@ -291,9 +292,8 @@ class Daemon(Service):
         if self._commands is not None:
             if was_missing:
                 log_change(self.telemetry, actor, known)
-            return {
-                "result": {"store": self._where, "made": was_missing and not adopt, "adopted": was_missing and adopt}
-            }
+            made = {"made": was_missing and not adopt, "adopted": was_missing and adopt}
+            return {"result": {"store": self._where, **made}}
         missing = error_answer(MISSING, self._placeholder.why)
         return self._with_store({"result": self.status()} if isinstance(known, Status) else missing)
 

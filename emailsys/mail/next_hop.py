@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from emailsys.mail.address import host_name
 from emailsys.mail.ip import address_literal
-from emailsys.mail.pipe import Pipe
 from emailsys.mail.webhook import Webhook, is_webhook, port_of
+
+if TYPE_CHECKING:
+    from emailsys.mail.pipe import Pipe
 
 # RFC 5321 §4.5.4.2: SMTP's own port.
 SMTP_PORT: Final = 25

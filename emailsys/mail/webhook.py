@@ -8,11 +8,13 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from emailsys.mail.ip import is_loopback
-from emailsys.mail.transmission import Transmission
+
+if TYPE_CHECKING:
+    from emailsys.mail.transmission import Transmission
 
 # A secret that begins with this word is base64, as the libraries of Standard Webhooks write it.
 _IN_BASE64: Final = "whsec_"

@@ -11,8 +11,6 @@ from emailsys.cli.command_group import examples
 from emailsys.cli.options import NoStore, Places, as_json, places
 from emailsys.cli.output import print_done
 from emailsys.control.requests import Init
-from emailsys.supervisor import make_state_folder
-from emailsys.telemetry import Telemetry
 
 _EXAMPLES: Final = """
 emailsys init                                    in the default state folder, or in the database of store.url
@@ -51,6 +49,8 @@ def init(where: Places, adopt: bool, as_json: bool) -> None:
 def _make(where: Places, adopt: bool) -> dict[str, Any]:
     from emailsys.cli.direct_access import on_the_store
     from emailsys.store.open import Store
+    from emailsys.supervisor import make_state_folder
+    from emailsys.telemetry import Telemetry
 
     async def shown(store: Store) -> str:
         return store.database.engine.location

@@ -20,19 +20,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.control import control_socket, requests
+from emailsys.control import control_server, requests
 from emailsys.control.commands import Commands
-from emailsys.control.control_socket import (
-    MAX_REQUEST_OCTETS,
-    ControlFactory,
-    ControlFailed,
-    ControlListener,
-    ControlProtocol,
-    NoDaemon,
-    ask,
-    bind_control,
-    peer_uid,
-)
+from emailsys.control.control_server import ControlFactory, ControlListener, ControlProtocol, peer_uid
+from emailsys.control.control_socket import MAX_REQUEST_OCTETS, ControlFailed, NoDaemon, ask, bind_control
 from emailsys.control.requests import Request
 from emailsys.control.store_access import Hooks
 from emailsys.interfaces import StoreFull
@@ -232,7 +223,7 @@ class ProtocolTests(Case):
         self.addCleanup(ours.close)
         self.addCleanup(theirs.close)
         self.assertEqual(peer_uid(ours), effective_user())
-        self.patch(control_socket, "peer_uid", lambda connection: 12345)
+        self.patch(control_server, "peer_uid", lambda connection: 12345)
         protocol = ControlFactory(self.commands, self.telemetry).buildProtocol(None)
         transport = StringTransport()
         transport.socket = ours  # type: ignore[attr-defined]

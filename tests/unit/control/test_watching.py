@@ -18,14 +18,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.control.commands import Commands
-from emailsys.control.control_socket import (
-    HAS_CONTROL,
-    ControlFactory,
-    ControlFailed,
-    ControlProtocol,
-    NoDaemon,
-    bind_control,
-)
+from emailsys.control.control_server import ControlFactory, ControlProtocol
+from emailsys.control.control_socket import HAS_CONTROL, ControlFailed, NoDaemon, bind_control
 from emailsys.control.store_access import Hooks
 from emailsys.control.watching import MAX_WAITING, WatchStream, watch
 from emailsys.control.wire_requests import WireGet, WireList
