@@ -9,15 +9,14 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
 from emailsys.extension import CheckContext, CheckFailed
 from emailsys.net.outbound.question import ask
+from emailsys.net.outbound.server_address import endpoint_of
 from emailsys.wire.dovecot_auth import MAX_LINE, DovecotError, ends_hello, hello, login, verdict
 
-_CONNECT_SECONDS: Final = 10.0
 _SERVICE: Final = "smtp"
 
 
@@ -35,7 +34,7 @@ class DovecotLogin:
         @param endpoint: in place of the argument.
         @raise ValueError: the argument names no server.
         """
-        self._endpoint = endpoint or _endpoint(context.argument, context.reactor)
+        self._endpoint = endpoint or endpoint_of(context.argument, context.reactor)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """Return a Deferred of the name of the user. It fails with UnauthorizedLogin or CheckFailed."""
@@ -64,13 +63,3 @@ class DovecotLogin:
         if not answer.is_right:
             raise UnauthorizedLogin("login failed")
         return answer.user or bytes(name)
-
-
-def _endpoint(argument: str, reactor: Any) -> IStreamClientEndpoint:
-    kind, _, where = argument.partition(":")
-    host, _, port = where.rpartition(":")
-    if kind == "unix" and where.startswith("/"):
-        return UNIXClientEndpoint(reactor, where, timeout=_CONNECT_SECONDS)
-    if kind == "inet" and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536:
-        return HostnameEndpoint(reactor, host.strip("[]"), int(port), timeout=_CONNECT_SECONDS)
-    raise ValueError(f"found {argument!r}; allowed: unix:/PATH or inet:HOST:PORT")

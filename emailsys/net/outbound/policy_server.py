@@ -6,7 +6,6 @@ from collections import deque
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -27,11 +26,11 @@ from emailsys.extension import (
     Transaction,
     Verdict,
 )
+from emailsys.net.outbound.server_address import endpoint_of
 from emailsys.wire.policy_delegation import Action, PolicyAnswerError, answer, reply_action, request
 
 # Connections at the same time. Requests wait for one; policy servers answer in milliseconds.
 _MAX_CONNECTIONS: Final = 50
-_CONNECT_SECONDS: Final = 10.0
 # As Postfix: access_map_reject_code and access_map_defer_code.
 _REJECT: Final = 554
 _MAX_TEXT: Final = 400
@@ -55,7 +54,7 @@ class PolicyServer(PolicyCheck):
         @param endpoint: in place of the argument.
         @raise ValueError: the argument names no server.
         """
-        self._endpoint = endpoint or _endpoint(context.argument, context.reactor)
+        self._endpoint = endpoint or endpoint_of(context.argument, context.reactor)
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._waiting: deque[Deferred[None]] = deque()
@@ -178,16 +177,6 @@ class _Connection(Protocol):
         asked, self._asked = self._asked, None
         if asked is not None and not asked.called:
             asked.errback(PolicyAnswerError("it is cut off") if self._octets else ConnectionDone())
-
-
-def _endpoint(argument: str, reactor: Any) -> IStreamClientEndpoint:
-    kind, _, where = argument.partition(":")
-    host, _, port = where.rpartition(":")
-    if kind == "unix" and where.startswith("/"):
-        return UNIXClientEndpoint(reactor, where, timeout=_CONNECT_SECONDS)
-    if kind == "inet" and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536:
-        return HostnameEndpoint(reactor, host.strip("[]"), int(port), timeout=_CONNECT_SECONDS)
-    raise ValueError(f"found {argument!r}; allowed: inet:HOST:PORT or unix:/PATH")
 
 
 def _attributes(transaction: Transaction, recipient: str) -> dict[str, str]:
