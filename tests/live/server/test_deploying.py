@@ -6,7 +6,7 @@ import re
 import sys
 from ctypes.util import find_library
 from pathlib import Path
-from unittest import SkipTest
+from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -40,12 +40,11 @@ class DeployingTests(SynchronousTestCase):
         run([*command, str(DOCS / "emailsys.service")], home=Path(self.mktemp()).absolute().parent)
 
     @needs("systemd-analyze")
+    @skipIf(find_library("seccomp") is None, "needs libseccomp")
     def test_a_message_goes_round_under_the_filter_of_system_calls(self) -> None:
         """A new version of Python or of a library may need another call."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        if find_library("seccomp") is None:
-            raise SkipTest("needs libseccomp")
         unit = (DOCS / "emailsys.service").read_text("utf-8")
         settings = re.findall(r"^SystemCallFilter=(.*)$", unit, re.M)
         filtered = [sys.executable, "-m", "tests.live.programs.system_calls", *settings, "--"]
