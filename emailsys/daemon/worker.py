@@ -97,6 +97,7 @@ class Worker:
         except (StoreError, TLSConfigError, StartupError) as error:
             return {"problem": str(error)}
         store.maildrops.ask_others = self._ask_others
+        store.database.engine.end_helpers = self._tell_doubt
         self._hashing = hashing = start_hashing(reactor, self._settings.login)
         trusted = Networks(self._settings.routing.trusted_networks)
         is_exempt = exemption(trusted, self._settings.limits.exempt_loopback)
@@ -168,6 +169,11 @@ class Worker:
             return bool(await self.channel.ask("take-over", account_id=account_id))
         except ChannelLost:
             return False
+
+    def _tell_doubt(self) -> bool:
+        """Tell the daemon that a checkpoint failed: it ends this process. Called in a thread of the store."""
+        self._reactor.callFromThread(self.channel.tell, "doubted")
+        return False
 
     def _configure(self, settings: str) -> None:
         self._settings = unpacked(settings)

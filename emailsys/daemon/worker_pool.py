@@ -19,7 +19,7 @@ from emailsys.daemon.worker_channel import ChannelLost, Handler
 from emailsys.daemon.worker_connections import Acceptor
 from emailsys.daemon.worker_process import WorkerProcess
 from emailsys.daemon.worker_sharing import PassedExceptionError, login_outcome, packed, why_unverified
-from emailsys.interfaces import LoginBusy
+from emailsys.interfaces import LoginBusy, StoreError
 from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.serving.admission import ConnectionLimit
 from emailsys.net.serving.eviction import LOOK_EVERY
@@ -94,6 +94,7 @@ class Workers:
         self._waiting = 0
         self._next_look = 0.0
         store.maildrops.ask_others = partial(self._take_over, None)
+        store.database.engine.end_helpers = self._end_for_proof
         verified.tell = lambda digest: self._tell_verified(None, digest.hex())
 
     def start(self) -> None:
@@ -266,6 +267,26 @@ class Workers:
             deadline.cancel()
         return left
 
+    # Doubts of the store
+
+    def _end_for_proof(self) -> bool:
+        """Kill the workers: a failed checkpoint leaves nothing proven while they use the store (decision 0022).
+
+        Called in a thread of the store. New workers cannot open the store before it has proven its log.
+        """
+        workers = tuple(self._workers)
+        for worker in workers:
+            worker.kill("after a checkpoint that failed, the store must be proven")
+        return bool(workers)
+
+    def _doubted(self) -> None:
+        """Prove the log, because a checkpoint of a worker failed. This ends the workers."""
+        database = self._store.database
+        looked = database.upkeep("look for doubts", lambda _: database.engine.raise_if_in_doubt())
+        proven = looked.addErrback(lambda _: database.run("prove the log", lambda _: None))
+        # If the disk still fails, the next use of the store proves the log.
+        _ = proven.addErrback(lambda failure: failure.trap(StoreError))
+
     # Connections
 
     def _accepted(self, service: str, connection: socket.socket, ip: str) -> None:
@@ -322,6 +343,7 @@ class Workers:
             "exception": self._exception,
             "left": partial(self._left, worker),
             "login": partial(self._login, worker),
+            "doubted": self._doubted,
             "take-over": partial(self._take_over, worker),
             "verified": partial(self._tell_verified, worker),
         }

@@ -117,6 +117,9 @@ class Engine(ABC):
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
     #: The file or URL of the database, without a password.
     location: str
+    #: Ends the processes that this one has started and that use the store, because a proof needs it for itself alone.
+    #: Returns whether there were any. Called in a store thread, inside `commit_lock`.
+    end_helpers: Callable[[], bool] = staticmethod(lambda: False)
 
     @abstractmethod
     def connect_writer(self) -> Connection:
@@ -165,6 +168,9 @@ class Engine(ABC):
 
         Until `connect_writer` returns again, no result of a query proves a commit.
         """
+
+    def raise_if_in_doubt(self) -> None:  # noqa: B027
+        """@raise StoreError: a checkpoint of another process failed. Call inside `commit_lock`."""
 
     def inserts(self, table: Table) -> Inserts:
         """Return the INSERT statements for a table."""

@@ -20,6 +20,9 @@ _SHARED_RANGE: Final = (0x40000002, 510)
 _SHARE_WITHIN: Final = 10.0
 _SHARE_EVERY: Final = 0.005
 
+# The octet of the commit lock's file that a process locks while it is in doubt about a checkpoint.
+_DOUBT: Final = 1
+
 # Network file systems: SQLite's WAL cannot rely on their locks and shared memory (sqlite.org/wal.html, §1).
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "9p", "virtiofs", "davfs"}
@@ -106,6 +109,20 @@ class CommitLock:
         finally:
             self._threads.release()
 
+    def tell_doubt(self) -> None:
+        """Tell the other processes that this one has met an I/O error at a checkpoint, until `end_doubt` or its end."""
+        if LOCKS.can_share:
+            LOCKS.lock_range(self._descriptor, _DOUBT, is_shared=True)
+
+    def end_doubt(self) -> None:
+        """Take back what `tell_doubt` has told."""
+        if LOCKS.can_share:
+            LOCKS.unlock_range(self._descriptor, _DOUBT)
+
+    def is_in_doubt(self) -> bool:
+        """Whether another process has told of a doubt. Call inside the lock."""
+        return LOCKS.can_share and LOCKS.is_range_locked(self._descriptor, _DOUBT)
+
     def close(self) -> None:
         """Close the lock file."""
         LOCKS.close(self._descriptor)
@@ -143,15 +160,22 @@ class SQLiteFileLock:
                     raise
                 time.sleep(_SHARE_EVERY)
 
-    def try_exclusive(self) -> bool:
-        """Try to lock exclusively. If this succeeds, no connection is open, and none can be until the next call."""
+    def try_exclusive(self, within: float = 0.0) -> bool:
+        """Try to lock exclusively. If this succeeds, no connection is open, and none can be until the next call.
+
+        @param within: seconds to wait for processes that end.
+        """
         if not LOCKS.can_share:
             return False
-        try:
-            LOCKS.lock_range(self._descriptor, *_SHARED_RANGE)
-        except IS_HELD:
-            return False
-        return True
+        until = time.monotonic() + within
+        while True:
+            try:
+                LOCKS.lock_range(self._descriptor, *_SHARED_RANGE)
+                return True
+            except IS_HELD:
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(_SHARE_EVERY)
 
     def release(self) -> None:
         """Release the lock."""

@@ -51,6 +51,9 @@ SPARE_OCTETS: Final = RESTART_OCTETS
 _RESTART_WAIT_MS: Final = 20
 _BUSY_WAIT_MS: Final = 10_000
 
+# Seconds that helpers get to end.
+_END_WITHIN: Final = 2.0
+
 # Milliseconds that a new writer waits for readers before it leaves the log unchanged.
 _EMPTY_WAIT_MS: Final = 500
 
@@ -196,6 +199,10 @@ class SQLite(Engine):
         @raise Exception: a commit may not be on disk.
         """
         is_exclusive = self._file_lock.try_exclusive()
+        if not is_exclusive and (self._copies_doubtful or self._lock.is_in_doubt()):
+            is_exclusive = self.end_helpers() and self._file_lock.try_exclusive(_END_WITHIN)
+            if not is_exclusive:
+                raise StoreError(f"a checkpoint failed while another process has {self.path} open. End that process.")
         if is_exclusive:
             try:
                 self._gauge.write_again()
@@ -205,6 +212,7 @@ class SQLite(Engine):
                 self._file_lock.release()
             # SQLite reads the log from its start, verifies its checksums, and then copies all of it.
             self._copies_doubtful = False
+            self._lock.end_doubt()
         else:
             self._file_lock.share()
         connection: Connection = self._writer.connect()
@@ -218,13 +226,17 @@ class SQLite(Engine):
                     finally:
                         raw.execute("ROLLBACK")
                 self._empty(connection)
-            if self._copies_doubtful:
-                raise StoreError(f"a checkpoint failed while another process has {self.path} open. End that process.")
         except BaseException:
             connection.close()
             raise
         self._proven = True
         return connection
+
+    @override
+    def raise_if_in_doubt(self) -> None:
+        """@raise StoreError: in another process, a checkpoint met an I/O error. Call inside the commit lock."""
+        if self._lock.is_in_doubt():
+            raise StoreError("a checkpoint of another process failed")
 
     def _empty(self, connection: Connection) -> None:
         try:
@@ -309,6 +321,8 @@ class SQLite(Engine):
             self._checkpoint(connection, "PASSIVE")
 
     def _checkpoint(self, connection: Connection, mode: str, wait_ms: int = _RESTART_WAIT_MS) -> None:
+        # SQLite would remove from the log what it takes for copied.
+        self.raise_if_in_doubt()
         with _raw(connection) as raw:
             raw.execute(f"PRAGMA busy_timeout={wait_ms}")
             try:
@@ -317,6 +331,9 @@ class SQLite(Engine):
                 if self.verdict(error) is Verdict.LOST:
                     # SQLite counts pages of a partial checkpoint as copied before they are synced.
                     self._copies_doubtful = True
+                    # Other processes must not empty the log. They learn it before they get the commit lock.
+                    self._lock.tell_doubt()
+                    self.end_helpers()
                 raise
             finally:
                 raw.execute(f"PRAGMA busy_timeout={_BUSY_WAIT_MS}")

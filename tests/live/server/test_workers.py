@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import poplib
 import signal
@@ -13,12 +14,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks.crash.disk import Disk
 from emailsys.control.control_socket import ControlFailed, NoDaemon, ask, connected
 from emailsys.control.daemon_requests import Restart
 from emailsys.control.requests import Status
@@ -27,6 +30,7 @@ from emailsys.web.api.observation_operations import STATUS
 from emailsys.web.api.schema import problems
 from tests.live.programs import messages
 from tests.live.programs.daemon import PATIENCE, Daemon, User, shared
+from tests.live.programs.installed import needs
 from tests.live.programs.wire import Wire
 from tests.live.server.test_restart import digest_of
 
@@ -215,6 +219,53 @@ class ProcessTests(SynchronousTestCase):
         self.end()
         self.assertTrue(all(map(has_ended, after)), "they end before the daemon does")
         self.assertNotIn("Traceback", self.daemon.log)
+
+
+class DoubtTests(SynchronousTestCase):
+    """A disk that fails while the log is copied into the database file."""
+
+    skip = _NEEDS_LINUX
+
+    def send(self) -> None:
+        with smtplib.SMTP("127.0.0.1", self.daemon.ports["smtp"], timeout=PATIENCE) as client:
+            text = messages.plain("a@example.org", self.user.address, "one")
+            client.sendmail("a@example.org", [self.user.address], text)
+
+    def delete(self) -> int:
+        """Delete all messages; returns how many there were."""
+        with closing(poplib.POP3("127.0.0.1", self.daemon.ports["pop3"], timeout=PATIENCE)) as session:
+            session.user(self.user.address)
+            session.pass_(self.user.password)
+            count, _ = session.stat()
+            for number in range(count):
+                session.dele(number + 1)
+            session.quit()
+        return count
+
+    @needs("cc")
+    def test_mail_is_taken_again_as_soon_as_the_disk_is_well(self) -> None:
+        """Without a restart: the daemon ends the workers, which have the store open, and starts them again."""
+        with tempfile.TemporaryDirectory(prefix="emailsys-live-") as name:
+            folder = Path(name)
+            disk = Disk(folder, folder / "state")
+            self.daemon = Daemon("[pop3]\nworkers = 1\n", folder=folder, environment=disk.environment)
+            self.daemon.start()
+            try:
+                self.user = self.daemon.user()
+                pids = serving(self.daemon, 1)
+                # The process that has changed the store copies the log when it has been idle for two seconds.
+                for change in (self.send, self.delete):
+                    failed = disk.get("failed")
+                    disk.set(suffix="mail.sqlite", sync_errno=errno.EIO, sync_count=-1)
+                    change()
+                    until(lambda failed=failed: disk.get("failed") > failed)  # type: ignore[misc]
+                    until(lambda pids=pids: all(map(has_ended, pids)))  # type: ignore[misc]
+                    disk.heal()
+                    self.send()
+                    pids = serving(self.daemon, 1, frozenset(pids))
+                self.assertEqual(self.delete(), 1)
+            finally:
+                self.daemon.stop()
 
 
 class SharingTests(SynchronousTestCase):

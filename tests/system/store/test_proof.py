@@ -138,6 +138,45 @@ class ProofTests(FaultyCase):
         holder.close()
         await self.send(b"x\r\n", envelope(local(alice)))
 
+    async def test_helpers_end_after_a_checkpoint_that_failed_and_mail_goes_on(self) -> None:
+        """A worker has the store open as long as the daemon runs, so nothing would be proven until a restart."""
+        alice, _bob = await self.users()
+        helper = SQLite(self.state / "mail.sqlite", create=False)
+        connections = [helper.connect_writer()]
+
+        def end() -> bool:
+            was_there = bool(connections)
+            while connections:
+                connections.pop().close()
+                helper.revoke_proof()
+                helper.close()
+            return was_there
+
+        self.disk.end_helpers = end
+        self.disk._copies_doubtful = True
+        self.disk.after = raising(io_error())
+        await self.send(b"x\r\n", envelope(local(alice)))
+        self.assertEqual((connections, await self.listed(alice)), ([], 1))
+
+    async def test_no_other_process_empties_or_opens_the_log_while_one_is_in_doubt(self) -> None:
+        """The log has what the failed checkpoint should have copied."""
+        alice, _bob = await self.users()
+        helper = SQLite(self.state / "mail.sqlite", create=False)
+        connection = helper.connect_writer()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        self.disk._lock.tell_doubt()
+        octets = self.log.stat().st_size
+        self.assertGreater(octets, 0)
+        with self.assertRaises(StoreError):
+            helper.tidy_when_idle(connection)
+        helper.revoke_proof()
+        connection.close()
+        self.assertRaises(StoreError, helper.connect_writer)
+        self.assertEqual(self.log.stat().st_size, octets)
+        self.disk._lock.end_doubt()
+        helper.connect_writer().close()
+        helper.close()
+
     async def test_a_read_that_does_not_end_holds_the_writer_up_for_a_while_only(self) -> None:
         self.patch(gate, "_WAIT", 0.05)
         alice, _bob = await self.users()

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -18,6 +19,7 @@ from emailsys.daemon import worker_pool
 from emailsys.daemon.worker_channel import Channel, Handler
 from emailsys.daemon.worker_pool import Workers
 from emailsys.daemon.worker_sharing import unpacked
+from emailsys.interfaces import StoreError
 from emailsys.policy.login_check import VerifiedLogins
 from tests.fakes.net.smtp_house import Events
 
@@ -67,13 +69,30 @@ class Process:
         self._ended(self, why)
 
 
+class Database:
+    """A store without a disk: its upkeep finds what a test says."""
+
+    def __init__(self) -> None:
+        self.engine = SimpleNamespace()
+        self.doubts: StoreError | None = None
+        self.proofs = 0
+
+    def upkeep(self, description: str, function: object) -> Deferred[None]:
+        return succeed(None) if self.doubts is None else fail(self.doubts)
+
+    def run(self, description: str, function: object) -> Deferred[None]:
+        self.proofs += 1
+        return fail(StoreError("the disk still fails"))
+
+
 class PoolTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock, self.events = Clock(), Events()
         self.processes: list[Process] = []
         self.patch(worker_pool, "WorkerProcess", self.start)
         settings = Settings("mx.example.test", Path("state"), pop3=POP3Settings(workers=1))
-        others: Any = SimpleNamespace(maildrops=SimpleNamespace())
+        self.database = Database()
+        others: Any = SimpleNamespace(maildrops=SimpleNamespace(), database=self.database)
         tls: Any = SimpleNamespace(certificates=())
         self.tls = tls
         verified = VerifiedLogins()
@@ -108,6 +127,25 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(process.heard(), [], "it serves nobody yet")
         process.say("answer", 1, {"result": {}})
         self.assertEqual(process.heard(), [("configure", settings), ("certificates", self.tls.certificates)])
+
+    def test_workers_end_when_the_store_must_be_proven_and_are_started_again(self) -> None:
+        [first] = self.processes
+        self.assertTrue(self.database.engine.end_helpers())
+        [why] = first.killed
+        first.end(why)
+        self.assertFalse(self.database.engine.end_helpers(), "all have ended")
+        self.clock.advance(1)
+        self.assertEqual((len(self.processes), self.pool.status()["problem"]), (2, why))
+
+    def test_a_checkpoint_of_a_worker_that_failed_lets_the_daemon_prove_the_log(self) -> None:
+        """Unless it is proven already, because another job came first."""
+        [first] = self.processes
+        first.say("doubted", None, {})
+        self.assertEqual(self.database.proofs, 0)
+        self.database.doubts = StoreError("a checkpoint of another process failed")
+        first.say("doubted", None, {})
+        self.assertEqual(self.database.proofs, 1)
+        self.assertEqual(self.events.exceptions, [])
 
     def test_workers_that_end_at_once_are_started_less_and_less_often(self) -> None:
         """At most once a minute. One that has served for a minute begins again with the first pause."""
