@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -12,7 +13,7 @@ _DRAIN_POLL: Final = 0.05
 _LAST_REPLY_SECONDS: Final = 2.0
 # Seconds that clients may go on after another process has taken over, and the silence after which one does not.
 _FINISH_SECONDS: Final = 20.0
-_SILENCE: Final = 1.0
+_SILENCE: Final = 2.0
 
 
 class Drainable(Protocol):
@@ -42,18 +43,30 @@ class SessionEndings:
         """Return the number of sessions of each service."""
         return {name: len(factory.sessions) for name, factory in self.factories.items()}
 
-    async def _finish(self) -> None:
-        """Wait until no client is in the middle of anything: all that are left have been silent for a moment.
+    async def _finish(self, patience: float) -> None:
+        """Let clients go on, and end idle sessions whenever all clients have been silent for a moment.
 
-        No client waits for these sessions, because another process serves.
+        No client waits for these sessions, because another process serves. Returns when no session is left, when all
+        have been silent for `patience` seconds, or after _FINISH_SECONDS.
         """
         deadline = self._reactor.seconds() + _FINISH_SECONDS
-        while self._reactor.seconds() < deadline and any(
-            getattr(session.connection, "silent_for", _SILENCE) < _SILENCE
-            for factory in self.factories.values()
-            for session in factory.sessions
-        ):
+        while self._reactor.seconds() < deadline:
+            if self._silence() >= _SILENCE:
+                # What clients have said while this process got no CPU is read in one turn of the reactor.
+                await deferLater(self._reactor, 0)
+            silence = self._silence()
+            if silence >= _SILENCE and (not sum(self._drain()) or silence >= patience):
+                return
             await deferLater(self._reactor, _DRAIN_POLL)
+
+    def _silence(self) -> float:
+        """Return how many seconds the client that was heard last has been silent. Sessions that end do not count."""
+        connections = (session.connection for factory in self.factories.values() for session in factory.sessions)
+        silences = (getattr(one, "silent_for", math.inf) for one in connections if not getattr(one, "closing", False))
+        return min(silences, default=math.inf)
+
+    def _drain(self) -> list[int]:
+        return [factory.drain() for factory in dict.fromkeys(self.factories.values())]
 
     async def end(self, patience: float, is_succeeded: bool = False) -> int:
         """Close idle sessions with 421 or -ERR, and the others after `patience` seconds; return how many.
@@ -63,19 +76,20 @@ class SessionEndings:
         @param is_succeeded: whether another process serves already, so that clients may finish first.
         """
         if is_succeeded:
-            await self._finish()
+            await self._finish(patience)
+            patience = max(0.0, patience - self._silence())
+        left = await self._until_ended(self._drain, patience)
         factories = tuple(dict.fromkeys(self.factories.values()))
-        left = await self._until_ended([factory.drain for factory in factories], patience)
         if left:
-            _ = await self._until_ended([factory.interrupt for factory in factories], _LAST_REPLY_SECONDS)
+            _ = await self._until_ended(lambda: [factory.interrupt() for factory in factories], _LAST_REPLY_SECONDS)
         for factory in factories:
             for session in tuple(factory.sessions):
                 session.connection.abort()
         return left
 
-    async def _until_ended(self, steps: Sequence[Callable[[], int]], patience: float) -> int:
-        """Repeat the steps until no session is left, for `patience` seconds; return how many are left."""
+    async def _until_ended(self, step: Callable[[], Sequence[int]], patience: float) -> int:
+        """Repeat a step until no session is left, for `patience` seconds; return how many are left."""
         deadline = self._reactor.seconds() + patience
-        while (left := sum(step() for step in steps)) and self._reactor.seconds() < deadline:
+        while (left := sum(step())) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, _DRAIN_POLL)
         return left
