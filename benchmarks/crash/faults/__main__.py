@@ -55,6 +55,7 @@ def main() -> int:
         default=12,
         help="of each_call: calls in each part of a daemon's life; 0 for each call, once and for a while",
     )
+    parser.add_argument("--lanes", type=int, default=4, help="of each_call: daemons side by side; most of them wait")
     Ports.option(parser)
     chosen = parser.parse_args()
     known = {fault.__name__: fault for fault in FAULTS}

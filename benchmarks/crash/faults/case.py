@@ -38,6 +38,8 @@ class Case:
         self.chance = random.Random(chosen.seed)
         # Of `each_call`: how many calls of each part of a daemon's life fail, 0 for each.
         self.places: int = chosen.places
+        # Of `each_call`: daemons side by side.
+        self.lanes: int = chosen.lanes
         self.sink = Sink(self.ports.take()[0], folder / "sink.log")
         self.node: Node
         self.loads = 0

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 from emailsys.control.control_socket import NoDaemon, ask
 from emailsys.control.daemon_requests import Restart
@@ -32,6 +32,19 @@ SERVICES = ("smtp", "submission", "submissions", "pop3", "pop3s")
 PATIENCE = 60.0
 BIN = Path(sys.executable).parent
 TWISTD = str(BIN / "twistd")
+
+
+class Process(Protocol):
+    """What a daemon needs of its process; `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
 
 
 class Failed(AssertionError):
@@ -97,7 +110,7 @@ class Daemon:
         self._wrapper = tuple(wrapper)
         self._environment = dict(environment or {})
         self._domain_made = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         # Octets of the log before the last start.
         self._log_before = 0
         if folder is None:
@@ -157,6 +170,15 @@ class Daemon:
         command = [*self._wrapper, *(program or [TWISTD, "-n", "emailsys"])]
         command += ["--config", str(self.config_path), "--state", str(self.state)]
         checkout = str(Path(__file__).resolve().parents[3])
+        with self.log_path.open("ab") as log:
+            self._log_before = log.tell()
+            self._process = self.spawn(command, log, {"PYTHONPATH": checkout, **self._environment})
+
+    def spawn(self, command: Sequence[str], log: BinaryIO, environment: Mapping[str, str]) -> Process:
+        """Start the process that `launch` has put together.
+
+        @param environment: added to that of this process.
+        """
         limits = self.limits
 
         def limit() -> None:
@@ -165,17 +187,15 @@ class Daemon:
             for number, value in limits.items():
                 resource.setrlimit(number, (value, value))
 
-        with self.log_path.open("ab") as log:
-            self._log_before = log.tell()
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": checkout, **self._environment},
-                preexec_fn=limit if limits else None,
-            )
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            preexec_fn=limit if limits else None,
+        )
 
     def _is_ready(self) -> bool:
         assert self._process is not None
