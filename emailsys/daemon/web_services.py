@@ -61,6 +61,7 @@ class Numbers:
             "sessions": dict(self._count_sessions()),
             "commits": database.batches,
             "committed": database.committed,
+            "commit_seconds": round(database.commit_seconds, 6),
             "store_ms": round(1000 * self._took, 3),
             "disk_free": database.engine.free_octets(),
         }

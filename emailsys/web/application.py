@@ -33,6 +33,8 @@ from emailsys.web.mail.composing import Composing
 from emailsys.web.mail.deletions import Deletions
 from emailsys.web.mail.lists import Lists
 from emailsys.web.mail.messages import Messages
+from emailsys.web.mail.side_by_side import SideBySide
+from emailsys.web.mail.summaries import Summaries
 from emailsys.web.mail.views import Views
 from emailsys.web.system.operators import Operators
 from emailsys.web.system.pages import add_system
@@ -125,7 +127,9 @@ def build(
     api = build_api(services, store.reading, submission, once, reactor, telemetry, face.in_thread, most)
     api_server = add_api(face, api)
     messages = Messages(face)
-    Lists(face, Deletions(face))
+    deletions, summaries = Deletions(face), Summaries(face)
+    Lists(face, deletions, summaries)
+    SideBySide(face, deletions, summaries)
     Composing(face, messages, submission, once)
     operators, wire = add_system(face, api, services)
     Views(face, messages, wire.places_of)

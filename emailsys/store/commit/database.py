@@ -95,6 +95,11 @@ class Database:
         for writer in self._writers:
             writer.thread.start()
 
+    @property
+    def commit_seconds(self) -> float:
+        """Seconds that all batches took together."""
+        return sum(writer.seconds for writer in self._writers)
+
     def run(self, description: str, function: Callable[[Connection], T]) -> Deferred[T]:
         """Call the function in the next write transaction. The Deferred fires with its result after the commit.
 

@@ -60,6 +60,8 @@ class Writer:
         self._report = report
         self._log_unexpected = log_unexpected
         self._idle_after = idle_after
+        #: Seconds from the beginning of a commit or an upkeep job to its report, over all of them.
+        self.seconds = 0.0
         self._connection: Connection | None = None
         self._inserts = MessageInserts(engine)
         self._update_mark = update(tables.commits).where(
@@ -82,9 +84,10 @@ class Writer:
             try:
                 if batch:
                     is_idle = False
+                    began = time.monotonic()
                     outcomes = self._upkeep(batch[0]) if isinstance(batch[0], Upkeep) else self._commit(batch)
                     if outcomes:
-                        self._report(outcomes)
+                        self._tell(outcomes, began)
                 else:
                     is_idle = True
                     self._tidy_when_idle()
@@ -96,6 +99,10 @@ class Writer:
                 self._report([Outcome(job, Failure(StoreError("the store failed"))) for job in batch])
         self._tidy_when_idle()
         self._close()
+
+    def _tell(self, outcomes: Sequence[Outcome], began: float) -> None:
+        self.seconds += time.monotonic() - began
+        self._report(outcomes)
 
     def _tidy_when_idle(self) -> None:
         if self._connection is None:
@@ -182,7 +189,7 @@ class Writer:
                 # A removed file still accepts commits, but is lost when this process ends.
                 self._check_files(connection)
                 # A checkpoint takes longer than many commits. No client waits for the checkpoint.
-                self._report(outcomes)
+                self._tell(outcomes, began)
                 reported = True
                 self._after_commit(connection, octets)
         except Exception as error:

@@ -99,6 +99,7 @@ class LiveNumbers:
         "sessions": "open sessions by service",
         "commits": "commits of the store",
         "committed": "jobs in these commits",
+        "commit_seconds": "seconds that these commits took",
         "store_ms": "milliseconds of a read of the queue",
         "disk_free": "free octets, null if unknown",
     }

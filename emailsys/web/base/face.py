@@ -139,6 +139,8 @@ class Face:
     sections: list[tuple[str, str]] = field(default_factory=list)
     #: The page of an account after its login, with {} for its number; "" for the page of accounts.
     start: str = ""
+    #: The page of all accounts of a browser; "" if there is none.
+    together: str = ""
     #: Awaited at the end of the daemon, before the store is closed.
     closing: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
 

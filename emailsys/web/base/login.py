@@ -60,6 +60,8 @@ def add_login(face: Face) -> None:
     face.route("/logout", _log_out, ("POST",))
     face.route("/once/<token>", _use_link)
     face.route("/static/<tag>/<path:name>", _static)
+    # Browsers ask for it where a page names no icon: beside pictures and files.
+    face.route("/favicon.ico", _icon)
 
 
 async def _home(call: Call) -> Answer:
@@ -67,6 +69,8 @@ async def _home(call: Call) -> Answer:
         return see_other("/login")
     if len(call.session.accounts) == 1 and call.face.start:
         return see_other(call.face.start.format(next(iter(call.session.accounts))))
+    if call.face.together:
+        return see_other(call.face.together)
     return await _accounts(call)
 
 
@@ -162,6 +166,10 @@ async def _log_out(call: Call) -> Answer:
     else:
         call.face.sessions.end(session)
     return see_other("/" if session.accounts else "/login")
+
+
+async def _icon(call: Call) -> Answer:
+    return await _static(call, "", "icon.svg")
 
 
 async def _static(call: Call, tag: str, name: str) -> Answer:

@@ -23,6 +23,8 @@ _PDF: Final = "application/pdf"
 _OCTETS: Final = "application/octet-stream"
 # A file runs nothing and loads nothing, whatever it turns out to be.
 _FILE_POLICY: Final = "default-src 'none'; sandbox; frame-ancestors 'none'"
+# Browsers centre a picture by styles of their own, which the policy of the file would forbid.
+_PICTURE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 # Viewers of PDF need styles and refuse to work in a sandbox. They run no script of the document in our origin.
 _PDF_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'none'"
 # A message may have ten thousand. Its structure names them, and it can be downloaded.
@@ -94,9 +96,10 @@ def file_answer(octets: bytes, name: str, kind: str = "") -> Answer:
     disposition = "inline" if kind else "attachment"
     # RFC 6266 §4.3: the first form for old browsers. Neither can hold a quote or a line end.
     plain = _NOT_ASCII.sub("_", name)
+    policy = {"": _FILE_POLICY, _PDF: _PDF_POLICY}.get(kind, _PICTURE_POLICY)
     headers = (
         ("Content-Disposition", f"{disposition}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"),
-        ("Content-Security-Policy", _PDF_POLICY if kind == _PDF else _FILE_POLICY),
+        ("Content-Security-Policy", policy),
         ("Cache-Control", "private, no-store"),
     )
     return Answer(octets, content_type=kind or _OCTETS, headers=headers)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from emailsys.interfaces import IMaildropReading, Listed
 from emailsys.mail.message.mime import parse
 from emailsys.web.base.face import Answer, Call, Face, see_other
+from emailsys.web.base.forms import BadForm, parse_query
 from emailsys.web.mail.deletions import Deletions
 from emailsys.web.mail.summaries import Summaries, Summary
 from emailsys.web.mail.texts import plain_text_of
@@ -23,16 +24,19 @@ _TEXTS_SEARCHED: Final = 200
 _TEXT_OCTETS: Final = 128 * 1024
 _STEP: Final = 200
 _MAX_QUERY: Final = 200
+# Parameters that tell which messages a list shows.
+_PLACE: Final = ("q", "text", "before", "after")
+_MAX_PLACE: Final = 2_000
 _UID: Final = re.compile(r"[0-9A-Za-z]{1,20}")
 
 
 class Lists:
     """The pages."""
 
-    def __init__(self, face: Face, deletions: Deletions) -> None:
+    def __init__(self, face: Face, deletions: Deletions, summaries: Summaries) -> None:
         self._face = face
         self._reading: IMaildropReading = face.store.reading
-        self._summaries = Summaries(face)
+        self._summaries = summaries
         self._deletions = deletions
         face.route("/mail/<int:number>/", self.inbox)
         face.route("/mail/<int:number>/delete", self.delete, ("POST",))
@@ -74,6 +78,7 @@ class Lists:
             deletions=self._deletions.of(account_id),
             now=self._face.reactor.seconds(),
             was_sent=call.first("sent") == "1",
+            back=_address(**{name: call.first(name) for name in _PLACE if call.first(name)}),
         )
 
     async def _search(self, account_id: int, query: str, before: str, in_text: bool) -> tuple[list[Summary], str]:
@@ -108,13 +113,23 @@ class Lists:
         uids = [uid for uid in call.form.fields.get("uid", ()) if _UID.fullmatch(uid)]
         if uids:
             self._deletions.add(account_id, uids)
-        return see_other(f"/mail/{number}/")
+        return _list_of(call, number)
 
     async def undo(self, call: Call, number: int) -> Answer:
         """Restore messages."""
         account_id = call.account(number).account.account_id
         self._deletions.undo(account_id, call.form.get("deletion"))
-        return see_other(f"/mail/{number}/")
+        return _list_of(call, number)
+
+
+def _list_of(call: Call, number: int) -> Answer:
+    """Return to the list whose form was sent."""
+    try:
+        given = parse_query(call.form.get("back")[:_MAX_PLACE].removeprefix("?").encode("utf-8", "replace"))
+    except BadForm:
+        given = {}
+    place = {name: given[name][0] for name in _PLACE if given.get(name, [""])[0]}
+    return see_other(f"/mail/{number}/{_address(**place)}")
 
 
 def _text_of(octets: bytes) -> str:
@@ -131,4 +146,4 @@ def _has_words(text: str, words: list[str]) -> bool:
 
 
 def _address(**parameters: str) -> str:
-    return f"?{urlencode(parameters)}"
+    return f"?{urlencode(parameters)}" if parameters else ""

@@ -15,19 +15,22 @@
     return schema.format === "email" ? "bob@example.org" : schema.format === "hostname" ? "example.org" : "";
   };
   const answer = await fetch(place.dataset.document), spec = await answer.json(), base = spec.servers[0].url;
-  about.textContent = spec.info.description;
+  // The descriptions are Markdown; of that they use code only.
+  const described = (one, words) => { one.append(...words.split("`").map((piece, at) => at % 2 ? make("code", piece) : piece)); return one; };
+  about.replaceChildren();
+  described(about, spec.info.description);
   for (const tag of spec.tags) {
-    place.append(make("h2", tag.name), make("p", tag.description, {className: "soft"}));
+    place.append(make("h2", tag.name), described(make("p", "", {className: "soft"}), tag.description));
     for (const [path, methods] of Object.entries(spec.paths)) for (const [method, one] of Object.entries(methods)) {
       if (!one.tags.includes(tag.name)) continue;
       const box = make("details", "", {className: "operation", id: one.operationId}), head = make("summary");
       head.append(make("span", method.toUpperCase(), {className: "method"}), make("code", path), make("span", one.summary));
       const form = make("form");
-      form.append(make("p", one.description.replaceAll("`", ""), {className: "soft"}));
+      form.append(described(make("p", "", {className: "soft"}), one.description));
       const fields = one.parameters.map((parameter) => {
         const id = `${one.operationId}-${parameter.name}`, field = make("input", "", {id, required: parameter.required});
         field.placeholder = parameter.schema.default === undefined ? "" : String(parameter.schema.default);
-        form.append(make("label", `${parameter.name}${parameter.required ? " (required)" : ""}: ${parameter.description}`, {htmlFor: id}), field);
+        form.append(described(make("label", "", {htmlFor: id}), `${parameter.name}${parameter.required ? " (required)" : ""}: ${parameter.description}`), field);
         return {parameter, field};
       });
       let body = null;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import smtplib
 import socket
+from email.headerregistry import Address
 from email.message import EmailMessage
 from importlib import resources
 from pathlib import Path
@@ -40,13 +41,17 @@ class WebMailTests(SynchronousTestCase):
         axe = resources.files("axe_playwright_python").joinpath("axe.min.js")
         self.axe = axe.read_text("utf-8")
 
-    def receive(self, subject: str, html: str = "") -> None:
-        """Send a message to the user."""
+    def receive(self, subject: str, html: str = "", evil: str = "") -> None:
+        """Send a message to the user. @param evil: what its sender, a field and a file are called, too."""
         message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = "Ada <ada@away.example>", self.user.address, subject
+        message["From"] = Address(evil or "Ada", "ada", "away.example")
+        message["To"], message["Subject"] = self.user.address, subject
         message.set_content(f"text of {subject}\n")
         if html:
             message.add_alternative(html, subtype="html")
+        if evil:
+            message["X-Evil"] = evil
+            message.add_attachment(b"x", maintype="text", subtype="x-evil", filename=evil)
         with smtplib.SMTP("127.0.0.1", self.daemon.ports["smtp"], timeout=60) as client:
             client.send_message(message)
 
@@ -136,6 +141,22 @@ class WebMailTests(SynchronousTestCase):
             if is_undone:
                 browser.click("form.notice button")
                 browser.until("document.querySelector('.mail') !== null")
+        # The other account stands beside, with the answer. The arrows go from message to message.
+        self.receive("microscope")
+        self.receive("periscope")
+        browser.open(f"{self.base}/login")
+        browser.write("#name", self.other.address)
+        browser.write("#password", self.other.password)
+        browser.click("button.primary")
+        browser.until("location.pathname === '/mail/1/' && document.readyState === 'complete'")
+        browser.open(f"{self.base}/mail/")
+        browser.until("document.querySelectorAll('.columns section').length === 2")
+        self.check(browser)
+        self.assertIn("telescope", browser.text("section:last-child .mail"))
+        browser.run("document.querySelector('.mail > a').focus()")
+        key = "new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true})"
+        browser.run(f"document.activeElement.dispatchEvent({key})")
+        self.assertIn("microscope", browser.run("document.activeElement.innerText"))
         self.assertEqual(browser.complaints, [])
 
     @needs("chromium", "bash")
@@ -144,13 +165,14 @@ class WebMailTests(SynchronousTestCase):
         called = f"http://127.0.0.1:{self.listener.getsockname()[1]}/"
         for text in HOSTILE:
             evil = text.replace("alert(1)", _RUN).replace("//evil.example", called)
-            self.receive(" ".join(evil.split()), f"<p>Hello</p><p>{evil}</p><img src=x onerror={_RUN}>")
+            line = " ".join(evil.split())
+            self.receive(line, f"<p>Hello</p><p>{evil}</p><img src=x onerror={_RUN}>", line)
         browser = self.browser()
         paths: Any = browser.run("[...document.querySelectorAll('.mail > a')].map(a => a.getAttribute('href'))")
         self.assertEqual(len(paths), len(HOSTILE))
         self.assertTrue(str(browser.run("document.title")).startswith("Inbox"))
         for path in paths:
-            for tab in ("", "html"):
+            for tab in ("", "html", "structure", "headers"):
                 browser.open(f"{self.base}{path}{tab}")
                 browser.until("document.readyState === 'complete'")
                 self.assertNotEqual(browser.run("document.title"), "gone")

@@ -37,6 +37,23 @@ class DeleteTests(SynchronousTestCase):
         self.assertEqual(house.house.maildrop(ALICE), [])
         self.assertNotIn("Undo", browser.get("/mail/0/").text)
 
+    def test_the_list_stays_where_it_was(self) -> None:
+        """After deleting and undoing in a search or on a later page. No other site can be named."""
+        house = WebHouse()
+        uid = put(house, message("caf\u00e9"))
+        browser = logged_in(house)
+        place = "?q=caf%C3%A9&text=1"
+        for back, expected in ((place, place), ("?q=&next=x", ""), ("//evil.example", ""), ("\u20ac", "")):
+            page = browser.get(f"/mail/0/{place}")
+            self.assertIn(f'name="back" value="{html.escape(place)}"', page.text)
+            answer = browser.post("/mail/0/delete", page.proof, uid=uid, back=back)
+            self.assertEqual(answer.header("Location"), f"/mail/0/{expected}")
+            page = browser.get(f"/mail/0/{place}")
+            deletion = re.search(r'name="deletion" value="([^"]+)"', page.text)
+            assert deletion is not None
+            undone = browser.post("/mail/0/undo", page.proof, deletion=deletion[1], back=back)
+            self.assertEqual(undone.header("Location"), f"/mail/0/{expected}")
+
     def test_a_pop3_session_delays_it_and_the_page_says_so(self) -> None:
         """When the session has ended, the message is deleted within seconds."""
         house = WebHouse()

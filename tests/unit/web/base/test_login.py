@@ -54,6 +54,11 @@ class LoginTests(SynchronousTestCase):
         thief.cookies = first
         self.assertEqual(thief.get("/accounts").header("Location"), "/login")
 
+    def test_the_icon_that_browsers_ask_for_by_themselves(self) -> None:
+        """Beside a picture or a file there is no page that names another."""
+        page = WebHouse().browser().get("/favicon.ico")
+        self.assertEqual((page.code, page.header("Content-Type")), (200, "image/svg+xml"))
+
     def test_several_accounts_stand_side_by_side(self) -> None:
         """Logging out of one leaves the other."""
         browser = WebHouse().browser()
