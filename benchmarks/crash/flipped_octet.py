@@ -3,7 +3,8 @@
     python -m benchmarks.crash.flipped_octet
 
 The daemon is stopped, its store is damaged in three places, and the daemon is started. The exit status is 1 if RETR or
-the relay passes a damaged message on, or if a message that is whole does not arrive.
+the relay passes a damaged message on, if a message that is whole does not arrive, or if `emailsys verify` does not name
+exactly the damaged messages.
 """
 
 from __future__ import annotations
@@ -95,10 +96,13 @@ def main() -> int:
         node.start()
         node.add_users(["u0"])
         texts = marked_texts()
+        queue_ids: dict[str, str] = {}
         with Smtp(node, "submission") as smtp:
             smtp.login(address("u0"))
             for name, text in texts.items():
-                print(f"{name}: {smtp.send(address('u0'), [address('u0'), f'r@{AWAY}'], text).decode()}")
+                reply = smtp.send(address("u0"), [address("u0"), f"r@{AWAY}"], text).decode()
+                queue_ids[name] = reply.split()[-1]
+                print(f"{name}: {reply}")
         node.drain()
         damage(node.state / "mail.sqlite")
         node.configure(hasty(), [("routing.routes", route)])
@@ -120,8 +124,12 @@ def main() -> int:
         until(lambda: len(held(node)) == len(DAMAGED), 20)
         flaws += len(held(node)) != len(DAMAGED)
         print(*held(node), sep="\n")
-        for flaw in node.verify():
-            print("verify:", flaw)
+        found = node.verify()
+        named = {flaw.partition(":")[0] for flaw in found}
+        right = named == {queue_ids[name] for name in DAMAGED}
+        flaws += not right
+        print(*(f"verify: {flaw}" for flaw in found), sep="\n")
+        print(f"verify names {len(named)} messages{'' if right else '  FLAW'}")
         node.kill()
         sink.close()
     print(f"{flaws:6}  flaws")

@@ -62,8 +62,8 @@ MUTANTS: Final = (
         (
             (
                 "emailsys/store/engine/sqlite.py",
-                "                self._empty(connection)\n            if",
-                "                raw.executescript('BEGIN IMMEDIATE; ROLLBACK')\n            if",
+                "                self._empty(connection)\n        except",
+                "                raw.executescript('BEGIN IMMEDIATE; ROLLBACK')\n        except",
             ),
             (
                 "emailsys/store/engine/wal.py",
@@ -148,5 +148,53 @@ MUTANTS: Final = (
             ),
         ),
         ("faults", "deleted_database"),
+    ),
+    Mutant(
+        "replaced-store-is-used",
+        "Another store in the place of the former one refuses all mail for good (decision 0023).",
+        (
+            (
+                "emailsys/store/schema/identity.py",
+                "        if kept is not None and kept != read_identity(connection):\n",
+                "        if kept is not None and kept == '':\n",
+            ),
+        ),
+        ("faults", "replaced_database"),
+    ),
+    Mutant(
+        "verify-ends-at-damage",
+        "`emailsys verify` ends at the first page that it cannot read, and names no message.",
+        (
+            (
+                "emailsys/store/ledger/verify.py",
+                "                wrong.append(UNREADABLE.format(number))\n                continue\n",
+                "                raise\n",
+            ),
+        ),
+        ("flipped_octet",),
+    ),
+    Mutant(
+        "unsynced-server-is-proof",
+        "A look-up after a lost COMMIT is a proof on a PostgreSQL server that syncs nothing (decision 0022).",
+        (
+            (
+                "emailsys/store/engine/postgres.py",
+                "SELECT NOT pg_is_in_recovery() AND current_setting('fsync') = 'on'",
+                "SELECT true",
+            ),
+        ),
+        ("faults", "lost_commit"),
+    ),
+    Mutant(
+        "helpers-stay",
+        "After a checkpoint that failed, the workers keep the store open, and mail gets 451 until a restart.",
+        (
+            (
+                "emailsys/daemon/worker_pool.py",
+                "        workers = tuple(self._workers)\n",
+                "        workers = tuple(self._workers[:0])\n",
+            ),
+        ),
+        ("faults", "checkpoint_beside_workers"),
     ),
 )

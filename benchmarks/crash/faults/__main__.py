@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.crash.faults import calls, disks, files, resources, times
+from benchmarks.crash.faults import calls, databases, disks, files, resources, times
 from benchmarks.crash.faults.case import Case
 from benchmarks.crash.node import Ports
 from tests.live.programs.daemon import Failed
@@ -29,6 +29,7 @@ FAULTS: Final[Sequence[Callable[[Case], None]]] = (
     disks.full_disk_late,
     disks.read_only,
     disks.eio,
+    disks.checkpoint_beside_workers,
     disks.slow_sync,
     calls.each_call,
     resources.descriptors,
@@ -37,9 +38,11 @@ FAULTS: Final[Sequence[Callable[[Case], None]]] = (
     times.stopped,
     files.deleted_database,
     files.deleted_log,
+    files.replaced_database,
     files.corrupted,
     files.truncated_wal,
     times.restart_time,
+    databases.lost_commit,
 )
 
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from benchmarks.crash.clients import Pop3
 from benchmarks.crash.faults.case import Case
 from benchmarks.crash.ledger import State
 from benchmarks.crash.load import Mix
-from benchmarks.crash.node import until
+from benchmarks.crash.node import address, until
+from emailsys.control.requests import Status
 from tests.live.programs.daemon import Failed
 
 # Seconds in which QUIT is answered on a full disk: it deletes from the reserve, or says that it cannot.
@@ -158,6 +160,34 @@ def eio(case: Case) -> None:
             f"{name}: {disk.get('failed') - failed} calls failed; message meanwhile {during}; clients saw "
             f"{dict(load.trouble.most_common(3))}; healed: {case.probe()}"
         )
+    case.check("running")
+    case.again()
+    case.check("after kill -9")
+
+
+def _delete_all(case: Case) -> str:
+    with Pop3(case.node) as pop3:
+        pop3.login(address(case.accounts[0]))
+        pop3.delete([*pop3.uidl()])
+        return pop3.demand("QUIT").decode()
+
+
+def checkpoint_beside_workers(case: Case) -> None:
+    """Syncs of the database file fail while a worker has the store open; then mail goes on without a restart."""
+    disk = case.with_disk({"pop3": {"workers": 2}})
+    for what, change in (("daemon", case.probe), ("worker", lambda: _delete_all(case))):
+        until(lambda: len(case.node.command(Status())["workers"]["serving"]) == 2, 60)
+        failed = disk.get("failed")
+        disk.set(suffix="mail.sqlite", sync_errno=errno.EIO, sync_count=-1)
+        heard = change()
+        # The store copies its log when it has been idle for two seconds.
+        until(lambda failed=failed: disk.get("failed") > failed, 60)  # type: ignore[misc]
+        during = case.probe()
+        disk.heal()
+        after = case.probe()
+        case.tell(f"{what}: {heard}; meanwhile: {during}; afterwards: {after}; login: {case.probe_pop3()}")
+        if "250" not in after:
+            case.flaw(f"a checkpoint of the {what} failed, and mail is refused although the disk is well: {after}")
     case.check("running")
     case.again()
     case.check("after kill -9")

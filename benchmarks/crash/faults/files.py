@@ -14,7 +14,7 @@ from benchmarks.crash.clients import Gone, Pop3, Refused
 from benchmarks.crash.faults.case import Case
 from benchmarks.crash.ledger import Ledger, Sent, State
 from benchmarks.crash.load import Mix, look
-from benchmarks.crash.node import address
+from benchmarks.crash.node import Node, Ports, address, hasty
 from tests.live.programs.daemon import Failed
 
 # Seconds after a removal within which a reply may be to an earlier commit.
@@ -84,6 +84,37 @@ def _start_without(case: Case, names: Sequence[str], after: Sequence[Sent]) -> N
     if "Refused: 5" in reply:
         case.flaw(f"{names} removed: mail is refused for good: {reply}")
     case.tell("verify says", case.node.verify()[:2])
+
+
+def replaced_database(case: Case) -> None:
+    """Another store lies in the place of the database, as after a backup of another machine was restored."""
+    case.start()
+    load = case.load()
+    time.sleep(1.0)
+    load.stop()
+    case.node.drain()
+    other = Node(case.folder / "other", Ports(case.base_port), hasty())
+    other.start()
+    other.add_users(["somebody"])
+    other.drain()
+    own = case.node.state / DATABASE
+    aside = own.rename(own.with_name("aside"))
+    shutil.copy(other.state / DATABASE, own)
+    for name in BESIDE:
+        own.with_name(name).unlink(missing_ok=True)
+    try:
+        case.node.start()
+    except Failed as error:
+        case.tell("does not start:", str(error)[-300:])
+    else:
+        for name, heard in (("message", case.probe()), ("login", case.probe_pop3())):
+            case.tell(f"{name}: {heard}")
+            if "Refused: 5" in heard or "[AUTH]" in heard:
+                case.flaw(f"another store is in its place, and a {name} is refused for good")
+        case.node.kill()
+    aside.rename(own)
+    case.node.start()
+    case.check("its own store again")
 
 
 def corrupted(case: Case) -> None:
