@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import threading
 import time
@@ -99,6 +100,7 @@ def lost_commit(case: Case) -> None:
         [port] = case.ports.take()
         server = Server(case.folder / f"postgresql-{setting}", port, ("-c", f"fsync={setting}"))
         cutter = CommitCutter(server.port)
+        shutil.rmtree(case.folder / "node", ignore_errors=True)
         url = server.url().replace(f":{server.port}/", f":{cutter.port}/")
         case.start({"store": {"url": url}, "outbound": {"enabled": False}})
         # Once without a cut: sessions and statements are prepared.
