@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store.commit.ids import IdSource
 from emailsys.store.commit.inserts import MessageInserts
 from emailsys.store.commit.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
-from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, store_error
+from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, execute, store_error
 from emailsys.store.schema import tables
 
 # Seconds between two attempts to reach the database again, and seconds after which a commit in doubt is given up. The
@@ -64,9 +64,8 @@ class Writer:
         self.seconds = 0.0
         self._connection: Connection | None = None
         self._inserts = MessageInserts(engine)
-        self._update_mark = update(tables.commits).where(
-            tables.commits.c.node == ids.node, tables.commits.c.writer == number
-        )
+        mark = engine.placeholder
+        self._update_mark = f"UPDATE commits SET last_id = {mark} WHERE node = {mark} AND writer = {mark}"  # noqa: S608
         self._select_mark = select(tables.commits.c.last_id).where(
             tables.commits.c.node == ids.node, tables.commits.c.writer == number
         )
@@ -118,13 +117,14 @@ class Writer:
             self._connection = self._engine.connect_writer()
         return self._connection
 
-    def _check_files(self, connection: Connection) -> None:
+    def _check_files(self, connection: Connection, check: Callable[[], None] | None = None) -> None:
         """Check the store's files. If they changed, checkpoint what was committed before raising.
 
+        @param check: raises StoreUntrusted; by default `Engine.raise_if_untrusted`.
         @raise StoreUntrusted: the files of the store were removed or replaced.
         """
         try:
-            self._engine.raise_if_untrusted()
+            (check or self._engine.raise_if_untrusted)()
         except StoreUntrusted:
             try:
                 self._engine.save_log(connection)
@@ -174,7 +174,8 @@ class Writer:
         try:
             connection = self._connected()
             with self._engine.commit_lock():
-                self._check_files(connection)
+                # What counts is the check after the commit. This one spares files that were lost long before.
+                self._check_files(connection, self._engine.raise_if_untrusted_cached)
                 octets = sum(job.octets for job in batch)
                 if octets and not self._engine.has_room(connection, octets):
                     raise StoreFull("the free space that is left on the disk is reserved for deleting mail")
@@ -182,7 +183,7 @@ class Writer:
                 outcomes = self._write(connection, batch)
                 # Above every id of the batch, in the same commit.
                 mark = self._ids.make()
-                connection.execute(self._update_mark.values(last_id=mark))
+                execute(connection, self._update_mark, (mark, self._ids.node, self._number))
                 committing = True
                 self._engine.commit(connection)
                 committing = False

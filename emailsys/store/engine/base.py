@@ -77,6 +77,20 @@ def no_store_text(where: str) -> str:
     return f"there is no store in {where}. Run `emailsys init` to create one, or name the state folder with --state."
 
 
+def execute(connection: Connection, statement: str, values: Sequence[Any]) -> None:
+    """Run a statement in the transaction of a writer connection by the driver alone.
+
+    SQLAlchemy's objects for its result cost as much as the insertion of two small rows. Errors are those of the driver.
+
+    @param statement: with the engine's `placeholder` for each value.
+    """
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement, values)
+    finally:
+        cursor.close()
+
+
 class Inserts:
     """INSERT statements for one table, with 32 rows and with each smaller power of two."""
 
@@ -93,12 +107,14 @@ class Inserts:
         )
 
     def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows. Each has a value for every column, in the order of the table (see `schema.rows`)."""
+        """Insert rows. Each has a value for every column, in the order of the table (see `schema.rows`).
+
+        Errors are those of the driver.
+        """
         start = 0
         for count, statement in self._statements:
             while len(rows) - start >= count:
-                values = tuple(chain.from_iterable(rows[start : start + count]))
-                connection.exec_driver_sql(statement, values)
+                execute(connection, statement, tuple(chain.from_iterable(rows[start : start + count])))
                 start += count
 
 
@@ -185,7 +201,7 @@ class Engine(ABC):
         return None
 
     def raise_if_untrusted_cached(self) -> None:
-        """Like `raise_if_untrusted`, for readers. May miss a change in the last tenth of a second.
+        """Like `raise_if_untrusted`, for reads and before commits. May miss a change in the last tenth of a second.
 
         @raise StoreUntrusted: `why_untrusted` has a reason.
         """

@@ -62,6 +62,7 @@ class StoreFiles:
 
     def why_untrusted(self) -> str | None:
         """Return what happened to the files, or None. Takes one stat call for each; callable in any thread."""
+        self._checked_at = time.monotonic()
         self._last = self._check(tuple(self._expected))
         return self._last
 
@@ -84,9 +85,7 @@ class StoreFiles:
 
     def why_untrusted_cached(self) -> str | None:
         """Like `why_untrusted`, but a result without a problem is reused for a tenth of a second."""
-        now = time.monotonic()
-        if self._last is not None or now - self._checked_at >= _CHECK_EVERY:
-            self._checked_at = now
+        if self._last is not None or time.monotonic() - self._checked_at >= _CHECK_EVERY:
             return self.why_untrusted()
         return self._last
 
