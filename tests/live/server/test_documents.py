@@ -283,6 +283,7 @@ ID=$(emailsys trace alice@example.org --json | jq -r '.[0].queue_id')
                 ("benchmarks/crash/README.md", ".venv/bin/python"): (
                     "each takes minutes; tests/live/server/test_crash.py and .ci/run make short runs"
                 ),
+                ("benchmarks/crash/README.md", "TMPDIR=/dev/shm"): "it takes an hour on a busy machine with two cores",
                 ("docs/benchmarks.md", "emailsys"): "the hosts are examples; tests/live/server/test_bench.py runs it",
                 ("docs/benchmarks.md", ".venv/bin/python"): "each is a load test; most take minutes",
                 ("docs/containers.md", "docker"): (
