@@ -7,7 +7,8 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from benchmarks.crash.clients import Gone, Pop3, Refused
@@ -99,9 +100,7 @@ def replaced_database(case: Case) -> None:
     other.drain()
     own = case.node.state / DATABASE
     aside = own.rename(own.with_name("aside"))
-    shutil.copy(other.state / DATABASE, own)
-    for name in BESIDE:
-        own.with_name(name).unlink(missing_ok=True)
+    _without_logs(shutil.copy, other.state / DATABASE, own)
     try:
         case.node.start()
     except Failed as error:
@@ -112,9 +111,16 @@ def replaced_database(case: Case) -> None:
             if "Refused: 5" in heard or "[AUTH]" in heard:
                 case.flaw(f"another store is in its place, and a {name} is refused for good")
         case.node.kill()
-    aside.rename(own)
+    _without_logs(os.replace, aside, own)
     case.node.start()
     case.check("its own store again")
+
+
+def _without_logs(put: Callable[[Path, Path], object], store: Path, place: Path) -> None:
+    """Put a store in its place, where a log of the one before must not be taken for its own."""
+    for name in BESIDE:
+        place.with_name(name).unlink(missing_ok=True)
+    put(store, place)
 
 
 def corrupted(case: Case) -> None:
