@@ -43,21 +43,26 @@ class SessionEndings:
         """Return the number of sessions of each service."""
         return {name: len(factory.sessions) for name, factory in self.factories.items()}
 
-    async def _finish(self, patience: float) -> None:
+    async def _finish(self, patience: float) -> float:
         """Let clients go on, and end idle sessions whenever all clients have been silent for a moment.
 
         No client waits for these sessions, because another process serves. Returns when no session is left, when all
         have been silent for `patience` seconds, or after _FINISH_SECONDS.
+
+        @return: what is left of these seconds.
         """
-        deadline = self._reactor.seconds() + _FINISH_SECONDS
-        while self._reactor.seconds() < deadline:
+        began, quiet = self._reactor.seconds(), 0.0
+        while self._reactor.seconds() < began + _FINISH_SECONDS:
             if self._silence() >= _SILENCE:
                 # What clients have said while this process got no CPU is read in one turn of the reactor.
                 await deferLater(self._reactor, 0)
             silence = self._silence()
-            if silence >= _SILENCE and (not sum(self._drain()) or silence >= patience):
-                return
+            # A start of the other process may take long, and clients may be silent meanwhile.
+            quiet = min(silence, self._reactor.seconds() - began)
+            if silence >= _SILENCE and (not sum(self._drain()) or quiet >= patience):
+                break
             await deferLater(self._reactor, _DRAIN_POLL)
+        return max(0.0, patience - quiet)
 
     def _silence(self) -> float:
         """Return how many seconds the client that was heard last has been silent. Sessions that end do not count."""
@@ -76,8 +81,7 @@ class SessionEndings:
         @param is_succeeded: whether another process serves already, so that clients may finish first.
         """
         if is_succeeded:
-            await self._finish(patience)
-            patience = max(0.0, patience - self._silence())
+            patience = await self._finish(patience)
         left = await self._until_ended(self._drain, patience)
         factories = tuple(dict.fromkeys(self.factories.values()))
         if left:

@@ -118,7 +118,9 @@ class SuccessionTests(SynchronousTestCase):
         self.assertEqual((self.server.sessions, self.successResultOf(ended)), (set(), 0))
 
     def test_a_client_that_is_silent_within_a_message_is_interrupted_after_ten_seconds(self) -> None:
+        """Not by its silence while the other process started."""
         self.one.in_body = True
+        self.turns(30.0)
         ended = self.end()
         self.turns(9.9)
         self.assertNoResult(ended)
