@@ -154,6 +154,10 @@ class LazyGroup(click.Group):
         ),
         "verify": ("emailsys.cli.commands.verify:verify", "Check that no accepted message is lost or changed."),
         "upgrade": ("emailsys.cli.commands.upgrade:upgrade", "Upgrade the store to the schema of this release."),
+        "move": (
+            "emailsys.cli.moving.command:move",
+            "Move the store to another database: SQLite to PostgreSQL, and back.",
+        ),
         "config": (
             "emailsys.cli.commands.config:config",
             "Print an example configuration, check a file, show the settings in force.",

@@ -13,6 +13,7 @@ from emailsys.store.directory.cache import NO_DOMAINS
 from emailsys.store.engine.base import no_store_text
 from emailsys.store.open import sqlite_path
 from emailsys.store.schema.identity import IDENTITY_NAME, KeptIdentity, replaced_text
+from emailsys.store.schema.move_marks import StoreMoved, raise_if_marked
 
 
 def find_problem(settings: StoreSettings, state: Path) -> str | None:
@@ -31,6 +32,8 @@ def find_problem(settings: StoreSettings, state: Path) -> str | None:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             if not tables:
                 return no_store_text(str(path.parent))
+            if "alembic_version" in tables:
+                raise_if_marked(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0], str(path))
             columns = {row[1] for row in connection.execute("PRAGMA table_info(generation)")}
             if kept is not None and "identity" in columns:
                 (identity,) = connection.execute("SELECT identity FROM generation").fetchone()
@@ -38,6 +41,8 @@ def find_problem(settings: StoreSettings, state: Path) -> str | None:
                     return replaced_text(str(path), state / IDENTITY_NAME)
             if "domains" in tables and connection.execute("SELECT 1 FROM domains LIMIT 1").fetchone() is None:
                 return NO_DOMAINS
+    except StoreMoved as error:
+        return str(error)
     except sqlite3.Error as error:
         return f"the store {path} cannot be read: {error}"
     return None

@@ -40,13 +40,15 @@ from emailsys.store.maildrop.reading import MaildropReading
 from emailsys.store.maintenance.retention import Retention
 from emailsys.store.maintenance.sweeper import RESERVE_OCTETS, Sweeper
 from emailsys.store.message.intake import Intake
+from emailsys.store.moving.changes import stop_recording
 from emailsys.store.queue.leases import Queue, record_interrupted, return_leases
 from emailsys.store.queue.operations import QueueOperations
 from emailsys.store.queue.sent_counts import SentCounts
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.identity import KeptIdentity, read_identity
-from emailsys.store.schema.migrate import prepare_schema, raise_if_old
+from emailsys.store.schema.migrate import lock_schema, prepare_schema, raise_if_old
+from emailsys.store.schema.move_marks import raise_if_marked, read_mark
 from emailsys.telemetry import Telemetry
 
 
@@ -163,7 +165,7 @@ def open_store(
             make_directory(state)
         except OSError as error:
             raise StoreError(f"the state folder {state} cannot be created: {error.strerror}") from error
-    engine = _engine(settings.url, state, opening.create)
+    engine = engine_of(settings.url, state, opening.create)
     return open_on(engine, settings, reactor, telemetry, opening, KeptIdentity(state, opening.adopt))
 
 
@@ -224,7 +226,13 @@ def _close_unproven(engine: Engine) -> None:
     engine.close()
 
 
-def _engine(url: str | None, state: Path, create: bool) -> Engine:
+def engine_of(url: str | None, state: Path, create: bool) -> Engine:
+    """Return the engine for a database.
+
+    @param create: whether to create the file of a SQLite store if it is missing.
+    @raise StoreMissing: there is no such file.
+    @raise StoreError: the URL is wrong, or the file cannot be opened.
+    """
     path = sqlite_path(url, state)
     if path is not None:
         return SQLite(path, create)
@@ -271,7 +279,12 @@ def _prepare(
         if not opening.upgrade:
             raise_if_old(engine, connection)
         prepare_schema(engine, connection, telemetry, create=opening.create, backed_up=opening.backed_up, kept=kept)
+        if opening.sweep and stop_recording(engine, connection):
+            telemetry.event("move-given-up", store=engine.location)
         with engine.commit_lock(), connection.begin():
+            # A move may have ended since the schema was prepared.
+            lock_schema(engine, connection)
+            raise_if_marked(read_mark(connection), engine.location)
             identity = read_identity(connection)
             commits = tables.commits
             known = connection.execute(

@@ -16,6 +16,7 @@ from emailsys.store.commit.inserts import MessageInserts
 from emailsys.store.commit.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
 from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, execute, store_error
 from emailsys.store.schema import tables
+from emailsys.store.schema.move_marks import StoreMoved, moved_text
 
 # Seconds between two attempts to reach the database again, and seconds after which a commit in doubt is given up. The
 # client then gets 451 and may send a duplicate, which nothing can prevent (RFC 1047).
@@ -183,7 +184,9 @@ class Writer:
                 outcomes = self._write(connection, batch)
                 # Above every id of the batch, in the same commit.
                 mark = self._ids.make()
-                execute(connection, self._update_mark, (mark, self._ids.node, self._number))
+                if not execute(connection, self._update_mark, (mark, self._ids.node, self._number)):
+                    # `emailsys move` removes the marks, so that no process commits to the former store.
+                    raise StoreMoved(moved_text(self._engine.location))
                 committing = True
                 self._engine.commit(connection)
                 committing = False
@@ -273,8 +276,8 @@ class Writer:
         return [Outcome(job, Failure(refused)) for job in batch]
 
     def _verdict(self, error: Exception) -> Verdict:
-        if isinstance(error, StoreUntrusted):
-            # Trying the jobs one by one would meet the same files.
+        if isinstance(error, StoreUntrusted | StoreMoved):
+            # Trying the jobs one by one would meet the same store.
             return Verdict.BUSY
         if isinstance(error, StoreError):
             # Raised by this module: the connection is still usable.

@@ -77,18 +77,21 @@ def no_store_text(where: str) -> str:
     return f"there is no store in {where}. Run `emailsys init` to create one, or name the state folder with --state."
 
 
-def execute(connection: Connection, statement: str, values: Sequence[Any]) -> None:
+def execute(connection: Connection, statement: str, values: Sequence[Any]) -> int:
     """Run a statement in the transaction of a writer connection by the driver alone.
 
     SQLAlchemy's objects for its result cost as much as the insertion of two small rows. Errors are those of the driver.
 
     @param statement: with the engine's `placeholder` for each value.
+    @return: how many rows it inserted, updated or deleted.
     """
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement, values)
+        rows: int = cursor.rowcount
     finally:
         cursor.close()
+    return rows
 
 
 class Inserts:

@@ -19,7 +19,7 @@ from emailsys.store.engine.file_locks import ByteLocks
 from emailsys.store.schema import tables
 
 # First key of the two-key advisory locks in PostgreSQL. Maildrops use the other kind, with one 64-bit key.
-_NODE_LOCKS: Final = 1
+NODE_LOCKS: Final = 1
 # Seconds between two checks that the lock connection, and with it the node number, is still held.
 _CHECK_EVERY: Final = 5.0
 # Seconds after a failed connection in which the next calls fail at once: they were waiting for that connection.
@@ -119,7 +119,7 @@ class AdvisoryLocks:
             )
         asked = text("SELECT pg_try_advisory_lock(:kind, :node)")
         for node in [self.node] if self.node >= 0 else range(NODES):
-            if connection.execute(asked, {"kind": _NODE_LOCKS, "node": node}).scalar():
+            if connection.execute(asked, {"kind": NODE_LOCKS, "node": node}).scalar():
                 self._backend = connection.execute(
                     text("SELECT pid, backend_start AS since FROM pg_stat_activity WHERE pid = pg_backend_pid()")
                 ).one()
@@ -252,7 +252,7 @@ class AdvisoryLocks:
             return True
 
         def probe(connection: Connection) -> bool:
-            keys = {"kind": _NODE_LOCKS, "node": node}
+            keys = {"kind": NODE_LOCKS, "node": node}
             free = bool(connection.execute(text("SELECT pg_try_advisory_lock(:kind, :node)"), keys).scalar())
             if free:
                 connection.execute(text("SELECT pg_advisory_unlock(:kind, :node)"), keys)

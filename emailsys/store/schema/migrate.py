@@ -24,6 +24,7 @@ from emailsys.store.engine.base import Engine, error_text, no_store_text
 from emailsys.store.engine.sqlite import SQLite
 from emailsys.store.schema import tables as schema
 from emailsys.store.schema.identity import KeptIdentity, new_identity
+from emailsys.store.schema.move_marks import raise_if_marked, read_mark
 from emailsys.telemetry import Telemetry
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -61,7 +62,8 @@ def prepare_schema(
                     no_store_text(str(engine.path.parent) if isinstance(engine, SQLite) else engine.location)
                 )
             if found is None:
-                _create(engine, connection)
+                create_tables(engine, connection)
+                connection.execute(schema.generation.insert().values(singleton=1, number=1, identity=new_identity()))
             elif kept is not None:
                 kept.check(connection, engine.location)
         if found is None or found == schema.REVISION:
@@ -80,32 +82,38 @@ def raise_if_old(engine: Engine, connection: Connection) -> None:
         )
 
 
-def _lock_schema(engine: Engine, connection: Connection) -> None:
+def lock_schema(engine: Engine, connection: Connection) -> None:
     """Lock the schema until the end of the transaction."""
     if engine.locks_rows:
         connection.execute(text("SELECT pg_advisory_xact_lock(:kind, 0)"), {"kind": _SCHEMA_LOCK})
 
 
 def _revision(engine: Engine, connection: Connection) -> str | None:
-    """Read the revision of the store. None for an empty database."""
-    _lock_schema(engine, connection)
+    """Read the revision of the store. None for an empty database.
+
+    @raise StoreMoved: the store was moved, or is an unfinished copy.
+    """
+    lock_schema(engine, connection)
     tables = set(inspect(connection).get_table_names())
     if not tables:
         return None
     if "alembic_version" not in tables:
         raise StoreError("the database contains tables of another program. Use a separate database for the store.")
-    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+    found = read_mark(connection)
+    raise_if_marked(found, engine.location)
+    return found
 
 
-def _create(engine: Engine, connection: Connection) -> None:
+def create_tables(engine: Engine, connection: Connection, revision: str = schema.REVISION) -> None:
+    """Create all tables in an empty database, without rows. Call within a transaction.
+
+    @param revision: a mark may take its place (see `move_marks`).
+    """
     schema.metadata.create_all(connection, checkfirst=False)
     if engine.locks_rows:
         finish_postgres(connection)
     connection.execute(text(_VERSION_TABLE))
-    connection.execute(
-        text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": schema.REVISION}
-    )
-    connection.execute(schema.generation.insert().values(singleton=1, number=1, identity=new_identity()))
+    connection.execute(text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": revision})
 
 
 def finish_postgres(connection: Connection) -> None:
@@ -165,7 +173,7 @@ def upgrade(
         telemetry.event("store-upgrade", found=found, target=target, backup=backup)
     try:
         with _foreign_keys_off(connection), connection.begin():
-            _lock_schema(engine, connection)
+            lock_schema(engine, connection)
             config.attributes["connection"] = connection
             command.upgrade(config, target)
             if isinstance(engine, SQLite):

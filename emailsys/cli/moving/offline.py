@@ -1,0 +1,201 @@
+"""Move of a store that no daemon uses."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.cli.moving.config_switch import ConfigSwitch, resolved_url
+from emailsys.cli.options import NoStore, Places, Refused
+from emailsys.config.exit_status import Exit
+from emailsys.config.locations import without_password
+from emailsys.config.settings import Settings
+from emailsys.daemon.preload import load_before_dropping
+from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.platforms.users import owner_of
+from emailsys.store.commit.ids import id_text
+from emailsys.store.moving.move import Move, Moved, TooBusy, store_errors
+from emailsys.store.moving.target import TargetInUse
+from emailsys.store.open import engine_of, sqlite_path
+from emailsys.store.schema.identity import KeptIdentity
+from emailsys.supervisor import FolderLock, as_owner, check_state_folder
+
+# Signals that are ignored in the last step, where the system has them.
+_IGNORED: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP")
+# The lock that one move at a time holds, in the state folder.
+_LOCK_NAME: Final = "move.lock"
+_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a move has done.
+
+    @ivar source, target: the databases, without passwords.
+    @ivar hint: what an earlier move left, in words; None if nothing.
+    @ivar kept: the former configuration; None if it was left as it is.
+    @ivar seconds: for all of it, and in which no mail was accepted.
+    """
+
+    source: str
+    target: str
+    moved: Moved
+    hint: str | None
+    kept: Path | None
+    seconds: float
+    seconds_without: float
+
+    def as_json(self) -> Mapping[str, Any]:
+        """Return the document of --json."""
+        return {
+            "from": self.source,
+            "to": self.target,
+            "finished_earlier": self.moved.finished,
+            "rows": self.moved.rows,
+            "damaged": [id_text(number) for number in self.moved.damaged],
+            "former_config": None if self.kept is None else str(self.kept),
+            "seconds": round(self.seconds, 3),
+            "seconds_without_commits": round(self.seconds_without, 3),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines for a reader."""
+        if self.hint is not None:
+            yield self.hint
+        if self.moved.finished:
+            yield "an earlier move had copied everything"
+        else:
+            rows = self.moved.rows
+            yield (
+                f"{sum(rows.values())} rows copied and compared in {self.seconds:.1f} s: {rows['messages']} messages, "
+                f"{rows['maildrop']} in maildrops, {rows['queue']} in the queue, {rows['accounts']} accounts"
+            )
+        for number in self.moved.damaged[:_SHOWN]:
+            yield f"damaged already before: the body of {id_text(number)}"
+        if len(self.moved.damaged) > _SHOWN:
+            yield f"and {len(self.moved.damaged) - _SHOWN} more; --json prints all"
+        if self.kept is None:
+            yield f"the store is {self.target} now. Set store.url to it before the daemon starts"
+        else:
+            yield f"the store is {self.target} now; the former configuration is kept in {self.kept}"
+        yield f"{self.source} has the mail from before; no daemon uses it again. Remove it when you no longer need it"
+
+
+def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str], None]) -> Outcome:
+    """Move the store to a database.
+
+    @param to: its URL, which may have references.
+    @param leave_config: whether `store.url` stays as it is.
+    @param tell: shows how far the move is.
+    @raise Refused: the store was not moved.
+    """
+    began = time.monotonic()
+    settings = where.settings()
+    where.announce(settings.store.url)
+    check_state_folder(where.folder)
+    url = resolved_url(to, where.folder if where.config is None else where.config.parent)
+    with _refusals():
+        _check_other(settings, url)
+    load_before_dropping(owner_of(where.folder) if where.folder.is_dir() else None)
+    with _locked(where.folder):
+        switch = None if leave_config else ConfigSwitch.prepare(where, to, url)
+        try:
+            with _refusals(), _opened(settings, url, tell) as move:
+                with as_owner(where.folder):
+                    hint = move.begin()
+                    move.copy()
+                with _signals_ignored():
+                    tell("switching")
+                    with as_owner(where.folder):
+                        moved = move.switch()
+                    kept = None if switch is None else switch.commit()
+                    without = time.monotonic() - moved.locked_at
+                with as_owner(where.folder):
+                    move.tidy()
+        finally:
+            if switch is not None:
+                switch.discard()
+    source = without_password(settings.store.url or str(sqlite_path(None, where.folder)))
+    return Outcome(source, without_password(url), moved, hint, kept, time.monotonic() - began, without)
+
+
+def _check_other(settings: Settings, url: str) -> None:
+    """@raise Refused: the store is in that database already."""
+    here, there = sqlite_path(settings.store.url, settings.state), sqlite_path(url, settings.state)
+    is_same = settings.store.url == url if here is None or there is None else here == there
+    if is_same:
+        raise Refused("the store is there already: --to names the database of store.url")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let no other move run in the state folder, and no daemon start there.
+
+    @raise StartupError: one of them runs already.
+    """
+    locks: list[FolderLock] = []
+    try:
+        with as_owner(folder):
+            locks.append(FolderLock.take(folder, _LOCK_NAME, "emailsys move"))
+            locks.append(FolderLock.take(folder))
+        yield
+    finally:
+        with as_owner(folder):
+            for lock in locks:
+                lock.release()
+
+
+@contextmanager
+def _opened(settings: Settings, url: str, tell: Callable[[str], None]) -> Iterator[Move]:
+    """Provide the move. Files are opened and closed with the rights of the owner of the state folder."""
+
+    def report(step: str, table: str, done: int, of: int) -> None:
+        tell(f"{step} {table}: {done} of {of}")
+
+    state = settings.state
+    with as_owner(state):
+        source = engine_of(settings.store.url, state, create=False)
+        try:
+            target = engine_of(url, state, create=True)
+        except BaseException:
+            source.close()
+            raise
+        move = Move(source, target, KeptIdentity(state), report)
+    try:
+        yield move
+    finally:
+        with as_owner(state):
+            move.close()
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn errors of the stores into those of a command."""
+    try:
+        with store_errors():
+            yield
+    except TargetInUse as error:
+        raise Refused(str(error)) from None
+    except TooBusy as error:
+        raise Refused(str(error), Exit.TEMPORARY) from None
+    except StoreMissing as error:
+        raise NoStore(str(error)) from None
+    except StoreError as error:
+        raise Refused(str(error), Exit.UNAVAILABLE) from None
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    """Let no key and no shutdown interrupt the last step: it takes a moment."""
+    numbers = [getattr(signal, name) for name in _IGNORED if hasattr(signal, name)]
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -1,0 +1,102 @@
+"""The database that a store is moved to: its empty tables, and the mark that says how far the copy is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, inspect, text
+
+from emailsys.interfaces import StoreError
+from emailsys.store.engine.base import Engine
+from emailsys.store.moving.changes import writing
+from emailsys.store.schema import tables as schema
+from emailsys.store.schema.migrate import create_tables
+from emailsys.store.schema.move_marks import COMPLETE, MOVED, UNFINISHED, read_mark, write_mark
+
+_VERSIONS: Final = "alembic_version"
+
+
+class TargetInUse(StoreError):
+    """The database has something in it that a move must not overwrite."""
+
+
+def mark_of(connection: Connection) -> str | None:
+    """Return the revision of the store in a database, or its mark. None: the database is empty.
+
+    @raise TargetInUse: the database has tables of another program.
+    """
+    with connection.begin():
+        names = inspect(connection).get_table_names()
+        if not names:
+            return None
+        if _VERSIONS not in names:
+            raise TargetInUse("the database contains tables of another program. Use an empty database")
+        return read_mark(connection)
+
+
+def prepare(engine: Engine, connection: Connection) -> bool:
+    """Make the tables of an unfinished copy. Returns whether one of an earlier move was removed before.
+
+    Foreign keys are not checked until `complete`: while rows change, one may be copied before the row it refers to.
+
+    @raise TargetInUse: the database has another store in it.
+    """
+    mark = mark_of(connection)
+    if mark not in (None, UNFINISHED, COMPLETE):
+        what = "a store that was moved away" if mark == MOVED else "another store"
+        raise TargetInUse(f"{engine.location} is not empty: it contains {what}. Use an empty database, or a new file")
+    with writing(engine, connection):
+        if mark is not None:
+            _drop(engine, connection)
+        create_tables(engine, connection, UNFINISHED)
+        if engine.locks_rows:
+            for name in schema.metadata.tables:
+                for key in inspect(connection).get_foreign_keys(name):
+                    connection.exec_driver_sql(f"ALTER TABLE {name} DROP CONSTRAINT {key['name']}")
+    if not engine.locks_rows:
+        # Outside a transaction, the pragma has an effect, and it is that of this connection.
+        connection.rollback()
+        connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
+    return mark is not None
+
+
+def _drop(engine: Engine, connection: Connection) -> None:
+    for table in reversed(schema.metadata.sorted_tables):
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table.name}{' CASCADE' if engine.locks_rows else ''}")
+    connection.exec_driver_sql(f"DROP TABLE {_VERSIONS}")
+
+
+def complete(engine: Engine, connection: Connection) -> None:
+    """Mark the copy as complete, and check foreign keys of new rows from now on. Call within a transaction."""
+    if engine.locks_rows:
+        for table in schema.metadata.sorted_tables:
+            for constraint in table.foreign_key_constraints:
+                (element,) = constraint.elements
+                # The rows are those of a store that checks them, so PostgreSQL need not look at all of them now.
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {table.name} ADD CONSTRAINT fk_{table.name}_{constraint.columns[0].name} "
+                    f"FOREIGN KEY ({constraint.columns[0].name}) "
+                    f"REFERENCES {element.column.table.name} ({element.column.name}) NOT VALID"
+                )
+    write_mark(connection, COMPLETE)
+
+
+def release(engine: Engine, connection: Connection) -> None:
+    """Let daemons open the copy."""
+    with writing(engine, connection):
+        write_mark(connection, schema.REVISION)
+
+
+def validate(engine: Engine, connection: Connection) -> None:
+    """Let PostgreSQL look at all rows that foreign keys refer to. Daemons may use the store meanwhile."""
+    if not engine.locks_rows:
+        return
+    asked = text(
+        "SELECT conrelid::regclass::text AS name, conname FROM pg_constraint "
+        "WHERE NOT convalidated AND connamespace = current_schema()::regnamespace"
+    )
+    with connection.begin():
+        found = connection.execute(asked).all()
+    for name, constraint in found:
+        with connection.begin():
+            connection.exec_driver_sql(f"ALTER TABLE {name} VALIDATE CONSTRAINT {constraint}")

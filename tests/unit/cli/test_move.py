@@ -1,0 +1,99 @@
+"""The command `move` while no daemon runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+from emailsys.config.exit_status import Exit
+from emailsys.store.moving import target as target_of
+from emailsys.supervisor import FolderLock
+from tests.unit.cli.cli_case import CLICase
+
+_CONFIG = 'hostname = "mail.example.test"\n[outbound]\nenabled = false\n'
+
+
+class MoveTests(CLICase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.config = Path(self.mktemp()).absolute()
+        self.config.write_text(_CONFIG)
+        self.config.chmod(0o640)
+        os.environ["EMAILSYS_CONFIG"] = str(self.config)
+        self.add_domain()
+        self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"long-enough-1\n")
+        self.target = self.state / "new.sqlite"
+        self.url = f"sqlite:///{self.target}"
+
+    def accounts(self) -> list[str]:
+        return [user["address"] for user in json.loads(self.fine("user", "list", "--json"))]
+
+    def test_the_configuration_names_the_new_store_and_the_old_one_is_closed(self) -> None:
+        """The former configuration is kept. Who sets `store.url` back by hand is told what happened."""
+        out = self.fine("move", "--to", self.url)
+        self.assertIn("1 accounts", out)
+        self.assertIn(f'url = "{self.url}"', self.config.read_text())
+        self.assertEqual(stat.S_IMODE(self.config.stat().st_mode), 0o640)
+        kept = self.config.with_name(f"{self.config.name}.before-move")
+        self.assertEqual(kept.read_text(), _CONFIG)
+        self.assertEqual(self.accounts(), ["ann@example.test"])
+        self.config.write_text(_CONFIG)
+        self.assertIn("was moved", self.refused(Exit.NO_INPUT, "user", "list"))
+        self.assertIn("was moved", self.run_it("config", "check")[2])
+
+    def test_json_tells_what_was_moved(self) -> None:
+        outcome = json.loads(self.fine("move", "--to", self.url, "--json"))
+        self.assertEqual((outcome["to"], outcome["rows"]["accounts"], outcome["damaged"]), (self.url, 1, []))
+        self.assertIsInstance(outcome["seconds_without_commits"], float)
+
+    def test_references_stay_in_the_configuration(self) -> None:
+        os.environ["NAME"] = "new"
+        given = f"sqlite:///{self.state}/{{env:NAME}}.sqlite"
+        self.fine("move", "--to", given)
+        self.assertIn(given, self.config.read_text())
+        self.assertEqual(self.accounts(), ["ann@example.test"])
+
+    def test_a_refused_move_changes_nothing(self) -> None:
+        os.environ["EMAILSYS_STORE__QUOTA_WARNING"] = "true"
+        for status, url, why in (
+            (Exit.CONFIG, "sqlite:///{env:MISSING}", "MISSING"),
+            (Exit.USAGE, "mysql://db/mail", "postgresql"),
+            (Exit.DATA, f"sqlite:///{self.state}/mail.sqlite", "there already"),
+        ):
+            self.assertIn(why, self.refused(status, "move", "--to", url))
+        sqlite3.connect(self.target).executescript("CREATE TABLE other (x); INSERT INTO other VALUES (1)")
+        self.assertIn("another program", self.refused(Exit.DATA, "move", "--to", self.url))
+        self.assertEqual(self.config.read_text(), _CONFIG)
+        self.assertEqual([path.name for path in self.config.parent.glob(f"{self.config.name}*")], [self.config.name])
+        self.assertEqual(self.accounts(), ["ann@example.test"])
+
+    def test_a_variable_that_goes_before_the_file_is_named(self) -> None:
+        os.environ["EMAILSYS_STORE__URL"] = f"sqlite:///{self.state}/mail.sqlite"
+        self.assertIn("EMAILSYS_STORE__URL", self.refused(Exit.CONFIG, "move", "--to", self.url))
+        self.assertIn("Set store.url", self.fine("move", "--to", self.url, "--leave-config"))
+        os.environ["EMAILSYS_STORE__URL"] = self.url
+        self.assertEqual(self.accounts(), ["ann@example.test"])
+
+    def test_without_a_configuration_file_the_reader_learns_how_to_make_one(self) -> None:
+        del os.environ["EMAILSYS_CONFIG"]
+        self.assertIn("config example", self.refused(Exit.CONFIG, "move", "--to", self.url))
+
+    def test_two_moves_do_not_run_at_once(self) -> None:
+        lock = FolderLock.take(self.state, "move.lock")
+        self.addCleanup(lock.release)
+        self.assertIn("already runs there", self.refused(Exit.UNAVAILABLE, "move", "--to", self.url))
+
+    def test_a_move_that_was_killed_before_the_configuration_changed_is_finished_by_the_next(self) -> None:
+        patched = self.patch(target_of, "release", _killed)
+        self.assertEqual(self.run_it("move", "--to", self.url)[0], Exit.INTERRUPTED)
+        patched.restore()
+        self.assertIn("was moved", self.refused(Exit.NO_INPUT, "user", "list"))
+        self.assertIn("had copied everything", self.fine("move", "--to", self.url))
+        self.assertEqual(self.accounts(), ["ann@example.test"])
+
+
+def _killed(*parts: object) -> None:
+    raise KeyboardInterrupt
