@@ -51,24 +51,29 @@ class SessionEndings:
 
         @return: what is left of these seconds.
         """
-        began, quiet = self._reactor.seconds(), 0.0
+        began = self._reactor.seconds()
+        silence = 0.0
         while self._reactor.seconds() < began + _FINISH_SECONDS:
-            if self._silence() >= _SILENCE:
+            if self._silence(began) >= _SILENCE:
                 # What clients have said while this process got no CPU is read in one turn of the reactor.
                 await deferLater(self._reactor, 0)
-            silence = self._silence()
-            # A start of the other process may take long, and clients may be silent meanwhile.
-            quiet = min(silence, self._reactor.seconds() - began)
-            if silence >= _SILENCE and (not sum(self._drain()) or quiet >= patience):
+            silence = self._silence(began)
+            if silence >= _SILENCE:
+                _ = self._drain()
+            if silence >= patience or not any(factory.sessions for factory in self.factories.values()):
                 break
             await deferLater(self._reactor, _DRAIN_POLL)
-        return max(0.0, patience - quiet)
+        return max(0.0, patience - silence)
 
-    def _silence(self) -> float:
-        """Return how many seconds the client that was heard last has been silent. Sessions that end do not count."""
+    def _silence(self, began: float) -> float:
+        """Return how many seconds the client that was heard last has been silent. Sessions that end do not count.
+
+        The other process may have taken long to start: the silence before `began` does not count, either.
+        """
         connections = (session.connection for factory in self.factories.values() for session in factory.sessions)
         silences = (getattr(one, "silent_for", math.inf) for one in connections if not getattr(one, "closing", False))
-        return min(silences, default=math.inf)
+        since: float = self._reactor.seconds() - began
+        return min([since, *silences])
 
     def _drain(self) -> list[int]:
         return [factory.drain() for factory in dict.fromkeys(self.factories.values())]

@@ -95,6 +95,14 @@ class SuccessionTests(SynchronousTestCase):
         self.turns(2.5)
         self.assertEqual(self.server.sessions, set())
 
+    def test_silence_while_the_other_process_started_does_not_count(self) -> None:
+        self.turns(30.0)
+        _ = self.end()
+        self.turns(1.5)
+        self.assertEqual(self.server.sessions, {self.one, self.other})
+        self.turns(1.0)
+        self.assertEqual(self.server.sessions, set())
+
     def test_a_client_that_spoke_while_this_process_stood_still_goes_on(self) -> None:
         """Its command waits in the kernel. Silence is judged after that was read."""
         _ = self.end()
