@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import secrets
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -19,6 +18,7 @@ from click.shell_completion import CompletionItem
 from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import Refused, as_json
 from emailsys.cli.output import print_json, print_rows
+from emailsys.cli.tryout.end_signals import Ended, until_ended
 from emailsys.config.exit_status import Exit
 from emailsys.lab.base.lesson import Lesson, Report
 from emailsys.lab.base.values import LessonFailed, Side
@@ -37,10 +37,6 @@ emailsys lab run smuggling --export page.html
 emailsys lab run --all --report pages        a page for each lesson, and pages/index.html
 emailsys lab run open-relay --json | jq '.[].sides[].evidence'
 """
-
-
-class _Ended(Exception):
-    """A signal requests the end."""
 
 
 def _complete_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
@@ -137,8 +133,7 @@ def run(
                     continue
                 teller.end()
                 reports.append(report)
-    except _Ended:
-        click.echo("\nended; the daemons are stopped", err=True)
+    except Ended:
         return Exit.INTERRUPTED
     if export is not None and reports:
         write_page(export, reports[0])
@@ -217,26 +212,16 @@ def _tell_all(reports: list[Report], failures: list[tuple[Lesson, str]]) -> None
 def _workshop() -> Iterator[tuple[LabDaemons, Pki]]:
     """Gives daemons and certificates in a temporary folder. Nothing of them remains, whatever ends the block.
 
-    Ctrl-C, SIGTERM and SIGHUP raise _Ended in the block. During the cleanup they are ignored: a second Ctrl-C would
-    leave daemons or files behind.
+    Ctrl-C, SIGTERM and SIGHUP raise Ended in the block.
     """
     from emailsys.cli.lab.systems import LabDaemons
     from emailsys.lab.base.stage import Pki
 
-    ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    with ExitStack() as stack:
-        for number in ends:
-            stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
-        folder = Path(tempfile.mkdtemp(prefix="emailsys-lab-"))
+    with ExitStack() as stack, until_ended(stack.close, "stopping the daemons"):
+        folder = Path(tempfile.gettempdir(), f"emailsys-lab-{secrets.token_hex(8)}")
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
         pki = Pki(folder / "certs")
         daemons = LabDaemons(folder, pki)
         stack.callback(daemons.stop)
-        for number in ends:
-            stack.callback(signal.signal, number, signal.SIG_IGN)
-            signal.signal(number, _end)
         yield daemons, pki
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise _Ended

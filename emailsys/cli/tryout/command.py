@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
@@ -13,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import click
@@ -24,6 +22,7 @@ from emailsys.cli.options import Refused, choose_places
 from emailsys.cli.password import credentials_of
 from emailsys.cli.tryout.daemon_process import RunningDaemon
 from emailsys.cli.tryout.dialogue import DialogueFailed
+from emailsys.cli.tryout.end_signals import Ended, until_ended
 from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST, RoundTrip, make_round_trip
 from emailsys.cli.tryout.sample_commands import Line, ready_made
 from emailsys.config.exit_status import Exit
@@ -51,10 +50,6 @@ _PORT_IN_USE: Final = "already in use"
 _TRIES: Final = 200
 # Without letters and digits that look alike; 16 of these 31 characters are 79 bits.
 _PASSWORD_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105
-
-
-class _Ended(Exception):
-    """A signal requests the end."""
 
 
 _EXAMPLES: Final = """
@@ -113,49 +108,40 @@ def try_it(state: str | None, once: bool, base: int, page: Path | None, as_json:
 def _run(folder: Path, base: int, once: bool, page: Path | None, as_json: bool) -> int:
     began = time.monotonic()
     passwords, are_new = kept_passwords(folder / "passwords.json")
-    ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    previous = [(number, signal.signal(number, _end)) for number in ends]
-    _make_store(folder)
     daemon = RunningDaemon(folder, folder / CONFIG_NAME, folder / "daemon.log")
     try:
-        ports = start_on_free_ports(daemon, folder, base)
-        prepare_accounts(daemon, passwords, are_new)
-        ca = folder / "certs" / "ca.pem"
-        trip = make_round_trip(ports, passwords, ca, datetime.now().astimezone())
-        _write(folder / "submitted.eml", trip.message)
-        _write(folder / "message.eml", trip.fetched)
-        lines = ready_made(ports, passwords, ca, folder / "submitted.eml")
-        _write(folder / "commands.txt", _as_text(lines).encode())
-        if page is not None:
-            lives = daemon.ask(Trace(trip.queue_id, 1))["lives"]
-            _export(page, trip, lives)
-        browser = (
-            "" if once else f"http://{HOST}:{ports['http']}{daemon.ask(WebLogin(Address(*BOB.split('@'))))['path']}"
-        )
-        report = _report(folder, ports, passwords, trip, lines, daemon.pid, browser)
-        _write(folder / "commands.json", json.dumps(report, indent=2).encode())
-        if as_json:
-            click.echo(json.dumps(report, indent=2))
-        else:
-            _tell(folder, ports, passwords, ca, trip, lines, time.monotonic() - began, once)
-        sys.stdout.flush()
-        if not once:
-            if not as_json:
-                _tell_browser(ports["http"], browser)
-                click.echo("\nThe system keeps running. Press Ctrl-C to end it.", err=True)
-            daemon.wait()
-            raise Refused(f"the daemon has ended unexpectedly; its log is {folder / 'daemon.log'}", Exit.UNAVAILABLE)
-    except _Ended:
-        click.echo("\nstopping the daemon", err=True)
-        if once:
-            return Exit.INTERRUPTED
-    finally:
-        for number, _ in previous:
-            # A second Ctrl-C during shutdown would leave the daemon running.
-            signal.signal(number, signal.SIG_IGN)
-        daemon.stop()
-        for number, handler in previous:
-            signal.signal(number, handler)
+        with until_ended(daemon.stop, "stopping the daemon"):
+            _make_store(folder)
+            ports = start_on_free_ports(daemon, folder, base)
+            prepare_accounts(daemon, passwords, are_new)
+            ca = folder / "certs" / "ca.pem"
+            trip = make_round_trip(ports, passwords, ca, datetime.now().astimezone())
+            _write(folder / "submitted.eml", trip.message)
+            _write(folder / "message.eml", trip.fetched)
+            lines = ready_made(ports, passwords, ca, folder / "submitted.eml")
+            _write(folder / "commands.txt", _as_text(lines).encode())
+            if page is not None:
+                lives = daemon.ask(Trace(trip.queue_id, 1))["lives"]
+                _export(page, trip, lives)
+            browser = (
+                "" if once else f"http://{HOST}:{ports['http']}{daemon.ask(WebLogin(Address(*BOB.split('@'))))['path']}"
+            )
+            report = _report(folder, ports, passwords, trip, lines, daemon.pid, browser)
+            _write(folder / "commands.json", json.dumps(report, indent=2).encode())
+            if as_json:
+                click.echo(json.dumps(report, indent=2))
+            else:
+                _tell(folder, ports, passwords, ca, trip, lines, time.monotonic() - began, once)
+            sys.stdout.flush()
+            if not once:
+                if not as_json:
+                    _tell_browser(ports["http"], browser)
+                    click.echo("\nThe system keeps running. Press Ctrl-C to end it.", err=True)
+                daemon.wait()
+                log = folder / "daemon.log"
+                raise Refused(f"the daemon has ended unexpectedly; its log is {log}", Exit.UNAVAILABLE)
+    except Ended:
+        return Exit.INTERRUPTED if once else Exit.OK
     return Exit.OK
 
 
@@ -185,10 +171,6 @@ def _export(page: Path, trip: RoundTrip, lives: Sequence[Mapping[str, Any]]) -> 
     write_page(page, poster(trip, lives))
     if str(page) != "-":
         click.echo(f"the page is {page}", err=True)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise _Ended
 
 
 def _write(path: Path, octets: bytes) -> None:

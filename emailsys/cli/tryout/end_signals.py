@@ -1,0 +1,57 @@
+"""Signals that request the end of a command which has started daemons: one exception, and a cleanup that none cuts."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import click
+
+
+class Ended(BaseException):
+    """Ctrl-C, SIGTERM or SIGHUP requests the end. No `except Exception` stops it."""
+
+
+@contextmanager
+def until_ended(cleanup: Callable[[], object], words: str) -> Iterator[None]:
+    """Let a signal that requests the end raise `Ended` in the block, and call `cleanup` after the block.
+
+    Code that a signal interrupts may replace the exception (Python does so in a class statement of a module that is
+    being imported) or lose it (in a callback of C). The block then ends with `Ended` all the same. During `cleanup`,
+    signals are ignored: a second Ctrl-C would leave daemons or files behind.
+
+    @param words: printed to stderr before the cleanup if a signal has ended the block.
+    """
+    has_arrived = is_over = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal has_arrived
+        has_arrived = True
+        if not is_over:
+            raise Ended
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = [(number, signal.signal(number, end)) for number in numbers]
+    try:
+        try:
+            yield
+        except Exception as error:
+            if has_arrived:
+                raise Ended from error
+            raise
+        if has_arrived:
+            raise Ended
+    finally:
+        is_over = True
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            if has_arrived:
+                with suppress(OSError):
+                    click.echo(f"\n{words}", err=True)
+            cleanup()
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
