@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.cli import administer
-from emailsys.cli.commands.certs import certs
+from emailsys.cli.main import program
 from emailsys.cli.options import Refused
 from emailsys.config import locations
 from emailsys.config.exit_status import Exit
@@ -27,13 +27,13 @@ class CertsCommandTests(SynchronousTestCase):
         self.environment = {"EMAILSYS_STATE": str(self.state), "EMAILSYS_CONFIG": str(config)}
 
     def run_command(self, *words: str) -> Result:
-        return CliRunner().invoke(certs, words, env=self.environment)
+        return CliRunner().invoke(program, ["certs", *words], env=self.environment)
 
     def refused(self, *words: str) -> tuple[Exit, str]:
         """Run a command that fails. Return its exit status and stderr."""
         runner = CliRunner()
         with self.subTest(words):
-            error = runner.invoke(certs, words, env=self.environment, standalone_mode=False).exception
+            error = runner.invoke(program, ["certs", *words], env=self.environment, standalone_mode=False).exception
             assert isinstance(error, Refused), error
             return error.status, error.message
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.cli.main import program
 from emailsys.cli.options import Refused
 from emailsys.cli.tryout import round_trip
-from emailsys.cli.tryout.command import PORTS, free_ports, kept_passwords, start_on_free_ports, try_it
+from emailsys.cli.tryout.command import PORTS, free_ports, kept_passwords, start_on_free_ports
 from emailsys.cli.tryout.daemon_process import RunningDaemon
 from emailsys.cli.tryout.dialogue import Dialogue, DialogueFailed, Transcript, dialogue
 from emailsys.cli.tryout.round_trip import ALICE, BOB, compose, stuffed
@@ -300,7 +301,7 @@ class StartTests(SynchronousTestCase):
 
         def again() -> None:
             try:
-                try_it.main(["--state", str(state), "--once"], standalone_mode=False)
+                program.main(["try", "--state", str(state), "--once"], standalone_mode=False)
             except BaseException as error:
                 ended.append(error)
 
