@@ -17,7 +17,7 @@ from emailsys.config.collisions import collisions
 from emailsys.config.consistency import contradictions
 from emailsys.config.given import References, origins, with_variables
 from emailsys.config.monitoring_keys import MONITORING, WIRETAP
-from emailsys.config.monitoring_settings import MonitoringSettings
+from emailsys.config.monitoring_settings import MonitoringSettings, WiretapSettings
 from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, SENDING, TIMEOUTS
 from emailsys.config.server_keys import LIMITS, LOGIN, POP3, SERVICES, SMTP, STORE, TLS, TOP
 from emailsys.config.settings import (
@@ -37,7 +37,6 @@ from emailsys.config.settings import (
     StoreSettings,
     TLSSettings,
     WebSettings,
-    WiretapSettings,
 )
 from emailsys.config.table import Table
 from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, a_file_name, listen_addresses

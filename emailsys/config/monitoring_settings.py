@@ -1,4 +1,4 @@
-"""Settings for metrics and logs, read by the loader and passed around."""
+"""Settings for metrics, logs and recorded connections, read by the loader and passed around."""
 
 from __future__ import annotations
 
@@ -35,3 +35,16 @@ class MonitoringSettings:
     log_level: LogThreshold = LogThreshold.INFO
     # A file that gets only events, one on each line. It is reopened at SIGHUP.
     mail_log: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WiretapSettings:
+    """Recording of connections."""
+
+    # Whether connections are recorded all the time. Otherwise they are while an operator watches.
+    enabled: bool = False
+    # How many conversations are kept, and the memory for each, in octets.
+    conversations: int = 200
+    octets_per_conversation: int = 64 * 1024
+    # Whether the beginnings of messages are recorded.
+    keep_bodies: bool = False

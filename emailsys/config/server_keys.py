@@ -68,6 +68,15 @@ SMTP: Final[Mapping[str, Read]] = {
 }
 
 
+def maildrops(value: object) -> str:
+    """Read what POP3 serves. Whether a plugin can be loaded is known only when the daemon starts."""
+    if value != "local":
+        kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if kind != "plugin" or not (name and name.isprintable()):
+            raise Unfit('"local", "plugin:NAME" or "plugin:NAME:ARGUMENT"')
+    return str(value)
+
+
 POP3: Final[Mapping[str, Read]] = {
     "login_timeout": a_duration(minimum=1),
     # RFC 1939 §3: the autologout timer must be of at least ten minutes.
@@ -80,6 +89,8 @@ POP3: Final[Mapping[str, Read]] = {
     "plaintext_auth_networks": networks,
     "serve_utf8_raw": a_boolean,
     "downgrade_utf8": a_boolean,
+    "maildrops": maildrops,
+    "maildrop_deadline": a_duration(minimum=0.1, maximum=120),
 }
 
 

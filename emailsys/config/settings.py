@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.config.checks_settings import ChecksSettings
-from emailsys.config.monitoring_settings import MonitoringSettings
+from emailsys.config.monitoring_settings import MonitoringSettings, WiretapSettings
 from emailsys.mail.next_hop import TLSPolicy
 
 MIB = 1024 * 1024
@@ -108,6 +108,9 @@ class POP3Settings:
     # a refusal.
     serve_utf8_raw: bool = False
     downgrade_utf8: bool = True
+    # What the sessions read: "local" is the store, "plugin:NAME" a package. Seconds in which the package must answer.
+    maildrops: str = "local"
+    maildrop_deadline: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,19 +323,6 @@ class RoutingSettings:
     # there; and the domain of that path, "" for the domain that was added first.
     srs: bool = True
     srs_domain: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WiretapSettings:
-    """Recording of connections."""
-
-    # Whether connections are recorded all the time. Otherwise they are while an operator watches.
-    enabled: bool = False
-    # How many conversations are kept, and the memory for each, in octets.
-    conversations: int = 200
-    octets_per_conversation: int = 64 * 1024
-    # Whether the beginnings of messages are recorded.
-    keep_bodies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _LIVE: Final = (
     "tls",
 )
 # Exceptions below those keys.
-_NOT_LIVE: Final = ("pop3.takeover_after", "pop3.workers")
+_NOT_LIVE: Final = ("pop3.takeover_after", "pop3.workers", "pop3.maildrops", "pop3.maildrop_deadline")
 # Why a restart is needed, for the beginnings of keys. The first that fits counts.
 _REASONS: Final = (
     ("hostname", "all parts of the daemon are built with the name"),
@@ -45,6 +45,7 @@ _REASONS: Final = (
     ("checks.", "plugins are loaded while the daemon starts"),
     ("store.", "the store is opened while the daemon starts"),
     ("pop3.workers", "the worker processes are counted while the daemon starts"),
+    ("pop3.maildrop", "plugins are loaded while the daemon starts"),
     ("pop3.takeover_after", "the store is opened while the daemon starts"),
     ("outbound.", "connections to other hosts are built with it"),
     ("routing.trusted_networks", "all limits are built with the trusted networks"),

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 from emailsys.daemon.checks import DaemonChecks
 from emailsys.daemon.logins import DaemonLogins
+from emailsys.daemon.mailboxes import DaemonMailboxes
+from emailsys.policy.mailboxes.opening import Mailboxes
+from emailsys.policy.outside_logins import OutsideLogins
+from emailsys.store.open import Store
 from emailsys.supervisor import Bound, FolderLock, Predecessor, close_all
+from emailsys.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +28,16 @@ class OpenedResources:
     # Plugins are loaded at the start, where their faults reach the terminal.
     checks: DaemonChecks = field(default_factory=DaemonChecks)
     logins: DaemonLogins = field(default_factory=DaemonLogins)
+    mailboxes: DaemonMailboxes = field(default_factory=DaemonMailboxes)
+
+    def serve_plugins(self, store: Store, telemetry: Telemetry) -> tuple[OutsideLogins | None, Mailboxes | None]:
+        """Ask the plugins for logins and mailboxes from now on. Each is None if there are none."""
+        return self.logins.serve(store, telemetry), self.mailboxes.serve(store.maildrops, telemetry)
 
     async def stop_plugins(self) -> None:
         """Stop the plugins. They are asked nothing more."""
         self.logins.stop()
+        await self.mailboxes.stop()
         await self.checks.stop()
 
     def release(self) -> None:

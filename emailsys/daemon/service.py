@@ -211,7 +211,7 @@ class Daemon(Service):
         access = outbound.access
         logins, failed_logins, verified = self._opened.logins, limits.failed_logins, VerifiedLogins()
         access.passwords = logins.password_changes(store.accounts, hashing, telemetry)
-        checked = failed_logins, verified, logins.serve(store, telemetry)
+        checked = failed_logins, verified, *self._opened.serve_plugins(store, telemetry)
         portal = build_portal(store.directory, store.maildrops, hashing, access, renewal, *checked)
         self._pages.serve(store, self._count_sessions, lambda: self._uptime)
         checks = self._opened.checks.serve(outbound.aliases, telemetry)

@@ -21,6 +21,7 @@ from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, bind_contro
 from emailsys.daemon.checks import load_plugins
 from emailsys.daemon.log_output import say
 from emailsys.daemon.logins import load_logins
+from emailsys.daemon.mailboxes import load_mailboxes
 from emailsys.daemon.preload import load_before_dropping
 from emailsys.daemon.resources import OpenedResources
 from emailsys.daemon.service import Daemon
@@ -129,6 +130,7 @@ def _prepared(
             with _naming(settings.source):
                 checks = load_plugins(settings.checks, settings.hostname, choice.folder, reactor)
                 logins = load_logins(settings.login, settings.hostname, reactor)
+                mailboxes = load_mailboxes(settings.pop3, settings.hostname, reactor)
             if background:
                 check_store(settings)
         except BaseException:
@@ -142,7 +144,7 @@ def _prepared(
         raise
     if control is None:
         say(settings.monitoring, NO_CONTROL)
-    opened = OpenedResources(lock, tuple(listeners), control, predecessor, checks, logins)
+    opened = OpenedResources(lock, tuple(listeners), control, predecessor, checks, logins, mailboxes)
     line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
     return kind(reactor, settings, opened, tls, Telemetry(line=line), certificates_of, fit)
 

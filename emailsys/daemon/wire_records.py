@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from emailsys.config.settings import WiretapSettings
+from emailsys.config.monitoring_settings import WiretapSettings
 from emailsys.interfaces.operators.wire import Hear, IWireRecords, TracedStep
 from emailsys.interfaces.wiretap import ITap, IWiretap
 

@@ -20,6 +20,7 @@ from emailsys.config.settings import Settings
 from emailsys.daemon.garbage import freeze_startup_objects
 from emailsys.daemon.hashing import start_hashing
 from emailsys.daemon.logins import DaemonLogins, load_logins
+from emailsys.daemon.mailboxes import DaemonMailboxes, load_mailboxes
 from emailsys.daemon.pop3 import configure_pop3, pop3_factory
 from emailsys.daemon.session_endings import SessionEndings
 from emailsys.daemon.worker_channel import Channel, ChannelFactory, ChannelLost, Handler
@@ -53,6 +54,7 @@ class Worker:
     _tls: ServerTLS
     _store: Store
     _logins: DaemonLogins
+    _mailboxes: DaemonMailboxes
     _hashing: HashingThreads
     _failed_logins: SharedFailedLogins
     _verified: VerifiedLogins
@@ -92,6 +94,7 @@ class Worker:
         try:
             self._tls = ServerTLS(unpacked(certificates))
             self._logins = logins = load_logins(self._settings.login, self._settings.hostname, reactor)
+            self._mailboxes = mailboxes = load_mailboxes(self._settings.pop3, self._settings.hostname, reactor)
             opening = Opening(self._settings.pop3.takeover_after, sweep=False, upgrade=False)
             self._store = store = open_store(self._settings.store, self._settings.state, reactor, telemetry, opening)
         except (StoreError, TLSConfigError, StartupError) as error:
@@ -114,6 +117,7 @@ class Worker:
                 self._failed_logins,
                 self._verified,
                 logins.serve(store, telemetry),
+                mailboxes.serve(store.maildrops, telemetry),
             ),
             clock=reactor,
             telemetry=telemetry,
@@ -210,6 +214,7 @@ class Worker:
 
     async def _close(self) -> None:
         self._logins.stop()
+        await self._mailboxes.stop()
         self._hashing.stop()
         await self._store.close()
         self._began = False

@@ -1,8 +1,9 @@
-"""Stable interfaces and values for code of other people: checks of mail that this system receives."""
+"""Stable interfaces and values for code of other people: checks of mail, logins and mailboxes."""
 
 from __future__ import annotations
 
 from emailsys.extension.checks import CheckContext, CheckFailed, CheckPlugin, ICheckPlugin, IPolicyCheck, PolicyCheck
+from emailsys.extension.mailboxes import INonBlocking
 from emailsys.extension.session import Client, Field, Message, Transaction
 from emailsys.extension.verdicts import Accept, AddField, Defer, Quarantine, Redirect, Refuse, Verdict
 
@@ -16,6 +17,7 @@ __all__ = [
     "Defer",
     "Field",
     "ICheckPlugin",
+    "INonBlocking",
     "IPolicyCheck",
     "Message",
     "PolicyCheck",

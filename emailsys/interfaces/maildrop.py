@@ -22,6 +22,11 @@ class IMaildrop(pop3.IMailbox):
         does not keep the list of the messages."""
     )
 
+    has_exact_sizes = Attribute(
+        """Whether `listMessages` returns the octets that `pieces` will yield. If so, a message that has fewer is known
+        to be cut off. If not, its end is that of `pieces`."""
+    )
+
     def needs_utf8(index: int) -> bool:
         """Return whether a message is an SMTPUTF8 message (RFC 6856 §2)."""
 

@@ -100,6 +100,13 @@ class OutsideCheck(Protocol):
         """
 
 
+class OutsideMailboxes(Protocol):
+    """Mailboxes of another system, such as `emailsys.policy.mailboxes.opening`."""
+
+    async def open(self, account: Account) -> IMaildrop:
+        """Open the mailbox of an account as its maildrop. Raises as `IMaildrops.open` does, or StoreError."""
+
+
 class VerifiedLogins:
     """Cache of verified passwords, so that a client that polls every minute causes no hashing.
 
@@ -280,9 +287,12 @@ class StoredSecrets:
 class MailRealm:
     """Realm from an Account, or an anonymous client, to an IDelivery or an opened IMaildrop."""
 
-    def __init__(self, access: Access | None, maildrops: IMaildrops) -> None:
-        """@param access: None if there is no SMTP."""
-        self._access, self._maildrops = access, maildrops
+    def __init__(self, access: Access | None, maildrops: IMaildrops, mailboxes: OutsideMailboxes | None = None) -> None:
+        """
+        @param access: None if there is no SMTP.
+        @param mailboxes: those that POP3 serves in place of the maildrops, if there are any.
+        """
+        self._access, self._maildrops, self._mailboxes = access, maildrops, mailboxes
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
         """Return the avatar for the first supported interface, and its logout function."""
@@ -317,7 +327,9 @@ class MailRealm:
             # The login was cancelled: expected refusals are dropped, other failures are still logged.
             return None if isinstance(failure.value, MaildropInUse | StoreError) else failure
 
-        _ = Deferred.fromCoroutine(self._maildrops.open(account.account_id)).addCallbacks(opened, failed)
+        mailboxes = self._mailboxes
+        opening = self._maildrops.open(account.account_id) if mailboxes is None else mailboxes.open(account)
+        _ = Deferred.fromCoroutine(opening).addCallbacks(opened, failed)
         return answer
 
 
@@ -334,6 +346,7 @@ def build_portal(
     failed_logins: GuessLimits | None = None,
     verified: VerifiedLogins | None = None,
     outside: OutsideCheck | None = None,
+    mailboxes: OutsideMailboxes | None = None,
 ) -> Portal:
     """Return the portal of all services.
 
@@ -344,8 +357,9 @@ def build_portal(
     @param failed_logins: None if guesses have no limit.
     @param verified: the cache of verified passwords. By default a new one.
     @param outside: None if no other system knows passwords.
+    @param mailboxes: those that POP3 serves in place of the maildrops, if there are any.
     """
-    realm = MailRealm(access, maildrops)
+    realm = MailRealm(access, maildrops, mailboxes)
     passwords = PasswordChecker(
         directory, hashing, VerifiedLogins() if verified is None else verified, renewal, failed_logins, outside
     )

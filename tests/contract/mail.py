@@ -34,12 +34,20 @@ def envelope(*recipients: Recipient, reverse_path: Address | None = CAROL, smtpu
 class MailCase(StoreCase):
     """A test with the accounts alice and bob of example.test."""
 
+    _first_user: Account | None = None
+
     async def users(self) -> tuple[Account, Account]:
         """Add the accounts. Alice is the postmaster."""
         await self.store.accounts.add_domain("example.test", ALICE)
         await self.store.accounts.add_user(ALICE, [("argon2id", "secret-a")])
         await self.store.accounts.add_user(BOB, [("argon2id", "secret-b")])
         return await self.account(ALICE), await self.account(BOB)
+
+    async def first_user(self) -> Account:
+        """Return alice. The accounts are added at the first call."""
+        if self._first_user is None:
+            self._first_user, _bob = await self.users()
+        return self._first_user
 
     async def account(self, address: Address) -> Account:
         """Return the account that receives mail for an address."""

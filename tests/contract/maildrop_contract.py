@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import IMaildrop, IMaildrops, MaildropInUse, MaildropLost
+from emailsys.testing import contracts
 from tests.contract.mail import MailCase, envelope, local
 
 KIB = 1024
 
 
-class MaildropContract(MailCase):
-    """The tests. `test_store_contract` has a subclass for each engine."""
+class MaildropContract(contracts.MaildropContract, MailCase):
+    """The public contract, and what the stores promise beyond it. `test_store_contract` has a class for each engine."""
+
+    async def put(self, bodies: Sequence[bytes]) -> None:
+        alice = await self.first_user()
+        for body in bodies:
+            await self.send(body, envelope(local(alice)))
+
+    async def open_maildrop(self) -> Any:
+        return await self.store.maildrops.open((await self.first_user()).account_id)
 
     async def test_the_store_implements_its_interfaces(self) -> None:
         alice, _bob = await self.users()
         verifyObject(IMaildrops, self.store.maildrops)
         verifyObject(IMaildrop, await self.open(alice))
-
-    async def test_a_maildrop_without_mail_opens(self) -> None:
-        alice, _bob = await self.users()
-        maildrop = await self.open(alice)
-        self.assertEqual(maildrop.listMessages(), [])
-        await maildrop.sync()
 
     async def test_a_second_login_is_told_that_the_maildrop_is_in_use(self) -> None:
         alice, bob = await self.users()
@@ -71,15 +75,6 @@ class MaildropContract(MailCase):
         self.clock.advance(59)
         await self.refused(MaildropInUse, self.store.maildrops.open(alice.account_id))
 
-    async def test_mail_that_arrives_during_a_session_waits_for_the_next(self) -> None:
-        alice, _bob = await self.users()
-        await self.send(b"1\r\n", envelope(local(alice)))
-        maildrop = await self.open(alice)
-        await self.send(b"2\r\n", envelope(local(alice)))
-        self.assertEqual(len(maildrop.listMessages()), 1)
-        maildrop.release()
-        self.assertEqual(len((await self.open(alice)).listMessages()), 2)
-
     async def test_mail_is_listed_in_the_order_in_which_it_came(self) -> None:
         alice, _bob = await self.users()
         for number in range(30):
@@ -87,14 +82,6 @@ class MaildropContract(MailCase):
         maildrop = await self.open(alice)
         last = [(await self.fetch(maildrop, index)).splitlines()[-1] for index in range(30)]
         self.assertEqual(last, [b"%d" % number for number in range(30)])
-
-    async def test_nothing_is_deleted_before_quit(self) -> None:
-        alice, _bob = await self.users()
-        await self.send(b"x\r\n", envelope(local(alice)))
-        maildrop = await self.open(alice)
-        maildrop.deleteMessage(0)
-        maildrop.release()
-        self.assertEqual(len((await self.open(alice)).listMessages()), 1)
 
     async def test_quit_deletes_what_was_marked_and_nothing_else(self) -> None:
         alice, bob = await self.users()
@@ -112,29 +99,6 @@ class MaildropContract(MailCase):
         # Copies in other maildrops stay.
         self.assertEqual(len((await self.open(bob)).listMessages()), 5)
 
-    async def test_a_deleted_message_shows_as_nothing_until_rset(self) -> None:
-        alice, _bob = await self.users()
-        await self.send(b"x\r\n", envelope(local(alice)))
-        await self.send(b"yy\r\n", envelope(local(alice)))
-        maildrop = await self.open(alice)
-        sizes = maildrop.listMessages()
-        maildrop.deleteMessage(0)
-        self.assertEqual(maildrop.listMessages(), [0, sizes[1]])
-        self.assertEqual(maildrop.listMessages(0), 0)
-        self.assertEqual(maildrop.listMessages(1), sizes[1])
-        maildrop.undeleteMessages()
-        self.assertEqual(maildrop.listMessages(), sizes)
-
-    async def test_rset_does_not_restore_a_message_whose_delete_is_committed(self) -> None:
-        alice, _bob = await self.users()
-        await self.send(b"x\r\n", envelope(local(alice)))
-        maildrop = await self.open(alice)
-        maildrop.deleteMessage(0)
-        await maildrop.sync()
-        maildrop.undeleteMessages()
-        self.assertEqual(maildrop.listMessages(), [0])
-        await maildrop.sync()
-
     async def test_a_session_that_ended_deletes_nothing(self) -> None:
         alice, _bob = await self.users()
         await self.send(b"x\r\n", envelope(local(alice)))
@@ -144,56 +108,12 @@ class MaildropContract(MailCase):
         await self.refused(MaildropLost, maildrop.sync())
         self.assertEqual(len((await self.open(alice)).listMessages()), 1)
 
-    async def test_identical_messages_have_names_of_their_own_that_stay(self) -> None:
-        alice, _bob = await self.users()
-        for _ in range(3):
-            await self.send(b"same\r\n", envelope(local(alice)))
-        maildrop = await self.open(alice)
-        uidls = [maildrop.getUidl(index) for index in range(3)]
-        self.assertEqual(len(set(uidls)), 3)
-        for uidl in uidls:
-            # RFC 1939 §7: one to 70 characters in the range 0x21 to 0x7E.
-            self.assertRegex(uidl.decode(), r"\A[!-~]{1,70}\Z")
-        maildrop.deleteMessage(2)
-        await maildrop.sync()
-        maildrop.release()
-        await self.send(b"same\r\n", envelope(local(alice)))
-        again = await self.open(alice)
-        self.assertEqual([again.getUidl(0), again.getUidl(1)], uidls[:2])
-        self.assertNotIn(again.getUidl(2), uidls)
-
-    async def test_a_number_that_names_no_message_is_refused(self) -> None:
-        alice, _bob = await self.users()
-        await self.send(b"x\r\n", envelope(local(alice)))
-        maildrop = await self.open(alice)
-        for index in (-1, 1, 10**20):
-            for ask in (
-                maildrop.listMessages,
-                maildrop.getUidl,
-                maildrop.deleteMessage,
-                maildrop.needs_utf8,
-            ):
-                with self.assertRaises(ValueError):
-                    ask(index)
-            await self.refused(ValueError, self.fetch(maildrop, index))
-        self.assertNotEqual(maildrop.listMessages(0), 0)
-
     async def test_a_message_that_needs_utf8_is_known(self) -> None:
         alice, _bob = await self.users()
         await self.send(b"plain\r\n", envelope(local(alice)))
         await self.send("Subject: ä\r\n".encode(), envelope(local(alice), smtputf8=True))
         maildrop = await self.open(alice)
         self.assertEqual([maildrop.needs_utf8(0), maildrop.needs_utf8(1)], [False, True])
-
-    async def test_get_message_returns_a_file_of_the_whole_message(self) -> None:
-        alice, _bob = await self.users()
-        await self.send(b"x\r\n" * 200_000, envelope(local(alice)))
-        maildrop = await self.open(alice)
-        file = await maildrop.getMessage(0)
-        try:
-            self.assertEqual(file.read(), await self.fetch(maildrop, 0))
-        finally:
-            file.close()
 
     async def test_messages_are_the_same_in_whatever_order_they_are_fetched(self) -> None:
         alice, _bob = await self.users()

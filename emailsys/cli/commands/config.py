@@ -174,16 +174,19 @@ def problems_of(settings: Settings) -> Iterator[str]:
 
 def _unloadable(settings: Settings) -> Iterator[str]:
     """Yield plugins that cannot be loaded."""
-    if settings.checks.receive or settings.checks.submission or settings.login.auth != ("local",):
+    checks, logins, maildrops = settings.checks, settings.login.auth, settings.pop3.maildrops
+    if checks.receive or checks.submission or logins != ("local",) or maildrops != "local":
         from twisted.internet import reactor
 
         from emailsys.daemon.checks import load_plugins
         from emailsys.daemon.logins import load_logins
+        from emailsys.daemon.mailboxes import load_mailboxes
         from emailsys.supervisor import StartupError
 
         try:
-            load_plugins(settings.checks, settings.hostname, settings.state, reactor)
+            load_plugins(checks, settings.hostname, settings.state, reactor)
             load_logins(settings.login, settings.hostname, reactor)
+            load_mailboxes(settings.pop3, settings.hostname, reactor)
         except StartupError as error:
             yield str(error)
 

@@ -28,7 +28,7 @@ async def send_message(
     connection: Connection[Any],
     maildrop: IMaildrop,
     index: int,
-    octets: int,
+    octets: int | None,
     status: bytes,
     lines: int | None = None,
     surrogate: Surrogate | None = None,
@@ -38,7 +38,7 @@ async def send_message(
     Nothing is sent before the store has returned the first piece. An incomplete message never gets its final dot: the
     client would consider it complete, and delete it.
 
-    @param octets: size of the message.
+    @param octets: size of the message; None if only its end tells it.
     @param lines: the lines of the body to send, for TOP; None for all.
     @param surrogate: changes the message for a client that has not sent UTF8. Without `lines`, the status line then
         has the octets of the changed message if it consists of one piece.
@@ -51,7 +51,8 @@ async def send_message(
     pieces = maildrop.pieces(index)
     try:
         async for piece, dotted in pieces:
-            octets -= len(piece)
+            if octets is not None:
+                octets -= len(piece)
             if surrogate is not None:
                 piece, dotted = surrogate.take(piece, is_last=not octets), True
                 if not (octets or has_begun or lines is not None):

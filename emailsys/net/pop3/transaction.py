@@ -105,6 +105,10 @@ class Transaction:
         uidl, sizes = self._maildrop.getUidl, self._maildrop.listMessages()
         return (b"%d %b\r\n" % (index + 1, uidl(index)) for index, size in enumerate(sizes) if size)
 
+    def _exact(self, octets: int) -> int | None:
+        """Return the size of a message; None if the maildrop does not know it exactly."""
+        return octets if self._maildrop.has_exact_sizes else None
+
     def _is_raw(self, index: int) -> bool:
         """Return whether the client gets a message as it is stored.
 
@@ -131,14 +135,14 @@ class Transaction:
             status = b"+OK %d octets\r\n" % octets
             whole = maildrop.whole_message(index)
             if whole is None:
-                return send_message(self._connection, maildrop, index, octets, status)
+                return send_message(self._connection, maildrop, index, self._exact(octets), status)
             send_whole(self._connection, status, *whole)
             return None
         if self._refuses_utf8():
             return None
         self.retrieved += 1
         status = b"+OK message follows\r\n"
-        return send_message(self._connection, maildrop, index, octets, status, surrogate=Surrogate())
+        return send_message(self._connection, maildrop, index, self._exact(octets), status, surrogate=Surrogate())
 
     def top(self, number: int, lines: int) -> Coroutine[Any, Any, None] | None:
         """Act on TOP."""
@@ -149,7 +153,8 @@ class Transaction:
         if surrogate is not None and self._refuses_utf8():
             return None
         status = b"+OK top of the message follows\r\n"
-        return send_message(self._connection, self._maildrop, number - 1, octets, status, lines, surrogate)
+        exact = self._exact(octets)
+        return send_message(self._connection, self._maildrop, number - 1, exact, status, lines, surrogate)
 
     def delete(self, number: int) -> None:
         """Act on DELE."""

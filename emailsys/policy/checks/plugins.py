@@ -57,6 +57,22 @@ def _load(specification: str, hostname: str, reactor: Any, shipped: Mapping[str,
     return name, check
 
 
+def load_plugin(what: str, specification: str, hostname: str, reactor: Any, interface: Any) -> tuple[str, Any]:
+    """Make the plugin that "plugin:NAME" or "plugin:NAME:ARGUMENT" names. Returns its name and what it made.
+
+    @param what: what the plugin is, for errors. @param interface: what it must provide.
+    @raise PluginError: it cannot be loaded.
+    """
+    name, _, argument = specification.removeprefix(f"{_OWN}:").partition(":")
+    try:
+        made = found_plugin(name)(CheckContext(name, argument, hostname, reactor))
+        if not interface.providedBy(made):
+            raise TypeError(f"it made a {type(made).__name__}, which is no {interface.__name__}")
+    except (Exception, SystemExit) as error:
+        raise plugin_error(what, specification, error) from None
+    return name, made
+
+
 def plugin_error(what: str, specification: str, error: BaseException) -> PluginError:
     """Return the error that says why a plugin cannot be loaded."""
     why = " ".join(str(error).split()) or "without a message"

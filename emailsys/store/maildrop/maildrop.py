@@ -172,6 +172,7 @@ class Maildrop:
     # LOGIN-DELAY (RFC 2449 §6.5) and EXPIRE (§6.7), with the names of pop3.IMailbox: no delay, no expiry.
     loginDelay = 0
     messageExpiration = None
+    has_exact_sizes = True
 
     def __init__(
         self,

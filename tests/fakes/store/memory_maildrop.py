@@ -122,6 +122,7 @@ class MemoryMaildrop:
 
     loginDelay = 0
     messageExpiration = None
+    has_exact_sizes = True
 
     def __init__(self, store: Any, account_id: int) -> None:
         self._store = store

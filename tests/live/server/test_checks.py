@@ -26,15 +26,16 @@ PAGE: Final = CHECKOUT / "docs" / "extending.md"
 POSTGREY: Final = shutil.which("postgrey", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-def install(folder: Path, package: Path = PACKAGE) -> dict[str, str]:
-    """Install a package into a folder; the environment of a process that finds it there."""
+def install(folder: Path, *packages: Path) -> dict[str, str]:
+    """Install packages into a folder; the environment of a process that finds them there."""
     # pip builds beside the source.
-    source = folder / "source"
-    shutil.copytree(package, source, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = [folder / "source" / package.name for package in packages]
+    for package, source in zip(packages, sources, strict=True):
+        shutil.copytree(package, source, ignore=shutil.ignore_patterns("__pycache__"))
     options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
     target = folder / "packages"
-    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)]
-    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), *map(str, sources)]
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE * len(packages))
     return {"PYTHONPATH": os.pathsep.join((str(target), str(CHECKOUT)))}
 
 
@@ -74,7 +75,7 @@ class PackageTests(SynchronousTestCase):
 
         names = '["plugin:words:lottery", "plugin:dropin:casino", "plugin:faulty"]'
         config = f'[checks]\nreceive = {names}\ndeadline = "1s"\n'
-        daemon = Daemon(config, environment=install(self.folder))
+        daemon = Daemon(config, environment=install(self.folder, PACKAGE))
         self.addCleanup(daemon.close)
         alice = daemon.user("alice")
         self.assertEqual(send(daemon, alice, "a LOTTERY for you"), (550, "5.7.1 no mail about lottery, please"))
@@ -94,7 +95,7 @@ class PackageTests(SynchronousTestCase):
         self.assertRegex(log, r"check-late .*check=faulty at=sender")
 
     def test_a_plugin_that_cannot_be_loaded_stops_the_start(self) -> None:
-        environment = {**os.environ, **install(self.folder)}
+        environment = {**os.environ, **install(self.folder, PACKAGE)}
         for name, why in (
             ("plugin:broken", "AttributeError: .*Missing"),
             ("plugin:words", "ValueError: name the word, as in plugin:words:lottery"),

@@ -8,7 +8,7 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.config.settings import WiretapSettings
+from emailsys.config.monitoring_settings import WiretapSettings
 from emailsys.daemon.wire_records import WireRecords
 from emailsys.interfaces.operators.wire import IWireRecords
 from emailsys.interfaces.wiretap import IWiretap

@@ -1,0 +1,1 @@
+POP3 can serve the mail of another store: `pop3.maildrops = "plugin:NAME"` names a Python package whose realm returns a `twisted.mail.pop3.IMailbox` for each login. `emailsys.testing.contracts` has the tests that such a package should pass. See [Extending](extending.md).
