@@ -44,7 +44,8 @@ LAW: Final[dict[str, frozenset[str]]] = {
         {"mail", "wire", "net", "telemetry", "upstream", "platforms", SETTINGS, "config.values", "interfaces.wiretap"}
     ),
     # Logins are those of SMTP and POP3, and so are the limits for connections, the words for TLS and submission. The
-    # client's code reads and composes messages; none of these modules needs its files or accounts.
+    # client's code reads and composes messages; none of these modules needs its files or accounts. Operators change the
+    # system by the requests of the control socket.
     "web": frozenset(
         {
             "mail",
@@ -67,6 +68,8 @@ LAW: Final[dict[str, frozenset[str]]] = {
             "wiretap.conversation",
             "wiretap.export.blocks",
             "wiretap.export.page",
+            "control.request_values",
+            "control.requests",
         }
     ),
     "lab": frozenset({"mail", "wiretap", "pki", SETTINGS}),

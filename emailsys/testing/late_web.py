@@ -17,6 +17,7 @@ from emailsys.testing.acceptance import Acceptance
 from emailsys.testing.server import HOSTNAME, CatchServer
 
 if TYPE_CHECKING:
+    from emailsys.control.requests import Request
     from emailsys.interfaces.operators import Actor
     from emailsys.web.application import WebFace
     from emailsys.web.base.services import Services
@@ -75,7 +76,7 @@ class LateWeb(Factory):
         parts = self._server.parts
         scopes = frozenset(scope for scope in Scope if scope.is_of_accounts)
 
-        async def ask(request: Mapping[str, Any], actor: Actor | None) -> Mapping[str, Any]:
+        async def ask(request: Request, actor: Actor | None) -> Mapping[str, Any]:
             return {"error": {"kind": "refused", "message": "emailsys catch has no operators"}}
 
         async def make_credentials(password: str, address: Address) -> Sequence[tuple[str, str]]:

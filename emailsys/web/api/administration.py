@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
+from emailsys.control.request_values import MalformedRequest
+from emailsys.control.requests import Request, RouteSet
 from emailsys.interfaces.operators import Actor
 from emailsys.mail.address import Address, parse
 from emailsys.mail.next_hop import TLSPolicy
@@ -15,6 +17,8 @@ from emailsys.web.base.services import Ask, MakeCredentials
 _REFUSED: Final = "This cannot be carried out"
 _FINGERPRINT_DIGITS: Final = 64
 
+Fields = ParamSpec("Fields")
+
 
 @dataclass(frozen=True, slots=True)
 class Administration:
@@ -23,44 +27,59 @@ class Administration:
     ask: Ask
     make_credentials: MakeCredentials
 
-    async def do(self, command: str, **fields: Any) -> Any:
-        """Carry out a command that changes nothing, and return its result.
+    async def do(self, kind: Callable[Fields, Request], *args: Fields.args, **fields: Fields.kwargs) -> Any:
+        """Carry out a request that changes nothing, and return its result.
 
         @raise Problem: it was not carried out.
         """
-        return await self._ask(None, command, fields)
+        return await self.carry_out(None, _made(kind, *args, **fields))
 
-    async def change(self, actor: Actor, command: str, **fields: Any) -> Any:
-        """Carry out a command that changes something, and return its result. The log says who did it.
+    async def change(
+        self, actor: Actor, kind: Callable[Fields, Request], *args: Fields.args, **fields: Fields.kwargs
+    ) -> Any:
+        """Carry out a request that changes something, and return its result. The log says who did it.
 
         @raise Problem: it was not carried out.
         """
-        return await self._ask(actor, command, fields)
+        return await self.carry_out(actor, _made(kind, *args, **fields))
 
     async def set_route(self, actor: Actor, values: Mapping[str, Any]) -> Any:
         """Set a route, whose values have the names of the API.
 
         @raise Problem: it was not set.
         """
-        names = ("certificate_name", "certificate_fingerprint", "username", "password", "implicit_tls", "port")
-        fields = {name: values[name] for name in names if name in values}
-        if values["tls"] != TLSPolicy.VERIFIED.value and (
-            values.get("username") or values.get("certificate_fingerprint")
-        ):
+        fingerprint = values.get("certificate_fingerprint", "")
+        try:
+            policy = TLSPolicy(values["tls"])
+        except ValueError:
+            raise not_allowed([("/tls", f"allowed: {', '.join(one.value for one in TLSPolicy)}")]) from None
+        if policy is not TLSPolicy.VERIFIED and (values.get("username") or fingerprint):
             raise not_allowed([("/tls", "allowed with a login or a fingerprint: verified")])
-        if fields.get("certificate_fingerprint"):
-            fields["certificate_fingerprint"] = _fingerprint(fields["certificate_fingerprint"])
-        for name, field in (("to", "recipient_domain"), ("from", "sender_domain")):
-            if values.get(name):
-                fields[field] = values[name]
-        return await self.change(actor, "route.set", host=values["host"], tls=values["tls"], **fields)
+        return await self.change(
+            actor,
+            RouteSet,
+            host=values["host"],
+            tls=policy,
+            port=values.get("port", 0),
+            recipient_domain=values.get("to") or "",
+            sender_domain=values.get("from") or "",
+            implicit_tls=values.get("implicit_tls", False),
+            certificate_name=values.get("certificate_name", ""),
+            certificate_fingerprint=_fingerprint(fingerprint) if fingerprint else "",
+            username=values.get("username", ""),
+            password=values.get("password", ""),
+        )
 
-    async def _ask(self, actor: Actor | None, command: str, fields: Mapping[str, Any]) -> Any:
-        answer = await self.ask({"command": command, **fields}, actor)
+    async def carry_out(self, actor: Actor | None, request: Request) -> Any:
+        """Carry out a request, and return its result. @param actor: who changes something.
+
+        @raise Problem: it was not carried out.
+        """
+        answer = await self.ask(request, actor)
         if "error" not in answer:
             return answer["result"]
-        kind, message = answer["error"]["kind"], str(answer["error"]["message"])
-        match kind:
+        message = str(answer["error"]["message"])
+        match answer["error"]["kind"]:
             case "refused":
                 raise Problem(409, "refused", _REFUSED, message)
             case "malformed":
@@ -76,16 +95,23 @@ class Administration:
                 )
         raise Problem(500, "defect", "Unexpected exception", help="The operator finds it in the log.")
 
-    async def credentials(self, password: str, address: Address) -> list[list[str]]:
+    async def credentials(self, password: str, address: Address) -> Sequence[tuple[str, str]]:
         """Return what is stored for a new password.
 
         @raise Problem: the password is not allowed.
         """
         try:
-            made = await self.make_credentials(password, address)
+            return await self.make_credentials(password, address)
         except ValueError as error:
             raise not_allowed([("/password", str(error))]) from None
-        return [list(pair) for pair in made]
+
+
+def _made(kind: Callable[Fields, Request], *args: Fields.args, **fields: Fields.kwargs) -> Request:
+    """Return a request. @raise Problem: a field has a value that is not allowed."""
+    try:
+        return kind(*args, **fields)
+    except MalformedRequest as error:
+        raise not_allowed([("", str(error))]) from None
 
 
 def _fingerprint(text: str) -> str:
@@ -99,15 +125,9 @@ def _fingerprint(text: str) -> str:
     return digits
 
 
-def pair(text: str) -> list[str]:
-    """Return a mail address as requests have it."""
-    address = parse(text)
-    return [address.local, address.domain]
-
-
-def alias_pair(text: str) -> list[str]:
-    """Return the name of an alias as requests have it; @domain is the catch-all of a domain."""
-    return ["", text[1:]] if text.startswith("@") else pair(text)
+def alias_name(text: str) -> Address:
+    """Return the name of an alias; @domain is the catch-all of a domain."""
+    return Address("", text[1:]) if text.startswith("@") else parse(text)
 
 
 def sort_key(text: str) -> tuple[str, ...]:

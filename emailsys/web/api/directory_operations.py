@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from emailsys.control.requests import (
+    AliasList,
+    AliasRemove,
+    AliasSet,
+    DomainAdd,
+    DomainList,
+    DomainRemove,
+    UserAdd,
+    UserEnabled,
+    UserForward,
+    UserGet,
+    UserList,
+    UserPassword,
+    UserQuota,
+    UserRemove,
+)
 from emailsys.interfaces.operators import Scope
-from emailsys.mail.address import AddressSyntaxError, domain_key, is_mail_domain, parse
-from emailsys.web.api.administration import Administration, alias_pair, pair, sort_key
+from emailsys.mail.address import Address, AddressSyntaxError, domain_key, is_mail_domain, parse
+from emailsys.web.api.administration import Administration, alias_name, sort_key
 from emailsys.web.api.cursor import PAGE, page, page_of
 from emailsys.web.api.operation import JSON_TYPE, Call, Operation, Parameter, Result, Success, in_path
 from emailsys.web.api.problem import not_allowed, not_found
@@ -54,17 +70,17 @@ class Directory:
 
     async def list_domains(self, call: Call) -> Result:
         """Answer GET /domains."""
-        rows = sorted(await self._do("domain.list"), key=lambda row: domain_key(row["name"]))
+        rows = sorted(await self._do(DomainList), key=lambda row: domain_key(row["name"]))
         values = call.values
         return Result(page(rows, values["limit"], values.get("cursor"), lambda row: (domain_key(row["name"]),)))
 
     async def add_domain(self, call: Call) -> Result:
         """Answer POST /domains."""
-        await self._change(call.actor, "domain.add", name=call.body["name"], postmaster=pair(call.body["postmaster"]))
+        await self._change(call.actor, DomainAdd, name=call.body["name"], postmaster=parse(call.body["postmaster"]))
         return Result(await self._domain(call.body["name"]), 201)
 
     async def _domain(self, name: str) -> Any:
-        for row in await self._do("domain.list"):
+        for row in await self._do(DomainList):
             if domain_key(row["name"]) == domain_key(name):
                 return row
         raise not_found(f"There is no domain {name}.")
@@ -72,15 +88,13 @@ class Directory:
     async def remove_domain(self, call: Call) -> Result:
         """Answer DELETE /domains/{domain}."""
         await self._domain(call.values["domain"])
-        await self._change(call.actor, "domain.remove", name=call.values["domain"])
+        await self._change(call.actor, DomainRemove, name=call.values["domain"])
         return Result(status=204)
 
     async def list_users(self, call: Call) -> Result:
         """Answer GET /users."""
         values = call.values
-        rows = sorted(
-            await self._do("user.list", domain=values.get("domain")), key=lambda row: sort_key(row["address"])
-        )
+        rows = sorted(await self._do(UserList, domain=values.get("domain")), key=lambda row: sort_key(row["address"]))
         return Result(page(rows, values["limit"], values.get("cursor"), lambda row: sort_key(row["address"])))
 
     async def get_user(self, call: Call) -> Result:
@@ -88,7 +102,7 @@ class Directory:
         return Result(await self._user(call.values["address"]))
 
     async def _user(self, name: str) -> Any:
-        row = await self._do("user.get", address=pair(name))
+        row = await self._do(UserGet, address=parse(name))
         if row is None:
             raise not_found(f"There is no user {name}.")
         return row
@@ -99,7 +113,7 @@ class Directory:
         # Without the domain, the password would be hashed for nothing.
         await self._domain(name.domain)
         made = await self._administration.credentials(call.body["password"], name)
-        await self._change(call.actor, "user.add", address=[name.local, name.domain], credentials=made)
+        await self._change(call.actor, UserAdd, address=name, credentials=made)
         return Result(await self._user(call.body["address"]), 201)
 
     async def change_user(self, call: Call) -> Result:
@@ -108,52 +122,50 @@ class Directory:
         await self._user(name)
         if not body:
             raise not_allowed([("", "name at least one property that is to be changed")])
-        target = pair(name)
+        target = parse(name)
         if "password" in body:
             made = await self._administration.credentials(body["password"], parse(name))
-            await self._change(call.actor, "user.password", address=target, credentials=made)
+            await self._change(call.actor, UserPassword, address=target, credentials=made)
         if "enabled" in body:
-            await self._change(call.actor, "user.enabled", address=target, enabled=body["enabled"])
+            await self._change(call.actor, UserEnabled, address=target, enabled=body["enabled"])
         if "quota" in body:
-            await self._change(call.actor, "user.quota", address=target, octets=body["quota"] or 0)
+            await self._change(call.actor, UserQuota, address=target, octets=body["quota"] or 0)
         if "forward" in body or "keeps_copy" in body:
             row = await self._user(name)
-            targets = [pair(one) for one in body.get("forward", row["forward"])]
+            targets = tuple(parse(one) for one in body.get("forward", row["forward"]))
             keeps_copy = body.get("keeps_copy", row["keeps_copy"])
-            await self._change(
-                call.actor, "user.forward", address=target, targets=targets or None, keeps_copy=keeps_copy
-            )
+            await self._change(call.actor, UserForward, address=target, targets=targets or None, keeps_copy=keeps_copy)
         return Result(await self._user(name))
 
     async def remove_user(self, call: Call) -> Result:
         """Answer DELETE /users/{address}."""
         name = call.values["address"]
         await self._user(name)
-        await self._change(call.actor, "user.remove", address=pair(name), purge=call.values["purge"])
+        await self._change(call.actor, UserRemove, address=parse(name), purge=call.values["purge"])
         return Result(status=204)
 
     async def list_aliases(self, call: Call) -> Result:
         """Answer GET /aliases."""
         values = call.values
-        rows = sorted(await self._do("alias.list", domain=values.get("domain")), key=lambda row: sort_key(row["name"]))
+        rows = sorted(await self._do(AliasList, domain=values.get("domain")), key=lambda row: sort_key(row["name"]))
         return Result(page(rows, values["limit"], values.get("cursor"), lambda row: sort_key(row["name"])))
 
     async def set_alias(self, call: Call) -> Result:
         """Answer PUT /aliases/{name}."""
-        targets = [pair(one) for one in call.body["targets"]]
-        return Result(await self._change(call.actor, "alias.set", name=_alias(call), targets=targets))
+        targets = tuple(parse(one) for one in call.body["targets"])
+        return Result(await self._change(call.actor, AliasSet, name=_alias(call), targets=targets))
 
     async def remove_alias(self, call: Call) -> Result:
         """Answer DELETE /aliases/{name}."""
-        await self._change(call.actor, "alias.remove", name=_alias(call))
+        await self._change(call.actor, AliasRemove, name=_alias(call))
         return Result(status=204)
 
 
-def _alias(call: Call) -> list[str]:
+def _alias(call: Call) -> Address:
     name = call.values["name"]
     try:
         if not name.startswith("@") or is_mail_domain(name[1:]):
-            return alias_pair(name)
+            return alias_name(name)
     except AddressSyntaxError:
         pass
     raise not_allowed([("name", "allowed: a mail address, or @ and a domain for its catch-all")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from emailsys.control.requests import Status, Trace, Verify
 from emailsys.interfaces.operators import EventKind, Scope
 from emailsys.web.api.administration import Administration
 from emailsys.web.api.cursor import page_of, read_cursor, write_cursor
@@ -148,14 +149,14 @@ class Observation:
 
     async def status(self, call: Call) -> Result:
         """Answer GET /status."""
-        return Result(await self._do("status"))
+        return Result(await self._do(Status))
 
     async def trace(self, call: Call) -> Result:
         """Answer GET /trace."""
         values = call.values
         cursor = read_cursor(values.get("cursor"), str)
         found = await self._do(
-            "trace",
+            Trace,
             query=values["query"],
             limit=values["limit"],
             max_age=values["max_age"],
@@ -168,8 +169,8 @@ class Observation:
     async def verify(self, call: Call) -> Result:
         """Answer GET /verify."""
         cursor = read_cursor(call.values.get("cursor"), str)
-        asked = {"cursor": cursor[0] if cursor else None, "seconds": float(call.values["seconds"])}
-        found: dict[str, Any] = dict(await self._do("verify", **asked))
+        checked = await self._do(Verify, cursor[0] if cursor else None, float(call.values["seconds"]))
+        found: dict[str, Any] = dict(checked)
         ahead = found.pop("cursor")
         return Result({"next": write_cursor(ahead) if ahead else None, **found})
 

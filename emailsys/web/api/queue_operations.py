@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from emailsys.control.requests import QueueChangeRows, QueueList, QueueSummary, RouteExplain, RouteList, RouteRemove
 from emailsys.interfaces.operators import QueueChange, RowState, Scope
+from emailsys.mail.address import parse
 from emailsys.mail.next_hop import TLSPolicy
-from emailsys.web.api.administration import Administration, pair
+from emailsys.web.api.administration import Administration
 from emailsys.web.api.cursor import PAGE, page_of, read_cursor, write_cursor
 from emailsys.web.api.operation import JSON_TYPE, Call, Operation, Parameter, Result, Success, in_path
 from emailsys.web.api.problem import not_allowed
@@ -120,22 +122,24 @@ class Queue:
         values = call.values
         after = read_cursor(values.get("cursor"), int)
         limit = values["limit"]
-        chosen = {name: values[name] for name in _FILTER if values.get(name)}
-        rows = await self._do("queue.list", **chosen, limit=limit + 1, after=after[0] if after else 0)
+        chosen = _chosen(values)
+        rows = await self._do(QueueList, **chosen, limit=limit + 1, after=after[0] if after else 0)
         following = write_cursor(rows[limit - 1]["row"]) if len(rows) > limit else None
         return Result({"items": [_shown(row) for row in rows[:limit]], "next": following})
 
     async def summary(self, call: Call) -> Result:
         """Answer GET /queue/summary."""
-        return Result({"items": await self._do("queue.summary")})
+        return Result({"items": await self._do(QueueSummary)})
 
     async def change(self, call: Call) -> Result:
         """Answer POST /queue/actions."""
-        chosen = {name: call.body[name] for name in _FILTER if call.body.get(name)}
+        chosen = _chosen(call.body)
         everything = call.body.get("all", False)
         if everything == bool(chosen):
             raise not_allowed([("", "allowed: conditions that choose rows, or `all`: true, not both")])
-        return Result(await self._change(call.actor, "queue.change", **chosen, change=call.body["action"]))
+        return Result(
+            await self._change(call.actor, QueueChangeRows, **chosen, change=QueueChange(call.body["action"]))
+        )
 
     async def forecast(self, call: Call) -> Result:
         """Answer GET /queue/forecast."""
@@ -143,7 +147,7 @@ class Queue:
 
     async def list_routes(self, call: Call) -> Result:
         """Answer GET /routes."""
-        return Result({"items": await self._do("route.list")})
+        return Result({"items": await self._do(RouteList)})
 
     async def set_route(self, call: Call) -> Result:
         """Answer PUT /routes."""
@@ -152,14 +156,24 @@ class Queue:
     async def remove_route(self, call: Call) -> Result:
         """Answer DELETE /routes."""
         values = call.values
-        await self._change(call.actor, "route.remove", recipient_domain=values["to"], sender_domain=values["from"])
+        await self._change(call.actor, RouteRemove, recipient_domain=values["to"], sender_domain=values["from"])
         return Result(status=204)
 
     async def explain(self, call: Call) -> Result:
         """Answer GET /routes/explain/{address}."""
         sender = call.values.get("sender")
-        asked = {"address": pair(call.values["address"]), "sender": None if sender is None else pair(sender)}
-        return Result(await self._do("route.explain", **asked))
+        address = parse(call.values["address"])
+        return Result(await self._do(RouteExplain, address, None if sender is None else parse(sender)))
+
+
+def _chosen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the conditions that choose rows, as requests have them."""
+    chosen = {name: values[name] for name in _FILTER if values.get(name)}
+    if "state" in chosen:
+        chosen["state"] = RowState(chosen["state"])
+    if "queue_ids" in chosen:
+        chosen["queue_ids"] = tuple(chosen["queue_ids"])
+    return chosen
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from emailsys.control.requests import Request
 from emailsys.interfaces import Account
 from emailsys.interfaces.operators import Actor, TokenRow
 from emailsys.interfaces.operators.wire import IWireRecords
 from emailsys.mail.address import Address
 
-#: Carries out a request of the control socket, given as its JSON object, and returns its answer. A change is logged
-#: with the name of the actor.
-Ask = Callable[[Mapping[str, Any], Actor | None], Awaitable[Mapping[str, Any]]]
+#: Carries out a request of the control socket, and returns its answer. A change is logged with the name of the actor.
+Ask = Callable[[Request, Actor | None], Awaitable[Mapping[str, Any]]]
 #: Returns what is stored for a new password of an account. Raises ValueError if the password is not allowed.
 MakeCredentials = Callable[[str, Address], Awaitable[Sequence[tuple[str, str]]]]
 #: Returns the token with a text, for the IP address of a client; raises as `policy.token_check` does.

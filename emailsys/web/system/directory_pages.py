@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
+from emailsys.control.requests import (
+    AliasList,
+    AliasSet,
+    DomainAdd,
+    DomainList,
+    DomainQuota,
+    UserAdd,
+    UserEnabled,
+    UserList,
+    UserQuota,
+)
 from emailsys.interfaces.operators import Scope
 from emailsys.mail.address import AddressSyntaxError, domain_key, parse
-from emailsys.web.api.administration import Administration, alias_pair, pair, sort_key
+from emailsys.web.api.administration import Administration, alias_name, sort_key
 from emailsys.web.api.problem import Problem
 from emailsys.web.base.face import Answer, Call, see_other
 from emailsys.web.base.refusal import Refusal
@@ -47,11 +58,11 @@ class DirectoryPages:
         return await self._page(call)
 
     async def _page(self, call: Call, problem: str = "", code: int = 200) -> Answer:
-        domains = await self._do("domain.list")
+        domains = await self._do(DomainList)
         asked = call.first("domain").strip()
         domain = asked if asked in {row["name"] for row in domains} else None
-        users = await self._do("user.list", domain=domain)
-        aliases = await self._do("alias.list", domain=domain)
+        users = await self._do(UserList, domain=domain)
+        aliases = await self._do(AliasList, domain=domain)
         return call.page(
             "system/directory.html",
             code,
@@ -73,10 +84,10 @@ class DirectoryPages:
         """Show the quota of a user or of a domain, and a form that changes it."""
         of = call.first("of")
         try:
-            domain = pair(of)[1] if "@" in of else None
+            domain = parse(of).domain if "@" in of else None
         except AddressSyntaxError:
             raise Refusal(404, "There is nothing of this name", "It may have been removed meanwhile.") from None
-        rows = await self._do("domain.list") if domain is None else await self._do("user.list", domain=domain)
+        rows = await self._do(DomainList) if domain is None else await self._do(UserList, domain=domain)
         key = domain_key if domain is None else sort_key
         for row in rows:
             name = row["name"] if domain is None else row["address"]
@@ -110,22 +121,21 @@ class DirectoryPages:
         address = form.get("address").strip()
         match wanted:
             case "add-domain":
-                fields: dict[str, Any] = {"name": form.get("name").strip(), "postmaster": pair(address)}
-                await self._change(actor, "domain.add", **fields)
+                await self._change(actor, DomainAdd, name=form.get("name").strip(), postmaster=parse(address))
             case "add-user":
                 made = await self._administration.credentials(form.get("password"), parse(address))
-                await self._change(actor, "user.add", address=pair(address), credentials=made)
+                await self._change(actor, UserAdd, address=parse(address), credentials=made)
             case "enable" | "disable":
-                await self._change(actor, "user.enabled", address=pair(address), enabled=wanted == "enable")
+                await self._change(actor, UserEnabled, address=parse(address), enabled=wanted == "enable")
             case "set-alias":
-                targets = [pair(one) for one in form.get("targets").replace(",", " ").split()]
-                await self._change(actor, "alias.set", name=alias_pair(address), targets=targets)
+                targets = tuple(parse(one) for one in form.get("targets").replace(",", " ").split())
+                await self._change(actor, AliasSet, name=alias_name(address), targets=targets)
             case "set-quota":
                 octets = _octets(form.get("limit"), form.get("amount"), form.get("unit"))
                 if "@" in address:
-                    await self._change(actor, "user.quota", address=pair(address), octets=octets)
+                    await self._change(actor, UserQuota, address=parse(address), octets=octets)
                 else:
-                    await self._change(actor, "domain.quota", name=address, octets=octets or 0)
+                    await self._change(actor, DomainQuota, name=address, octets=octets or 0)
 
 
 def _octets(limit: str, amount: str, unit: str) -> int | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from emailsys.control.requests import QueueChangeRows, QueueList, QueueSummary, Status, Trace, Verify
 from emailsys.interfaces.operators import QueueChange, RowState, Scope
 from emailsys.interfaces.operators.wire import TracedStep
 from emailsys.web.api.application import Api
 from emailsys.web.api.live import LiveNumbers
-from emailsys.web.api.problem import Problem
+from emailsys.web.api.problem import Problem, not_allowed
 from emailsys.web.api.server import event_stream
 from emailsys.web.base.face import Answer, Call, Face, see_other
 from emailsys.web.base.refusal import Refusal
@@ -55,7 +56,7 @@ class SystemPages:
 
     async def status(self, call: Call) -> Answer:
         """Show the running system, with live plots."""
-        return self._page(call, "status", "Status", status=await self._do("status"), numbers=LiveNumbers.NAMES)
+        return self._page(call, "status", "Status", status=await self._do(Status), numbers=LiveNumbers.NAMES)
 
     async def events(self, call: Call) -> Answer:
         """Stream the live numbers."""
@@ -67,10 +68,12 @@ class SystemPages:
         problem = ""
         rows: list[Any] = []
         after = call.first("after")
-        asked = {name: value for name, value in chosen.items() if value}
         try:
             at = int(after) if after.isdecimal() and len(after) < 20 else 0
-            rows = await self._do("queue.list", **asked, limit=_ROWS + 1, after=at)
+            state = _state(chosen["state"])
+            rows = await self._do(
+                QueueList, domain=chosen["domain"], sender=chosen["sender"], state=state, limit=_ROWS + 1, after=at
+            )
         except Problem as error:
             problem = error.detail
         return self._page(
@@ -81,7 +84,7 @@ class SystemPages:
             following=rows[_ROWS - 1]["row"] if len(rows) > _ROWS else None,
             chosen=chosen,
             states=[state.value for state in RowState],
-            summary=await self._do("queue.summary"),
+            summary=await self._do(QueueSummary),
             done=call.first("done"),
             problem=problem,
             may_change=await self._operators.may(call, Scope.SYSTEM_WRITE),
@@ -98,7 +101,7 @@ class SystemPages:
             )
         try:
             actor = await self._operators.actor(call)
-            changed = await self._change(actor, "queue.change", queue_ids=ids, change=change)
+            changed = await self._change(actor, QueueChangeRows, queue_ids=tuple(ids), change=QueueChange(change))
         except Problem as error:
             raise Refusal(error.status, error.title, error.detail) from None
         return see_other(f"{BASE}/queue?done={int(changed['changed'])}")
@@ -123,7 +126,7 @@ class SystemPages:
         """Check a part of the store, and answer with JSON."""
         cursor = call.first("cursor") or None
         try:
-            found = await self._do("verify", cursor=cursor, seconds=_STEP_SECONDS)
+            found = await self._do(Verify, cursor=cursor, seconds=_STEP_SECONDS)
         except Problem as error:
             return Answer(error.body(), error.status, "application/problem+json")
         return Answer(json.dumps(found).encode(), content_type="application/json")
@@ -136,7 +139,7 @@ class SystemPages:
         if query:
             cursor = call.first("cursor") or None
             try:
-                found = await self._do("trace", query=query, limit=20, cursor=cursor, seconds=2.0)
+                found = await self._do(Trace, query=query, limit=20, cursor=cursor, seconds=2.0)
             except Problem as error:
                 problem = error.detail
         lives = []
@@ -149,6 +152,17 @@ class SystemPages:
         """Show the newest events of the mail log."""
         text = call.first("text").strip()
         return self._page(call, "log", "Log", text=text, events=self._api.log.newest(_LOG_ROWS, text))
+
+
+def _state(typed: str) -> RowState | None:
+    """Return a state that was chosen, None for any.
+
+    @raise Problem: there is no such state.
+    """
+    try:
+        return RowState(typed) if typed else None
+    except ValueError:
+        raise not_allowed([("/state", f"allowed: {', '.join(state.value for state in RowState)}")]) from None
 
 
 def add_system(face: Face, api: Api, services: Services) -> tuple[Operators, WirePages]:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from emailsys.control.requests import (
+    AliasList,
+    AliasRemove,
+    DomainList,
+    DomainRemove,
+    Request,
+    RouteList,
+    RouteRemove,
+    UserGet,
+    UserRemove,
+)
 from emailsys.interfaces.operators import Scope
-from emailsys.mail.address import AddressSyntaxError, domain_key
-from emailsys.web.api.administration import Administration, alias_pair, pair, sort_key
+from emailsys.mail.address import AddressSyntaxError, domain_key, parse
+from emailsys.web.api.administration import Administration, alias_name, sort_key
 from emailsys.web.api.problem import Problem
 from emailsys.web.base.face import Answer, Call, see_other
 from emailsys.web.base.refusal import Refusal
@@ -21,22 +32,21 @@ class Removal:
     @ivar name: the name that must be typed.
     @ivar consequences: sentences about what happens.
     @ivar messages: how many messages of a maildrop would be deleted.
-    @ivar command: the command that removes it, with its fields.
+    @ivar request: the request that removes it.
     """
 
     kind: str
     name: str
     consequences: tuple[str, ...]
     messages: int
-    command: str
-    fields: dict[str, Any]
+    request: Request
 
 
 class RemovalPages:
     """Removals of users, domains, aliases and routes."""
 
     def __init__(self, administration: Administration, operators: Operators) -> None:
-        self._do, self._change = administration.do, administration.change
+        self._do, self._carry_out = administration.do, administration.carry_out
         self._operators = operators
         operators.route("/remove", self.ask, Scope.SYSTEM_WRITE)
         # A large maildrop takes a while to delete.
@@ -60,11 +70,11 @@ class RemovalPages:
         found = await self._find(call, form.get)
         if form.get("again").strip().casefold() != found.name.casefold():
             return self._page(call, found, f"Nothing was removed: type {found.name} to confirm.", 422)
-        fields = dict(found.fields)
-        if found.kind == "user":
-            fields["purge"] = form.get("purge") == "yes"
+        request = found.request
+        if isinstance(request, UserRemove):
+            request = replace(request, purge=form.get("purge") == "yes")
         try:
-            await self._change(await self._operators.actor(call), found.command, **fields)
+            await self._carry_out(await self._operators.actor(call), request)
         except Problem as error:
             return self._page(call, found, error.detail or error.title, error.status)
         if found.kind == "route":
@@ -93,8 +103,8 @@ class RemovalPages:
         raise Refusal(404, "There is nothing of this name", "It may have been removed meanwhile.")
 
     async def _user(self, name: str) -> Removal:
-        address = pair(name)
-        row = await self._do("user.get", address=address)
+        address = parse(name)
+        row = await self._do(UserGet, address=address)
         if row is None:
             raise AddressSyntaxError("unknown")
         told = (
@@ -102,32 +112,32 @@ class RemovalPages:
             "Mail for this address is refused, unless a catch-all accepts it.",
             "This cannot be undone. To keep the mail and end only the logins, disable the account instead.",
         )
-        return Removal("user", row["address"], told, row["messages"], "user.remove", {"address": address})
+        return Removal("user", row["address"], told, row["messages"], UserRemove(address, purge=False))
 
     async def _domain(self, name: str) -> Removal:
-        for row in await self._do("domain.list"):
+        for row in await self._do(DomainList):
             if domain_key(row["name"]) == domain_key(name):
                 told: tuple[str, ...] = (
                     "Its aliases are removed, too. Mail for its addresses is no longer accepted from other hosts.",
                 )
                 if row["users"]:
                     told = (f"It has {row['users']} users, which must be removed first.", *told)
-                return Removal("domain", row["name"], told, 0, "domain.remove", {"name": row["name"]})
+                return Removal("domain", row["name"], told, 0, DomainRemove(row["name"]))
         raise AddressSyntaxError("unknown")
 
     async def _alias(self, name: str) -> Removal:
-        alias = alias_pair(name)
-        for row in await self._do("alias.list", domain=alias[1]):
+        alias = alias_name(name)
+        for row in await self._do(AliasList, domain=alias.domain):
             if sort_key(row["name"]) == sort_key(name):
                 told = (
                     f"Mail for this name goes to {', '.join(row['targets'])}. It is refused after the removal, unless "
                     "there is an account of the same name, or a catch-all.",
                 )
-                return Removal("alias", row["name"], told, 0, "alias.remove", {"name": alias})
+                return Removal("alias", row["name"], told, 0, AliasRemove(alias))
         raise AddressSyntaxError("unknown")
 
     async def _route(self, to: str, from_: str) -> Removal:
-        for row in await self._do("route.list"):
+        for row in await self._do(RouteList):
             if ((row["to"] or ""), (row["from"] or "")) == (to, from_):
                 mail = f"Mail for {to or 'every domain'} from {from_ or 'every domain'}"
                 told = (
@@ -135,6 +145,5 @@ class RemovalPages:
                     "that fits, or to the MX hosts of its domain.",
                     *(("The password of its login is forgotten.",) if row["username"] else ()),
                 )
-                fields = {"recipient_domain": to, "sender_domain": from_}
-                return Removal("route", row["host"], told, 0, "route.remove", fields)
+                return Removal("route", row["host"], told, 0, RouteRemove(to, from_))
         raise AddressSyntaxError("unknown")

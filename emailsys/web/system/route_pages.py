@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from emailsys.control.requests import RouteExplain, RouteList
 from emailsys.interfaces.operators import Scope
-from emailsys.mail.address import AddressSyntaxError
+from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.mail.next_hop import TLSPolicy
-from emailsys.web.api.administration import Administration, pair
+from emailsys.web.api.administration import Administration
 from emailsys.web.api.problem import Problem
 from emailsys.web.base.face import Answer, Call, see_other
 from emailsys.web.system.drawings import route_graph
@@ -40,8 +41,8 @@ class RoutePages:
         graph = None
         if address:
             try:
-                pairs = {"address": pair(address), "sender": pair(sender) if sender else None}
-                graph = route_graph(await do("route.explain", **pairs))
+                way = await do(RouteExplain, parse(address), parse(sender) if sender else None)
+                graph = route_graph(way)
             except AddressSyntaxError as error:
                 problem = f"This is no mail address: {error}"
             except Problem as error:
@@ -52,7 +53,7 @@ class RoutePages:
             title="Routes",
             here="routes",
             base=BASE,
-            rows=await do("route.list"),
+            rows=await do(RouteList),
             graph=graph,
             problem=problem,
             done=_DONE.get(call.first("done"), ""),
