@@ -188,6 +188,7 @@ def checkpoint_beside_workers(case: Case) -> None:
         case.tell(f"{what}: {heard}; meanwhile: {during}; afterwards: {after}; login: {case.probe_pop3()}")
         if "250" not in after:
             case.flaw(f"a checkpoint of the {what} failed, and mail is refused although the disk is well: {after}")
+            return
     case.check("running")
     case.again()
     case.check("after kill -9")
