@@ -42,7 +42,8 @@ class Slapd:
         self._folder = folder
         self._config = folder / "slapd.conf"
         self._config.write_text(
-            f"include /etc/ldap/schema/core.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n"
+            f"include /etc/ldap/schema/core.schema\ninclude /etc/ldap/schema/cosine.schema\n"
+            f"include /etc/ldap/schema/inetorgperson.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n"
             f"pidfile {folder}/pid\nTLSCertificateFile {chain}\nTLSCertificateKeyFile {key}\n"
             f'database mdb\nsuffix "{BASE}"\ndirectory {folder}/db\nmaxsize 10485760\n'
         )
@@ -50,16 +51,17 @@ class Slapd:
         entries.append(f"dn: {STAFF}\nobjectClass: organizationalUnit\nou: staff\n")
         for name, password in passwords.items():
             surname = name.partition("=")[2].partition(",")[0]
-            person = f"dn: {name},{BASE}\nobjectClass: person\ncn: {surname}\nsn: {surname}\n"
+            person = f"dn: {name},{BASE}\nobjectClass: inetOrgPerson\ncn: {surname}\nsn: {surname}\n"
+            person += f"uid: {surname.partition(' ')[0].lower()}\n"
             entries.append(f"{person}userPassword: {password}\n")
         command = [SLAPADD, "-f", str(self._config)]
         subprocess.run(command, input="\n".join(entries).encode(), check=True, capture_output=True, timeout=PATIENCE)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it listens. `port` is that of LDAP over TLS."""
+        """Start it, and wait until it listens. `port` is that of LDAP over TLS, `plain_port` that without."""
         for _ in range(3):
-            (self.port,) = free_ports(1)
+            self.port, self.plain_port = free_ports(2)
             if self._started():
                 return
         raise AssertionError(f"slapd does not start: {(self._folder / 'log').read_text()}")
@@ -69,6 +71,7 @@ class Slapd:
         if sys.platform == "win32":
             raise RuntimeError("needs Unix")
         urls = f"ldapi://{quote(str(self.socket), safe='')} ldaps://127.0.0.1:{self.port}"
+        urls += f" ldap://127.0.0.1:{self.plain_port}"
         with (self._folder / "log").open("ab") as log:
             command = [SLAPD, "-h", urls, "-f", str(self._config), "-d", "0"]
             self._process = process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -83,10 +83,13 @@ class OutsideTests(TestCase):
         self.assertLessEqual(example.count("\n"), 40)
         self.assertIn(f"```python\n{example}```\n", PAGE.read_text("utf-8"))
 
-        mina, lena, lisa, dora = (User(name, f"{name}'s secret") for name in ("mina", "lena", "lisa", "dora"))
+        names = ("mina", "lena", "lisa", "lara", "dora")
+        mina, lena, lisa, lara, dora = (User(name, f"{name}'s secret") for name in names)
         made = ensure_development_ca(self.folder / "ca", ("localhost",))
         chain, key = made.certificates[0].chain, made.certificates[0].key
         people = {"cn=lena": lena.password, "cn=lisa,ou=staff": lisa.password}
+        # Only a search finds her, by her uid.
+        people["cn=Lara Smith,ou=staff"] = lara.password
         directory = slapd.Slapd(self.folder / "l", chain, key, people)
         directory.start()
         self.addCleanup(directory.stop)
@@ -100,6 +103,7 @@ class OutsideTests(TestCase):
             f"plugin:members:{database}",
             f"ldapi://{quote(str(directory.socket), safe='')}/cn={{user}},{slapd.BASE}",
             f"ldaps://localhost:{directory.port}/cn={{user}},{slapd.STAFF}?ca_file={made.authority}",
+            f"ldap://localhost:{directory.plain_port}/{slapd.BASE}?uid",
             f"dovecot:unix:{other.sasl}",
         ]
         listed = ", ".join(f'"{one}"' for one in checkers)
@@ -107,13 +111,13 @@ class OutsideTests(TestCase):
         daemon = Daemon(config, environment=install(self.folder / "packages", PACKAGE))
         self.addCleanup(daemon.close)
         alice = daemon.user("alice")
-        for user in (alice, mina, lena, lisa, dora):
+        for user in (alice, mina, lena, lisa, lara, dora):
             self.assertEqual(submission(daemon, user), 235, user)
             self.assertRegex(maildrop(daemon, user), r"^\+OK", user)
             wrong = User(user.name, "wrong")
             self.assertEqual(submission(daemon, wrong), 535, user)
             self.assertRegex(maildrop(daemon, wrong), r"^-ERR \[AUTH\]", user)
-        for user, check in ((mina, "members"), (lena, "ldapi"), (lisa, "ldaps"), (dora, "dovecot")):
+        for user, check in ((mina, "members"), (lena, "ldapi"), (lisa, "ldaps"), (lara, "ldap"), (dora, "dovecot")):
             self.assertEqual(daemon.log.count(f"account-made account={user.name}@{DOMAIN} check={check}"), 1)
 
         # A system that is away refuses nobody, and holds up no other.

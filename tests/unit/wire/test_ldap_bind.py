@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.wire.ldap_bind import LDAPError, Result, bind_request, escaped, read_result, start_tls_request
+from emailsys.wire.ldap_bind import Result, bind_request, escaped, read_result, start_tls_request
+from emailsys.wire.ldap_values import LDAPError
 
 # slapd's answers to a right and to a wrong password.
 RIGHT = bytes.fromhex("300c02010261070a010004000400")

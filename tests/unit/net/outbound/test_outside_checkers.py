@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -19,8 +20,10 @@ from emailsys.interfaces import ClientPassword
 from emailsys.net.outbound.dovecot_login import DovecotLogin
 from emailsys.net.outbound.ldap_login import LDAPLogin
 from emailsys.wire.ldap_bind import bind_request, start_tls_request
+from emailsys.wire.ldap_search import search_request
 from tests.unit.net.outbound.test_policy_server import Server
 from tests.unit.wire.test_ldap_bind import RIGHT, WRONG
+from tests.unit.wire.test_ldap_search import DONE, ENTRY, REFERENCE
 
 ALICE = ClientPassword(b"alice@x.test", b"secret", "192.0.2.7")
 
@@ -118,9 +121,69 @@ class LDAP(CheckerTestCase):
         self.assertEqual(len(started), 2)
         self.assertEqual(self.said(), bind_request(2, b"uid=alice", b"secret"))
 
+    def test_a_search_finds_the_name_of_the_user(self) -> None:
+        for query, attribute, wanted in (
+            ("uid", b"uid", b"alice"),
+            ("mail", b"mail", b"alice@x.test"),
+            ("cn=x-{user}", b"cn", b"x-alice"),
+        ):
+            asked = self.ask(self.checker(url=f"//localhost/dc=x?{query}"))
+            self.assertEqual(self.said(), search_request(4, b"dc=x", attribute, wanted))
+            self.say(ENTRY)
+            self.say(REFERENCE + DONE)
+            self.assertEqual(self.said(), bind_request(2, b"cn=a", b"secret"))
+            self.say(RIGHT)
+            self.assertEqual(self.successResultOf(asked), b"alice@x.test")
+
+    def test_a_search_that_finds_nobody_refuses_the_login_and_one_that_finds_two_does_not(self) -> None:
+        checker = self.checker(url="//localhost/dc=x?uid")
+        nameless = bytes.fromhex("30090201046404040030 00")
+        for octets, kind in (
+            (DONE, UnauthorizedLogin),
+            (ENTRY + ENTRY + DONE, CheckFailed),
+            # sizeLimitExceeded, and noSuchObject: the base is wrong.
+            (ENTRY + DONE.replace(b"\x0a\x01\x00", b"\x0a\x01\x04"), CheckFailed),
+            (DONE.replace(b"\x0a\x01\x00", b"\x0a\x01\x20"), CheckFailed),
+            (nameless + DONE, CheckFailed),
+            (b"nonsense", CheckFailed),
+        ):
+            asked = self.ask(checker)
+            self.said()
+            self.say(octets)
+            self.failureResultOf(asked, kind)
+            self.assertEqual(self.said(), b"")
+
+    def test_names_that_a_directory_takes_for_the_same_are_not_searched_for(self) -> None:
+        for name in (b'" alice"@x.test', b'"al\\ice"@x.test'):
+            asked = self.ask(self.checker(url="//localhost/dc=x?uid"), ClientPassword(name, b"secret", ""))
+            self.failureResultOf(asked, UnauthorizedLogin)
+            self.assertEqual(self.said(), b"")
+
+    def test_a_reader_logs_in_for_the_search(self) -> None:
+        file = Path(self.mktemp())
+        file.write_text("reader's\n")
+        checker = self.checker(url=f"//localhost/dc=x?uid&bind_dn=cn=reader,dc=x&password_file={file}")
+        asked = self.ask(checker)
+        self.assertEqual(self.said(), bind_request(3, b"cn=reader,dc=x", b"reader's"))
+        self.say(RIGHT.replace(b"\x02\x01\x02", b"\x02\x01\x03"))
+        self.assertEqual(self.said(), search_request(4, b"dc=x", b"uid", b"alice"))
+        self.say(ENTRY + DONE)
+        self.say(WRONG)
+        self.failureResultOf(asked, UnauthorizedLogin)
+        # The reader's own password is no fault of the user.
+        asked = self.ask(checker)
+        self.say(WRONG.replace(b"\x02\x01\x02", b"\x02\x01\x03"))
+        self.failureResultOf(asked, CheckFailed)
+
     def test_a_wrong_url_is_told_at_the_start(self) -> None:
         for url in (
             "",
+            "//localhost/dc=x?uid&cn",
+            "//localhost/dc=x?uid=alice",
+            "//localhost/{other}?uid",
+            "//localhost/dc=x?uid&bind_dn=cn=reader",
+            "//localhost/dc=x?uid&bind_dn=cn=reader&password_file=/nowhere/password",
+            "//localhost/{user}?bind_dn=cn=reader&password_file=/dev/null",
             "//localhost",
             "//localhost/cn=admin",
             "//localhost/{user},{other}",

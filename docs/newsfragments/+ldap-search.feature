@@ -1,0 +1,1 @@
+`login.auth` takes `ldaps://HOST/BASE?uid`: the directory is searched for the person by an attribute, and asked for the password of the entry that is found. `bind_dn` and `password_file` name an account that may search.
