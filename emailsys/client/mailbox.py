@@ -12,22 +12,13 @@ from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError, Encrypt
-from emailsys.client.archive.values import (
-    DRAFTS,
-    INBOX,
-    OUTBOX,
-    SPAM,
-    ArchiveError,
-    Flag,
-    Folder,
-    NoSuchMessage,
-    Summary,
-)
+from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Folder, NoSuchMessage, Summary
 
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.archive.saved_searches import SavedSearches
     from emailsys.client.compose.draft import Draft
+    from emailsys.client.compose.mailing_list import Unsubscription
     from emailsys.client.compose.message_builder import OutgoingMessage
     from emailsys.client.compose.protection import Plan
     from emailsys.client.compose.templates import Templates
@@ -184,14 +175,26 @@ class UserMailbox:
         @param reply_to: a value of `ReplyTo`: sender, all or list.
         @param ask: whether the user may be asked for a passphrase, to quote an encrypted message.
         """
-        from emailsys.client.compose.answer import ReplyTo, recipients_of, reply
+        from emailsys.client.compose.answer import ReplyTo, reply
 
         account = self.account_for(summary)
         octets = self.archive.octets(summary.key)
-        asked = {address.key for address in recipients_of(octets)}
-        own = identities(account)
-        sender = next((one for one in own if one.address.key in asked), own[0])
+        sender = _identity_for(account, octets)
         return as_usual(account, reply(octets, sender, account.owns, ReplyTo(reply_to), self.opener(ask)))
+
+    def unsubscription(self, summary: Summary) -> Unsubscription | None:
+        """Return the best way to leave the mailing list that a message came through, or None if it names none.
+
+        A message that unsubscribes is from the address of the account that the list wrote to.
+        """
+        from emailsys.client.compose.mailing_list import unsubscription
+        from emailsys.mail.message.mime import parse_header
+
+        octets = self.archive.octets(summary.key)
+        way = unsubscription(parse_header(octets))
+        if way is not None and way.draft is not None:
+            way.draft.sender = _identity_for(self.account_for(summary), octets)
+        return way
 
     def forward(self, summary: Summary, inline: bool = False, ask: bool = False) -> Draft:
         """Return a draft that forwards a message: as an attachment, or with its text if `inline`. `ask`: as `reply`."""
@@ -332,31 +335,6 @@ class UserMailbox:
             return [(one.key, one.folder) for one in seen]
         return [(one.key, one.folder) for one in self.archive.delete(seen)]
 
-    def move_to_spam(self, summaries: Sequence[Summary]) -> None:
-        """Move messages to the folder Spam of their account. @raise ArchiveError: a message is in the outbox."""
-        if any(one.folder.name == OUTBOX for one in summaries):
-            raise ArchiveError("Messages in the outbox cannot be moved. Stop them first, which makes them drafts.")
-        for account in dict.fromkeys(one.folder.account for one in summaries):
-            spam = Folder(account, SPAM)
-            spam = self.archive.alike(spam) or self.archive.add_folder(spam)
-            self.archive.move([one.key for one in summaries if one.folder.account == account], spam)
-
-    def add_spam_rule(self, summary: Summary) -> list[str]:
-        """File later messages of the senders of a message under Spam. Return the addresses that have a new rule.
-
-        An address of the user's own gets none: spam often claims to come from its recipient.
-        """
-        from emailsys.mail.message.mailboxes import read_mailboxes
-        from emailsys.mail.message.mime import parse_header
-
-        account = self.account_for(summary)
-        senders = read_mailboxes(parse_header(self.archive.octets(summary.key)).text_of("from"))
-        return [
-            str(one.address)
-            for one in senders
-            if not account.owns(one.address) and self.accounts_file.add_spam_rule(account.name, one.address)
-        ]
-
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
         """Move messages out of Trash: into `folder`, or else to their former folder, or else into Inbox."""
         by_target: dict[Folder, list[str]] = {}
@@ -390,6 +368,15 @@ def as_usual(account: Account, draft: Draft) -> Draft:
 def sender_mailbox(account: Account) -> Mailbox:
     """Return the name and address of an account for the From field."""
     return identities(account)[0]
+
+
+def _identity_for(account: Account, octets: bytes) -> Mailbox:
+    """Return the name and address of an account that a message was sent to."""
+    from emailsys.client.compose.answer import recipients_of
+
+    asked = {address.key for address in recipients_of(octets)}
+    own = identities(account)
+    return next((one for one in own if one.address.key in asked), own[0])
 
 
 def identities(account: Account) -> list[Mailbox]:

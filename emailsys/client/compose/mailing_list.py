@@ -34,6 +34,14 @@ class Unsubscription:
     draft: Draft | None = None
     page: str = ""
 
+    @property
+    def question(self) -> str:
+        """What would be sent, for a question to the user. Not for a page."""
+        if self.draft is None:
+            return f"a request to {self.target}"
+        subject, text = safe_line(self.draft.subject), safe_line(" ".join((self.draft.text or "").split()))
+        return f"a message to {self.target} with the subject {subject!r} and the text {text[:200]!r}"
+
 
 def posting_address(root: Part) -> Mailbox | None:
     """Return the address for messages to the list that a message came through, or None if it names none.

@@ -13,13 +13,15 @@ from emailsys.client.accounts.values import Encrypt
 from emailsys.client.archive.files import rewrite
 from emailsys.client.base.folders import make_folder
 from emailsys.client.compose.draft import ComposeError, Draft
-from emailsys.client.compose.editor_text import from_text
+from emailsys.client.compose.editor_text import from_text, to_text
+from emailsys.client.compose.signature import above_signature
 from emailsys.client.text.file_names import safe_name
 from emailsys.mail.message.mailboxes import Mailbox
 
 #: The beginning of a template that is written in the editor.
 SAMPLE: Final = "Subject: \n\nHello {first_name},\n\n"
 _FIELD: Final = re.compile(r"\{([a-z][a-z0-9_]{0,39})\}")
+_EMPTY: Final = re.compile(r"[A-Za-z-]+: ")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # A value that can stand anywhere, also in the place of an address.
 _ANY: Final = "x@x.example"
@@ -166,6 +168,14 @@ def with_template(draft: Draft, new: Draft) -> Draft:
     result.text, result.html, result.markdown = None, None, None
     setattr(result, form, body)
     return result
+
+
+def as_template(draft: Draft, signature: str) -> str:
+    """Return a message as a template: without its sender, its signature and its attachments."""
+    plain = replace(draft, sender=None, attachments=[], sign=False, encrypt=Encrypt.NEVER)
+    head = to_text(plain).partition("\n\n")[0]
+    lines = [line for line in head.split("\n") if not _EMPTY.fullmatch(line)]
+    return "\n".join(lines) + "\n\n" + above_signature(draft.body, signature).rstrip("\n") + "\n"
 
 
 def _joined(first: Sequence[Mailbox], more: Iterable[Mailbox]) -> list[Mailbox]:

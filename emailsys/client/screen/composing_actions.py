@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from textual.app import App
 
 from emailsys.client.accounts.values import AccountError
+from emailsys.client.archive.values import ArchiveError
 from emailsys.client.base.edited_file import EditedFile
 from emailsys.client.compose.attachments import attach
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.editor_text import from_text, to_text
 from emailsys.client.mailbox import UserMailbox
-from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog
+from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
 from emailsys.client.screen.opening_dialogs import PathDialog
 from emailsys.client.screen.own_terminal import check_terminal_is_free, run_program
 from emailsys.client.text.terminal import safe_line
+
+_SAVE: Final = "Save this message as a template ..."
+_REMOVE: Final = "Remove a template ..."
+_TEMPLATE_HINT: Final = "A template goes above the text. Fields such as {first_name} are filled in."
 
 
 class Letter(Protocol):
@@ -88,17 +93,18 @@ class ComposingActions:
             self._letter.show_error(str(error))
 
     async def insert_template(self) -> None:
-        """Let the user choose a template, ask for its fields, and put it above the text."""
+        """Let the user choose a template, ask for its fields, and put it above the text; or save or remove one."""
         from emailsys.client.compose.templates import read_template, with_template
 
         try:
             templates = self._mailbox.templates
             names = await asyncio.to_thread(templates.names)
-            if not names:
-                self._letter.show_error("There is no template. Write one: emailsys mail template write NAME")
-                return
-            number = await self._letter.app.push_screen_wait(ChoiceDialog("Template", [*map(safe_line, names)]))
+            lines = [*map(safe_line, names), _SAVE, *([_REMOVE] if names else [])]
+            number = await self._letter.app.push_screen_wait(ChoiceDialog("Template", lines, _TEMPLATE_HINT))
             if number is None:
+                return
+            if number >= len(names):
+                await (self._save_template(names) if number == len(names) else self._remove_template(names))
                 return
             text = await asyncio.to_thread(templates.read, names[number])
             values = await self._values(text)
@@ -107,8 +113,41 @@ class ComposingActions:
                 new = await asyncio.to_thread(read_template, text, values, Path.home(), expand)
                 # The user may have typed in the meantime.
                 self._letter.show(with_template(self._letter.as_written(), new))
-        except (ComposeError, AccountError) as error:
+        except (ComposeError, AccountError, ArchiveError) as error:
             self._letter.show_error(str(error))
+
+    async def _save_template(self, names: Sequence[str]) -> None:
+        """Ask for a name, and save the message as a template."""
+        from emailsys.client.compose.templates import as_template
+
+        letter = self._letter
+        hint = "Recipients, subject and text are saved, without the signature and attachments."
+        name = (await letter.app.push_screen_wait(InputDialog("Name of the template", "", hint)) or "").strip()
+        question = f"There is a template {name} already. Replace it?"
+        if not name or (
+            name in names and not await letter.app.push_screen_wait(ConfirmDialog(safe_line(question), is_risky=True))
+        ):
+            return
+        draft = letter.as_written()
+
+        def save() -> None:
+            sender = draft.sender
+            account = self._mailbox.account_with(sender.address) if sender is not None else None
+            text = as_template(draft, account.signature if account is not None else "")
+            self._mailbox.templates.write(name, text)
+
+        await asyncio.to_thread(save)
+        letter.app.notify(f"The template {safe_line(name)} is saved. F5 puts it into a message.", markup=False)
+
+    async def _remove_template(self, names: Sequence[str]) -> None:
+        app = self._letter.app
+        number = await app.push_screen_wait(ChoiceDialog("Template to remove", [*map(safe_line, names)]))
+        if number is None:
+            return
+        question = f"Remove the template {names[number]}?"
+        if await app.push_screen_wait(ConfirmDialog(safe_line(question), is_risky=True)):
+            await asyncio.to_thread(self._mailbox.templates.remove, names[number])
+            app.notify(f"The template {safe_line(names[number])} is removed.", markup=False)
 
     async def _values(self, text: str) -> Mapping[str, str] | None:
         """Return the values of the fields of a template; None if the user leaves a question."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from emailsys.client.archive.values import Flag, Summary
-from emailsys.client.compose.draft import PassphraseNeeded
 from emailsys.client.compose.invitation_reply import Answer, draft_of, question, request_of
 from emailsys.client.compose.invitation_versions import notes_about
 from emailsys.client.mailbox import UserMailbox, as_usual
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog
 from emailsys.client.screen.outbox_actions import OutboxActions
-from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.screen.panes import Panes
 
 
@@ -39,14 +37,10 @@ class InvitationActions:
         if not await app.push_screen_wait(ConfirmDialog(question(request, answer, notes), is_risky=True)):
             return
 
-        def put(ask: bool = False) -> str:
+        def put(ask: bool) -> str:
             draft = as_usual(account, draft_of(request, answer, account.display_name, mailbox.now()))
             key = mailbox.queue(account, draft, ask=ask)
             mailbox.mark_handled(summary.key, Flag.ANSWERED)
             return key
 
-        try:
-            key = await asyncio.to_thread(put)
-        except PassphraseNeeded:
-            key = await with_terminal(app, lambda: put(ask=True))
-        self._screen.start_action(lambda: self._outbox.send(account, key), "sending")
+        await self._outbox.put_and_send(account, put)

@@ -108,7 +108,10 @@ WRITING: Final = (
     Key("L", "reply_list", "reply to the mailing list"),
     Key("I", "invitation", "answer an invitation: accept, tentative, decline"),
     Key("f", "forward", "forward the message", "Forward"),
+    Key("b", "bounce", "send the message on to others, unchanged; answers go to its author"),
     Key("e", "edit", "write a new message from this one, or continue the draft"),
+    Key("Q", "unsubscribe", "leave the mailing list of the message, after a question"),
+    Key("A", "contacts", "contact book: add the sender, write, change, import, export"),
     Key("dollar_sign", "flush", "send the messages in the outbox"),
     Key("z", "stop", "stop the message that is on hold"),
 )
@@ -119,6 +122,7 @@ HANDLING: Final = (
     Key("a", "archive", "move to the folder Archive"),
     Key("Z", "snooze", "put out of sight until a moment"),
     Key("exclamation_mark", "spam", "move to the folder Spam"),
+    Key("S", "spam_rule", "move to Spam, and all later messages of the senders, too"),
     Key("F", "flag", "flag or unflag"),
     Key("N", "unread", "mark as unread or read"),
     Key("Y", "tag", "change tags: +add -remove"),
@@ -147,7 +151,7 @@ COMPOSING: Final = (
     Key("f8", "sign", "sign the message with OpenPGP, or do not"),
     Key("f9", "encrypt", "encrypt it: never, if all recipients have keys, always"),
     Key("f4", "editor", "edit in your own editor", "Editor"),
-    Key("f5", "template", "put a template above the text"),
+    Key("f5", "template", "put a template above the text; save the message as one"),
     Key("f7", "moment", "send the message later, at a moment of your choice"),
     Key("escape", "close", "leave, and save a draft", "Leave"),
 )
@@ -155,6 +159,15 @@ OFFERED: Final = (
     Key("down", "offer_next", "in To, Cc, Bcc: next suggestion"),
     Key("up", "offer_previous", "in To, Cc, Bcc: previous suggestion"),
     Key("tab", "next_field", "accept the suggestion (also Enter or a click); Esc refuses it"),
+)
+BOOK: Final = (
+    Key("a", "add_sender", "add the sender of the message", "add sender"),
+    Key("n", "add_contact", "add a person or a group", "new"),
+    Key("enter", "change_contact", "change the contact", "change"),
+    Key("m", "write_to", "write to the contact", "write"),
+    Key("d", "remove_contact", "remove the contact", "remove"),
+    Key("i", "import_cards", "import a vCard file", "import"),
+    Key("x", "export_cards", "export all contacts as a vCard file", "export"),
 )
 ATTACHED: Final = (Key("delete", "detach", "in the list of attachments: remove the attachment"),)
 
@@ -167,10 +180,13 @@ SECTIONS: Final = (
     ("Select several messages", SELECTING),
     ("Program", PROGRAM + EVERYWHERE),
     ("While you write a message", COMPOSING + OFFERED + ATTACHED),
+    ("In the contact book", BOOK),
 )
 # A terminal of 80 columns cuts the bottom line off, so the help key comes first.
 MAIN: Final = tuple(
     sorted(MOVING + LISTING + READING + WRITING + HANDLING + SELECTING + PROGRAM, key=lambda key: key.action != "help")
 )
 #: The keys that may follow ";".
-FOR_ALL: Final = tuple(key for key in MAIN if key.action in {*(one.action for one in HANDLING), "forward", "select"})
+FOR_ALL: Final = tuple(
+    key for key in MAIN if key.action in {*(one.action for one in HANDLING), "forward", "bounce", "select"}
+)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from emailsys.client.mailbox import UserMailbox
     from emailsys.client.screen.attachment_actions import AttachmentActions
+    from emailsys.client.screen.contact_actions import ContactActions
     from emailsys.client.screen.invitation_actions import InvitationActions
     from emailsys.client.screen.message_actions import MessageActions
     from emailsys.client.screen.opening_actions import OpeningActions
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from emailsys.client.screen.panes import Panes
     from emailsys.client.screen.reading import ReadingActions
     from emailsys.client.screen.selection_actions import SelectionActions
+    from emailsys.client.screen.sending_on import SendingOnActions
 
 
 class LateActions:
@@ -66,3 +68,17 @@ class LateActions:
         from emailsys.client.screen.selection_actions import SelectionActions
 
         return SelectionActions(self._mailbox, self._screen)
+
+    @cached_property
+    def sending_on(self) -> SendingOnActions:
+        """Send messages on, and unsubscribe."""
+        from emailsys.client.screen.sending_on import SendingOnActions
+
+        return SendingOnActions(self._mailbox, self._screen, self._outbox, self.opening)
+
+    @cached_property
+    def contacts(self) -> ContactActions:
+        """Keep contacts."""
+        from emailsys.client.screen.contact_actions import ContactActions
+
+        return ContactActions(self._mailbox, self._screen, self._outbox)

@@ -205,6 +205,20 @@ class MainScreen(MovingPanes):
         if (current := self.find_current()) is not None:
             self.attempt(lambda: self._forward([current]))
 
+    def action_bounce(self) -> None:
+        """Send the message on to others, unchanged."""
+        if (current := self.find_current()) is not None:
+            self.attempt(lambda: self._bounce([current]))
+
+    def action_unsubscribe(self) -> None:
+        """Leave the mailing list of the message."""
+        self._start_with_current(lambda summary: self._late.sending_on.unsubscribe(summary))
+
+    def action_contacts(self) -> None:
+        """Show the contact book."""
+        current = self.current
+        self.start_dialog(lambda: self._late.contacts.open(current))
+
     def action_edit(self) -> None:
         """Write a new message from this one, or continue a draft."""
         self._start_with_current(self._outbox_actions.edit)
@@ -235,6 +249,9 @@ class MainScreen(MovingPanes):
     def _forward(self, summaries: Sequence[Summary]) -> None:
         self.start_dialog(lambda: self._outbox_actions.forward(summaries))
 
+    def _bounce(self, summaries: Sequence[Summary]) -> None:
+        self.start_dialog(lambda: self._late.sending_on.bounce(summaries))
+
     def action_delete(self) -> None:
         """Move the message to Trash. In the outbox, stop it; in Trash, delete it for good."""
         self._act_on_one(self._delete)
@@ -261,6 +278,10 @@ class MainScreen(MovingPanes):
     def action_spam(self) -> None:
         """Move the message to the folder Spam."""
         self._act_on_one(self._late.messages.spam)
+
+    def action_spam_rule(self) -> None:
+        """Move the message to the folder Spam, and later ones of its senders, too."""
+        self._act_on_one(self._late.messages.spam_with_rule)
 
     def action_snooze(self) -> None:
         """Put the message out of sight until a moment."""
@@ -308,11 +329,13 @@ class MainScreen(MovingPanes):
             "move": self._late.messages.move,
             "archive": self._late.messages.archive,
             "spam": self._late.messages.spam,
+            "spam_rule": self._late.messages.spam_with_rule,
             "snooze": self._late.messages.snooze,
             "flag": self._toggle_flag,
             "unread": self._toggle_read,
             "tag": self._late.messages.tag,
             "forward": self._forward,
+            "bounce": self._bounce,
             "select": self._late.selection.toggle,
         }
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from emailsys.client.accounts.values import Account
 from emailsys.client.archive.snooze import snooze
 from emailsys.client.archive.values import (
     ARCHIVE,
@@ -22,9 +23,11 @@ from emailsys.client.archive.values import (
 from emailsys.client.compose.moments import EXAMPLES, BadMoment, parse_moment
 from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
+from emailsys.client.rules.spam import add_spam_rules, spam_senders
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
 from emailsys.client.screen.panes import Panes
 from emailsys.client.text.terminal import safe_line
+from emailsys.mail.address import Address
 
 
 class MessageActions:
@@ -171,11 +174,22 @@ class MessageActions:
         origins = {one.folder for one in summaries}
         folders = [one.folder for one in counts if {one.folder} != origins and one.folder.name != OUTBOX]
         folders.sort(key=lambda folder: folder.account not in {one.account for one in origins})
-        lines = [safe_line(f"{folder.account} · {folder.name}") for folder in folders]
+        lines = [*(safe_line(f"{one.account} · {one.name}") for one in folders), "A new folder ..."]
         title = f"Folder to move {_subject(summaries)} to"
         number = await self._screen.app.push_screen_wait(ChoiceDialog(title, lines))
-        if number is not None:
-            self._move_to(summaries, [folders[number]] * len(summaries))
+        if number is None:
+            return
+        target = folders[number] if number < len(folders) else await self._ask_new_folder(summaries[0].folder.account)
+        if target is not None:
+            self._move_to(summaries, [target] * len(summaries))
+
+    async def _ask_new_folder(self, account: str) -> Folder | None:
+        """Ask for the name of a folder, and add it. Return None if the user cancels."""
+        name = await self._screen.app.push_screen_wait(InputDialog(safe_line(f"Name of the new folder of {account}")))
+        if not (name or "").strip():
+            return None
+        archive, folder = self._mailbox.archive, Folder(account, (name or "").strip())
+        return await asyncio.to_thread(lambda: archive.alike(folder) or archive.add_folder(folder))
 
     def archive(self, summaries: Sequence[Summary]) -> None:
         """Move each message to the folder Archive of its account."""
@@ -184,6 +198,39 @@ class MessageActions:
     def spam(self, summaries: Sequence[Summary]) -> None:
         """Move each message to the folder Spam of its account."""
         self._move_to(summaries, [Folder(one.folder.account, SPAM) for one in summaries])
+
+    def spam_with_rule(self, summaries: Sequence[Summary]) -> None:
+        """Ask, add a rule for the senders of messages, and move the messages to Spam."""
+        self._screen.start_dialog(lambda: self._ask_spam_rule(summaries))
+
+    async def _ask_spam_rule(self, summaries: Sequence[Summary]) -> None:
+        mailbox = self._mailbox
+
+        def find() -> list[tuple[Account, list[Address]]]:
+            accounts = [mailbox.account_for(one) for one in summaries]
+            return [
+                (account, spam_senders(mailbox.archive.octets(one.key), account))
+                for one, account in zip(summaries, accounts, strict=True)
+            ]
+
+        found = await asyncio.to_thread(find)
+        senders = list(dict.fromkeys(str(address) for _, addresses in found for address in addresses))
+        if not senders:
+            self._screen.show_status("No sender but yourself is named, so there is no rule. ! moves to Spam.")
+            return
+        shown = f"{', '.join(senders[:3])}{f' and {len(senders) - 3:,} more' if len(senders) > 3 else ''}"
+        question = f"Move {_subject(summaries)} to Spam, and from now on all new messages from {shown}?"
+        if not await self._screen.app.push_screen_wait(ConfirmDialog(safe_line(question), is_risky=True)):
+            return
+
+        def add() -> None:
+            for account, addresses in found:
+                add_spam_rules(mailbox.accounts_file, account, addresses)
+
+        # The rules first: if they cannot be changed, nothing is moved.
+        await asyncio.to_thread(add)
+        folders = [Folder(one.folder.account, SPAM) for one in summaries]
+        self._move_to(summaries, folders, f" The rule stays in {mailbox.paths.accounts.name}.")
 
     def snooze(self, summaries: Sequence[Summary]) -> None:
         """Ask for a moment, and put the messages out of sight until then."""
@@ -208,7 +255,8 @@ class MessageActions:
         words = f"{_counted(summaries)} in Snoozed until {until:%Y-%m-%d %H:%M}. u brings {_them(summaries)} back."
         self._remove(summaries, change, words)
 
-    def _move_to(self, summaries: Sequence[Summary], folders: Sequence[Folder]) -> None:
+    def _move_to(self, summaries: Sequence[Summary], folders: Sequence[Folder], more: str = "") -> None:
+        """Move each message to its folder. @param more: what the status line says besides."""
         if any(one.folder.name == OUTBOX for one in summaries):
             words = "Messages in the outbox cannot be moved. Press d to stop them, which makes them drafts."
             self._screen.show_status(words, error=True)
@@ -216,7 +264,7 @@ class MessageActions:
         moves = [(one, folder) for one, folder in zip(summaries, folders, strict=True) if one.folder != folder]
         names = " and ".join(sorted({folder.name for folder in folders}))
         if not moves:
-            self._screen.show_status(f"{_counted(summaries)} already in {names}.")
+            self._screen.show_status(f"{_counted(summaries)} already in {names}.{more}")
             return
 
         def move() -> list[tuple[str, Folder]]:
@@ -226,7 +274,7 @@ class MessageActions:
             return [(one.key, one.folder) for one, _ in moves]
 
         gone = [one for one, _ in moves]
-        self._remove(gone, move, f"{_moved(gone)} to {names}. u brings {_them(gone)} back.")
+        self._remove(gone, move, f"{_moved(gone)} to {names}. u brings {_them(gone)} back.{more}")
 
     def toggle(self, summaries: Sequence[Summary], flag: Flag) -> None:
         """Set a flag on all messages, or clear it if all have it."""

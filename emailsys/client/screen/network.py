@@ -38,6 +38,10 @@ class MailNetwork(Protocol):
         """Send all messages in the outbox that are due."""
         ...
 
+    async def post_form(self, url: str, form: bytes) -> int | str:
+        """Post a form by HTTPS. @return: the status of the answer, or why there is none."""
+        ...
+
     async def close(self) -> None:
         """Close the connections to servers."""
         ...
@@ -81,6 +85,12 @@ class TwistedNetwork:
     async def flush(self, accounts: Sequence[Account]) -> Sequence[SendResult]:
         """Send all messages in the outbox that are due."""
         return await self._await(self._transfer.flush(accounts))
+
+    async def post_form(self, url: str, form: bytes) -> int | str:
+        """Post a form by HTTPS. See `MailNetwork.post_form`."""
+        from emailsys.client.base.https import post_form
+
+        return await self._await(post_form(self._transfer.reactor, url, form))
 
     async def close(self) -> None:
         """Close the connections to servers."""

@@ -57,7 +57,11 @@ class OpeningActions:
         if target.lower().startswith("mailto:"):
             await self._outbox.compose_to(summary, target)
             return
-        target = checked(target)
+        await self.web_page(target)
+
+    async def web_page(self, link: str) -> None:
+        """Open a link after a question that shows its whole target."""
+        target = checked(link)
         if await self._screen.app.push_screen_wait(OpenDialog(question(target))):
             await self._start(programs.for_link(target))
             self._screen.show_status(f"Opened {target}")

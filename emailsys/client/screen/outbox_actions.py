@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.text.terminal import safe_line
+from emailsys.mail.message.mailboxes import Mailbox
 
 if TYPE_CHECKING:
     from emailsys.client.send.sender import SendProgress, SendResult
@@ -70,10 +71,11 @@ class OutboxActions:
         finally:
             self._outcome.set()
 
-    async def compose(self) -> None:
-        """Write a new message."""
+    async def compose(self, to: Sequence[Mailbox] = ()) -> None:
+        """Write a new message. @param to: its recipients."""
         account = await asyncio.to_thread(self._account, self._screen.account_name)
         draft = self._mailbox.blank(account)
+        draft.to = [*to]
         self._mailbox.sign(account, draft)
         await self._write(account, draft)
 
@@ -169,6 +171,18 @@ class OutboxActions:
             )
             return
         self._screen.start_action(lambda: self.send(chosen, queued, self._app.hold), "sending")
+
+    async def put_and_send(self, account: Account, put: Callable[[bool], str], hold: float = 0.0) -> None:
+        """Put a finished message into the outbox, and send it.
+
+        @param put: returns its key. Its argument is whether the user may be asked for a passphrase. Runs in a thread.
+        @param hold: seconds that it is on hold there.
+        """
+        try:
+            key = await asyncio.to_thread(put, False)
+        except PassphraseNeeded:
+            key = await with_terminal(self._app, lambda: put(True))
+        self._screen.start_action(lambda: self.send(account, key, hold), "sending")
 
     async def send(self, account: Account, key: str, hold: float = 0.0) -> None:
         """Send a message from the outbox. @param hold: seconds that it is on hold there."""

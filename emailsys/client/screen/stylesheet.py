@@ -32,7 +32,8 @@ ToastRack { margin-bottom: 2; }
 .-narrow #folders, .-tiny #folders { display: none; }
 .-narrow #folders.asked, .-tiny #folders.asked { display: block; }
 .-tiny #folders.asked { width: 100%; border-right: none; }
-InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog, OpenDialog, SendingDialog {
+InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog, OpenDialog, SendingDialog,
+ContactBookDialog {
   align: center middle; background: $background 60%; }
 .dialog { width: 70; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface;
   border: round $primary; }

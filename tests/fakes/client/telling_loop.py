@@ -70,10 +70,11 @@ class TellingLoop(asyncio.SelectorEventLoop):
         """Tell those who wait that there is nothing to do. Return whether somebody waited."""
         if self._threads or not self._waiting:
             return False
-        self._wake()
+        self.wake()
         return True
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let those go on who wait, though there may be something to do."""
         for one in self._waiting:
             if not one.done():
                 one.set_result(None)
@@ -83,7 +84,7 @@ class TellingLoop(asyncio.SelectorEventLoop):
         """Wait until there is nothing to do."""
         waiter = self.create_future()
         self._waiting.append(waiter)
-        limit = self.call_later(self.patience_with_threads if self._threads else _PATIENCE, self._wake)
+        limit = self.call_later(self.patience_with_threads if self._threads else _PATIENCE, self.wake)
         try:
             await waiter
         finally:

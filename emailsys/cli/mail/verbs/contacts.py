@@ -114,25 +114,15 @@ def import_(session: Session, files: tuple[Path, ...], as_json: bool) -> int:
     \b
     emailsys mail contact import contacts.vcf
     """
-    from emailsys.client.contacts.vcard import read_cards
+    from emailsys.client.contacts.vcard_import import import_cards
 
-    added: list[Contact] = []
-    left_out: list[str] = []
-    book = _book()
-    known = book.load()
-    present = {(one.name, one.addresses, one.is_group) for one in known.values()}
+    contents = []
     for file in files:
         try:
-            octets = file.read_bytes()
+            contents.append((str(file), file.read_bytes()))
         except OSError as error:
             raise Refused(f"{file}: {error.strerror}", Exit.NO_INPUT) from None
-        contacts, problems = read_cards(octets, [*known, *(one.short_name for one in added)])
-        left_out += [f"{file}: {one}" for one in problems]
-        for one in contacts:
-            if (one.name, one.addresses, one.is_group) not in present:
-                added.append(one)
-                present.add((one.name, one.addresses, one.is_group))
-    book.put(added)
+    added, left_out = import_cards(_book(), contents)
     for problem in left_out:
         tell(problem)
     if as_json:

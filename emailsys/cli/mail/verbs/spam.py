@@ -28,11 +28,12 @@ def spam(session: Session, keys: tuple[str, ...], rule: bool, as_json: bool) -> 
     emailsys mail spam KEY --rule
     """
     from emailsys.client.display.list_text import message_count
+    from emailsys.client.rules.spam import move_to_spam
 
     found = messages_of(session, keys)
     # The rules first: if they cannot be changed, nothing is moved, and the verb can be run again.
     added = _add_rules(session, found) if rule else []
-    session.mailbox.move_to_spam(found)
+    move_to_spam(session.mailbox.archive, found)
     if as_json:
         print_json({"keys": [one.key for one in found], "rules": added})
     tell(f"{message_count(len(found))} moved to Spam.")
@@ -41,7 +42,12 @@ def spam(session: Session, keys: tuple[str, ...], rule: bool, as_json: bool) -> 
 
 
 def _add_rules(session: Session, found: Sequence[Summary]) -> list[str]:
+    from emailsys.client.rules.spam import add_spam_rules, spam_senders
+
+    mailbox = session.mailbox
     added = []
     for one in found:
-        added += session.mailbox.add_spam_rule(one)
+        account = mailbox.account_for(one)
+        senders = spam_senders(mailbox.archive.octets(one.key), account)
+        added += add_spam_rules(mailbox.accounts_file, account, senders)
     return added

@@ -33,13 +33,11 @@ def unsubscribe(session: Session, key: str, yes: bool, in_clear: bool, as_json: 
     emailsys mail unsubscribe KEY
     """
     from emailsys.client.base.https import post_form
-    from emailsys.client.compose.mailing_list import ONE_CLICK, unsubscription
-    from emailsys.client.mailbox import as_usual, sender_mailbox
-    from emailsys.client.text.terminal import safe_line
-    from emailsys.mail.message.mime import parse_header
+    from emailsys.client.compose.mailing_list import ONE_CLICK
+    from emailsys.client.mailbox import as_usual
 
     summary = message_of(session, key)
-    way = unsubscription(parse_header(session.mailbox.archive.octets(summary.key)))
+    way = session.mailbox.unsubscription(summary)
     if way is None:
         raise Refused("The message names no way to unsubscribe: it has no usable List-Unsubscribe.", Exit.DATA)
     if way.page:
@@ -47,20 +45,13 @@ def unsubscribe(session: Session, key: str, yes: bool, in_clear: bool, as_json: 
             print_json({"key": summary.key, "unsubscribed": False, "page": way.page})
         tell(f"The list offers only a page. To unsubscribe, open it in a browser: {way.target}")
         return Exit.UNAVAILABLE
-    question = f"a request to {way.target}"
-    if way.draft is not None:
-        text = safe_line(" ".join((way.draft.text or "").split()))
-        question = (
-            f"a message to {way.target} with the subject {safe_line(way.draft.subject)!r} and the text {text[:200]!r}"
-        )
     if not yes:
         if not sys.stdin.isatty():
-            raise Refused(f"To unsubscribe by {question} without being asked, add --yes.", Exit.USAGE)
-        if not click.confirm(f"Unsubscribe by {question}?", default=False, err=True):
+            raise Refused(f"To unsubscribe by {way.question} without being asked, add --yes.", Exit.USAGE)
+        if not click.confirm(f"Unsubscribe by {way.question}?", default=False, err=True):
             return Exit.FAILED
     if way.draft is not None:
         account = session.mailbox.account_for(summary)
-        way.draft.sender = sender_mailbox(account)
         draft = way.draft if in_clear else as_usual(account, way.draft)
         return queue_and_send(session, account, build_asking(session.mailbox, account, draft), as_json=as_json)
 

@@ -9,6 +9,7 @@ from typing import Any
 from emailsys.client.archive.snooze import snooze, snoozed_until, wake
 from emailsys.client.archive.values import ArchiveError, ArchiveFull, Flag, Folder
 from emailsys.client.compose.draft import Draft
+from emailsys.client.rules.spam import move_to_spam
 from tests.unit.cli.mail.mail_case import Case
 from tests.unit.client.screen.screen_case import ALICE, BOB, NOW
 
@@ -80,7 +81,7 @@ class SnoozeTests(Case):
     def test_a_message_in_the_outbox_is_not_snoozed(self) -> None:
         key = self.mailbox.queue(self.mailbox.account("alice"), Draft(ALICE, [BOB], subject="x", text="x\n"))
         self.assertRaises(ArchiveError, snooze, self.mailbox.archive, [self.mailbox.archive.get(key)], NOW)
-        self.assertRaises(ArchiveError, self.mailbox.move_to_spam, [self.mailbox.archive.get(key)])
+        self.assertRaises(ArchiveError, move_to_spam, self.mailbox.archive, [self.mailbox.archive.get(key)])
 
     def test_the_verb_and_the_fetch(self) -> None:
         """The fetch of an account without servers is enough to bring it back."""

@@ -25,7 +25,7 @@ from emailsys.client.screen.app import MailApp
 from emailsys.client.send.sender import SendProgress, SendResult
 from emailsys.mail.address import parse
 from emailsys.mail.message.mailboxes import Mailbox
-from tests.fakes.client.telling_loop import drive
+from tests.fakes.client.telling_loop import drive, telling_loop
 
 NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
 #: Seconds after which waiting for a condition fails.
@@ -62,6 +62,9 @@ class FakeNetwork:
         self.waiting: list[bytes] = []
         self.sent: list[str] = []
         self.problem: str | None = None
+        #: The forms that were posted, and the answer that each gets.
+        self.posted: list[tuple[str, bytes]] = []
+        self.answer: int | str = 200
         self.closed = False
         #: Blocks a fetch until it is set; None to fetch immediately.
         self.fetch_gate: asyncio.Event | None = None
@@ -103,6 +106,11 @@ class FakeNetwork:
             await self.send(by_name[one.account], one.key, lambda progress: None) for one in self._mailbox.outbox.list()
         ]
 
+    async def post_form(self, url: str, form: bytes) -> int | str:
+        """Record the form, and answer."""
+        self.posted.append((url, form))
+        return self.answer
+
     async def close(self) -> None:
         """Record that the program closed the network."""
         self.closed = True
@@ -143,6 +151,14 @@ class ScreenCase(SynchronousTestCase):
 
         async def run() -> T:
             app = MailApp(self.mailbox, lambda _: self.network, hold=hold)
+            leave = app.exit
+
+            def exit(*how: Any, **named: Any) -> None:
+                leave(*how, **named)
+                # A program that ends is never idle.
+                telling_loop().wake()
+
+            self.patch(app, "exit", exit)
             async with app.run_test(size=size) as pilot:
                 driver = Driver(self, app, pilot)
                 await driver.until(lambda: "alice" in str(app.screen.query_one("#bar", Static).visual))

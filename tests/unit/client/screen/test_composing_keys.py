@@ -130,11 +130,29 @@ class ComposingKeyTests(ScreenCase):
 
         self.drive(steps)
 
-    def test_without_a_template_one_is_told_how_to_write_it(self) -> None:
+    @tries("template")
+    def test_a_message_becomes_a_template_that_is_used_and_removed(self) -> None:
+        """Without its signature, and with the fields that it has."""
+        self.mailbox.accounts_file.put(replace(account("alice"), signature="alice"))
+        templates = self.mailbox.templates
+
         async def steps(driver: Driver) -> None:
-            await driver.compose()
-            await driver.press("f5")
-            await driver.until(lambda: any("template write" in one for one in driver.toasts))
+            await driver.compose("", "Offer", "")
+            body = driver.app.screen.query_one("#body", TextArea)
+            body.text = "Dear {first_name}\n\n-- \nalice\n"
+            driver.burst("f5", "enter", "offer", "enter")
+            await driver.until(lambda: templates.names() == ["offer"])
+            self.assertEqual(templates.read("offer"), "Subject: Offer\n\nDear {first_name}\n")
+            # One of that name is replaced after a question.
+            driver.burst("f5", "j", "enter", "offer", "enter")
+            await driver.until_screen("ConfirmDialog")
+            await driver.press("enter")
+            await driver.until_screen("Composer")
+            driver.burst("f5", "jj", "enter", "enter")
+            await driver.until_screen("ConfirmDialog")
+            self.assertEqual(templates.names(), ["offer"])
+            await driver.press("y")
+            await driver.until(lambda: templates.names() == [])
             await driver.press("escape")
             await driver.until_screen("MainScreen")
 

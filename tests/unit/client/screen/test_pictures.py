@@ -15,6 +15,8 @@ from rich.console import Console
 from textual.widgets import Input
 
 from emailsys.client.archive.values import Flag, Folder
+from emailsys.client.contacts.book import Contact
+from emailsys.mail.address import parse
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 from tests.upstream import screen_update
 
@@ -89,7 +91,9 @@ class PictureTests(ScreenCase):
         self.drive(steps, size=SIZES[0])
 
     def test_windows(self) -> None:
-        """Help, structure, attachments, move, search, and the actions for the selection look as expected."""
+        """Help, structure, attachments, move, search, contacts, and the actions for the selection look as expected."""
+        team = tuple(parse(f"{name}@x.example") for name in ("ann", "ben", "cy"))
+        self.mailbox.contacts.put([Contact("zoe", "Zoë", team[:1]), Contact("team", "", team, is_group=True)])
 
         async def steps(driver: Driver) -> None:
             await driver.until(lambda: len(driver.messages.summaries) == 3)
@@ -100,6 +104,7 @@ class PictureTests(ScreenCase):
                 ("v", "ChoiceDialog", "attachments"),
                 ("s", "ChoiceDialog", "move"),
                 ("slash", "InputDialog", "search"),
+                ("A", "ContactBookDialog", "contacts"),
             ):
                 await driver.press(key)
                 await driver.until_screen(window)

@@ -55,8 +55,8 @@ class HandlingTests(ScreenCase):
         self.drive(steps)
 
     @tries("move")
-    def test_a_message_is_moved_to_a_folder_that_is_chosen(self) -> None:
-        """s, the line of the folder and Enter move the message."""
+    def test_a_message_is_moved_to_a_folder_that_is_chosen_or_new(self) -> None:
+        """s, the line of the folder and Enter move the message. The last line asks for the name of a new folder."""
         self.mailbox.archive.add_folder(Folder("alice", "Projects"))
 
         async def steps(driver: Driver) -> None:
@@ -65,6 +65,8 @@ class HandlingTests(ScreenCase):
             # Drafts, Sent, Archive, Trash and Projects: neither its own folder nor the outbox.
             await driver.press("j", "j", "j", "j", "enter")
             await driver.until(lambda: self.folder_of(self.third) == "Projects")
+            driver.burst("sk", "enter", "Trips", "enter")
+            await driver.until(lambda: self.folder_of(self.second) == "Trips")
 
         self.drive(steps)
 
