@@ -24,7 +24,7 @@ from emailsys.client.archive.values import ArchiveError, ArchiveFull, Flag, Fold
 from emailsys.client.archive.word_index import WORDS, add_words, checksum, remove_words
 
 # Increment it to rebuild every index when it is next opened.
-_VERSION: Final = 7
+_VERSION: Final = 8
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
 # In KiB, for each connection. The word index writes faster with more; the full screen reads with several connections.

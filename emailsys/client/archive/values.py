@@ -20,7 +20,7 @@ STANDARD_FOLDERS: Final = (INBOX, DRAFTS, OUTBOX, SENT, ARCHIVE, TRASH)
 
 # A message's number is its date in seconds, followed by bits that make it unique. Numbers sort by date. The word index
 # stores differences of numbers, so each bit costs space; more messages of one second take numbers of later seconds.
-ORDER_BITS: Final = 10
+ORDER_BITS: Final = 3
 
 
 def order_of(moment: datetime) -> int:
