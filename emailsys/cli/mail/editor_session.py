@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from emailsys.cli.mail.editor_process import EditorFailed, run_editor
+from emailsys.cli.mail.ending_signals import EndedBySignal, ending_signals_raised
 from emailsys.cli.mail.safe_output import tell
 from emailsys.cli.mail.session import Session
 from emailsys.cli.options import Refused
-from emailsys.client.base.ctrl_c import ctrl_c_left_to_child
 from emailsys.client.base.edited_file import EditedFile
 from emailsys.config.exit_status import Exit
 
@@ -44,7 +46,9 @@ def write(
     try:
         return editing.run(queued, send_options)
     except BaseException:
-        editing.rescue()
+        # After SIGHUP, the terminal is gone: nothing can be said, and all is kept.
+        with suppress(OSError):
+            editing.rescue()
         raise
 
 
@@ -62,6 +66,8 @@ class EditorSession:
         self._given: str | None = None
         # Whether the draft on disk is what the user wrote.
         self._is_saved = key is not None
+        # Whether a signal ended the editor, which may have saved text beside the file.
+        self._was_ended = False
 
     def run(self, queued: Callable[[], None], send_options: dict[str, Any]) -> int:
         """Edit until the user decides. Return the exit status."""
@@ -72,13 +78,15 @@ class EditorSession:
             tell(f"Warning: {one}")
         again = True
         while True:
-            if again:
-                if not self._edit():
-                    continue
-                for one in warnings(self._draft):
-                    tell(f"Warning: {one}")
-            again = False
-            chosen = click.prompt("[s]end, [e]dit, save as [d]raft, or [q]uit and delete?", err=True, default="s")
+            # A message that is being sent is in the outbox, whatever signal comes.
+            with ending_signals_raised():
+                if again:
+                    if not self._edit():
+                        continue
+                    for one in warnings(self._draft):
+                        tell(f"Warning: {one}")
+                again = False
+                chosen = click.prompt("[s]end, [e]dit, save as [d]raft, or [q]uit and delete?", err=True, default="s")
             match chosen[:1].lower():
                 case "s":
                     try:
@@ -106,12 +114,12 @@ class EditorSession:
             self._given = to_text(self._draft)
             self._file.write(self._given)
         try:
-            with ctrl_c_left_to_child():
-                click.edit(filename=str(self._path))
-        except (click.ClickException, ValueError) as error:
-            # ValueError: a quote in $VISUAL or $EDITOR is not closed.
-            words = error.message if isinstance(error, click.ClickException) else f"$VISUAL or $EDITOR: {error}"
-            raise Refused(f"The editor failed: {words}. The message was not sent.", Exit.FAILED) from None
+            run_editor(self._path)
+        except EditorFailed as error:
+            raise Refused(f"The editor failed: {error}. The message was not sent.", Exit.FAILED) from None
+        except EndedBySignal:
+            self._was_ended = True
+            raise
         if not self._path.exists():
             raise Refused("The editor removed the file. The message was not sent.", Exit.FAILED)
         try:
@@ -130,7 +138,8 @@ class EditorSession:
         self._is_saved = False
         self._key = self._session.mailbox.save_draft(self._account, self._draft, self._key)
         self._is_saved = True
-        self._file.remove()
+        if not self._was_ended:
+            self._file.remove()
         self._given = None
 
     def _send(self, queued: Callable[[], None], send_options: dict[str, Any]) -> int:
@@ -167,18 +176,24 @@ class EditorSession:
         tell(f"Saved as the draft {self._key}. To continue: emailsys mail draft edit {self._key}")
 
     def rescue(self) -> None:
-        """Save what was typed as a draft, or else keep the file. Tell the user where it is."""
+        """Save what was typed as a draft, or else keep the file. Tell the user where it is.
+
+        The file of an editor that a signal ended stays in any case: it may still save its text.
+        """
         from emailsys.client.compose.editor_text import from_text
 
         if self._given is None or not self._path.exists():
             if self._key is not None and self._is_saved:
                 self._tell_draft()
             return
+        if self._was_ended:
+            tell(f"The editor was ended. What it has saved is in {self._path}, or beside it.")
         try:
             text = self._file.read()
             if text == self._given:
-                # Nothing was typed since the draft was opened or saved.
-                self._file.remove()
+                # Nothing was saved since the draft was opened or saved.
+                if not self._was_ended:
+                    self._file.remove()
                 return
             self._draft = from_text(text, self._draft, Path.cwd(), lenient=True)
             self._save()

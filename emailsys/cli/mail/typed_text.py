@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from emailsys.cli.mail.ending_signals import EndedBySignal, ending_signals_raised
 from emailsys.cli.mail.safe_output import tell
 from emailsys.cli.mail.session import Session
 from emailsys.client.base.local_text import local_text
@@ -15,21 +17,24 @@ if TYPE_CHECKING:
 
 
 def read_text(session: Session, account: Account, draft: Draft) -> str:
-    """Read the text of a draft from standard input. If Ctrl-C ends it, save the lines before as a draft."""
+    """Read the text of a draft from standard input. If Ctrl-C or a signal ends it, save the lines as a draft."""
     lines: list[bytes] = []
     try:
         if not sys.stdin.isatty():
             return _text_of(sys.stdin.buffer.read())
         tell("Write the message. To end it, press Ctrl-D on an empty line.")
         typed = sys.stdin.buffer
-        while line := typed.readline():
-            lines.append(line)
-    except KeyboardInterrupt:
+        with ending_signals_raised():
+            while line := typed.readline():
+                lines.append(line)
+    except (KeyboardInterrupt, EndedBySignal):
         if lines:
             # The draft may have the quote of the answered message.
             words = "\n\n".join(filter(None, [_text_of(b"".join(lines)).rstrip(), draft.body.strip()]))
             draft.text, draft.html, draft.markdown = f"{words}\n", None, None
-            keep_typed(session, account, draft)
+            # After SIGHUP, the terminal is gone, and nothing can be said.
+            with suppress(OSError):
+                keep_typed(session, account, draft)
         raise
     return _text_of(b"".join(lines))
 

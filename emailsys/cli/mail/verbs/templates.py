@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,9 @@ from emailsys.config.exit_status import Exit
 _HEAD: Final = re.compile(r"\ufeff?(?:[!-9;-~]+[ \t]*:|[ \t]*\r?\n)")
 
 if TYPE_CHECKING:
+    from emailsys.client.base.edited_file import EditedFile
     from emailsys.client.compose.draft import Draft
+    from emailsys.client.compose.templates import Templates
 
 
 @click.group("template", cls=Verbs)
@@ -105,28 +108,39 @@ def write(session: Session, name: str, from_stdin: bool, as_json: bool) -> None:
 
 def _edit(session: Session, name: str) -> None:
     """Let the user change the text of a template until it can be used. What was typed stays in a file until then."""
-    from emailsys.client.base.ctrl_c import ctrl_c_left_to_child
+    from emailsys.cli.mail.ending_signals import EndedBySignal, ending_signals_raised
     from emailsys.client.base.edited_file import EditedFile
-    from emailsys.client.compose.draft import ComposeError
     from emailsys.client.compose.templates import SAMPLE
 
     templates = session.mailbox.templates
     file = EditedFile(session.mailbox.paths.state)
     file.write(templates.read(name) if name in templates.names() else SAMPLE)
+    try:
+        with ending_signals_raised():
+            _edit_until_usable(templates, name, file)
+    except EndedBySignal:
+        # After SIGHUP, the terminal is gone, and nothing can be said.
+        with suppress(OSError):
+            tell(f"The template was not saved. What the editor has saved is in {file.path}, or beside it.")
+        raise
+    file.remove()
+
+
+def _edit_until_usable(templates: Templates, name: str, file: EditedFile) -> None:
+    from emailsys.cli.mail.editor_process import EditorFailed, run_editor
+    from emailsys.client.compose.draft import ComposeError
+
     while True:
         try:
-            with ctrl_c_left_to_child():
-                click.edit(filename=str(file.path))
+            run_editor(file.path)
             templates.write(name, file.read())
         except ComposeError as error:
             tell(str(error))
             if not click.confirm("Correct it in the editor?", default=True, err=True):
                 raise Refused(f"The template was not saved. What you wrote is in {file.path}.", Exit.DATA) from None
-        except (click.ClickException, OSError, ValueError) as error:
-            words = error.message if isinstance(error, click.ClickException) else str(error)
-            raise Refused(f"The editor failed: {words}. What you wrote is in {file.path}.", Exit.FAILED) from None
+        except (EditorFailed, OSError) as error:
+            raise Refused(f"The editor failed: {error}. What you wrote is in {file.path}.", Exit.FAILED) from None
         else:
-            file.remove()
             return
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from emailsys.cli.mail.ending_signals import EndedBySignal
+from emailsys.cli.main import run
 from emailsys.client.archive.values import ArchiveFull, Folder
 from emailsys.client.compose.draft import Draft
 from emailsys.client.mailbox import UserMailbox
@@ -18,14 +21,37 @@ from emailsys.config.exit_status import Exit
 from tests.unit.cli.mail import mail_case
 from tests.unit.cli.mail.mail_case import Case, Terminal
 
+# Windows has no SIGHUP.
+_SIGNALS: Final = tuple(name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 class EditingTests(Case):
     """An editor that writes something, and then one thing goes wrong."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(mail_case, "run", self.ended)
+        for name in _SIGNALS:
+            # Whoever runs the tests may ignore them.
+            number = getattr(signal, name)
+            self.addCleanup(signal.signal, number, signal.signal(number, signal.SIG_DFL))
+
+    def ended(self, words: list[str]) -> int:
+        """Run the program, and return its exit status also if a signal has ended it."""
+        try:
+            return run(words)
+        except EndedBySignal as ended:
+            return ended.status
+
     def editor(self, *statements: str) -> None:
         """Make an editor that runs Python statements. `p` is the path, `t` the text, `put(text)` saves."""
         script = self.folder / "editor.py"
-        head = "import os, pathlib, sys", "p = pathlib.Path(sys.argv[1])", "t = p.read_text()", "put = p.write_text"
+        head = (
+            "import os, pathlib, sys",
+            "p = pathlib.Path(sys.argv[1])",
+            "t = p.read_text()",
+            "put = p.write_text",
+        )
         script.write_text("\n".join((*head, *statements)) + "\n")
         os.environ["VISUAL"] = f"{sys.executable} {script}"
 
@@ -71,6 +97,65 @@ class EditingTests(Case):
         self.editor("p.write_bytes((t + 'Grüße\\n').encode('latin-1'))")
         self.composed("d\n", Exit.OK)
         self.assertEqual([one.body for one in self.drafts()], ["Grüße\n"])
+
+    def test_a_signal_while_the_editor_runs_leaves_its_text_and_names_the_file(self) -> None:
+        """The editor gets the signal, too, and saves beside the file what it has not saved yet, as nano does."""
+        for name in _SIGNALS:
+            self.editor(
+                "import signal, time",
+                "def save(number, frame):",
+                "    p.with_name(p.name + '.save').write_text('later words')",
+                "    sys.exit(1)",
+                f"signal.signal(signal.{name}, save)",
+                "put(t + 'my words\\n')",
+                f"os.kill(os.getppid(), signal.{name})",
+                "while True: time.sleep(60)",
+            )
+            ended, _, err = self.run_it("compose", "d@example.org", "-s", "Kept", typed="")
+            self.assertEqual(ended, 128 + getattr(signal, name), err)
+            (path,) = re.findall(r"saved is in (\S+), or beside it", err)
+            self.assertIn("my words\n", Path(path).read_text())
+            self.assertEqual(Path(f"{path}.save").read_text(), "later words")
+            (draft,) = self.drafts()
+            self.assertEqual(draft.body, "my words\n")
+            self.mailbox.archive.purge([self.mailbox.archive.list(Folder("alice", "Drafts"))[0].key])
+            self.assertIs(signal.getsignal(getattr(signal, name)), signal.SIG_DFL)
+
+    def test_a_signal_at_a_question_leaves_a_draft(self) -> None:
+        """At the one about a line that cannot be used, and at the one what to do."""
+        for line, question in (("Bcc: ", "prompt"), ("a line without a colon", "confirm")):
+
+            def end(*arguments: Any, **named: Any) -> str:
+                signal.raise_signal(signal.SIGTERM)
+                raise AssertionError("the program goes on")
+
+            patch = self.patch(click, question, end)
+            self.editor(f"put(t.replace('Bcc: ', {line!r}) + 'my words\\n')")
+            self.assertIn("draft edit", self.composed("", 128 + signal.SIGTERM))
+            patch.restore()
+            self.assertEqual([one.body for one in self.drafts()], ["my words\n"])
+            self.mailbox.archive.purge([self.mailbox.archive.list(Folder("alice", "Drafts"))[0].key])
+
+    def test_a_signal_in_a_text_that_is_typed_keeps_its_lines(self) -> None:
+        class Ended(Terminal):
+            @property
+            def buffer(self) -> Any:
+                lines = iter([b"first line\n"])
+
+                def readline() -> bytes:
+                    try:
+                        return next(lines)
+                    except StopIteration:
+                        signal.raise_signal(signal.SIGTERM)
+                        raise
+
+                return SimpleNamespace(readline=readline)
+
+        self.patch(mail_case, "Terminal", Ended)
+        status, _, err = self.run_it("send", "d@example.org", "-s", "Typed", typed="")
+        self.assertEqual(status, 128 + signal.SIGTERM)
+        self.assertIn("draft edit", err)
+        self.assertEqual([one.body for one in self.drafts()], ["first line\n"])
 
     def test_q_leaves_a_draft_in_trash_that_another_program_moved_there(self) -> None:
         def answer(*arguments: Any, **named: Any) -> str:
