@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 import click
 from rich.text import Text
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -21,10 +22,11 @@ from emailsys.cli.stream_encoding import adapt_keys
 from emailsys.cli.watching.conversations import Filter, Heard
 from emailsys.cli.watching.panes import ConversationPane, EventPane, HeadingLine
 from emailsys.client.screen.key_line import KeyLine
+from emailsys.client.screen.key_order import consumes, keys_handled
 from emailsys.client.screen.themes import THEMES
 from emailsys.client.text.terminal import safe_line
 from emailsys.config.exit_status import Exit
-from emailsys.upstream import NoLocals
+from emailsys.upstream import NoLocals, OrderedBindings
 
 # Seconds between two looks at what has arrived, and lines that may wait for it. While more wait, nothing is read, and
 # the daemon counts the events that it could not send.
@@ -55,7 +57,7 @@ OptionList { border: none; background: $background; padding: 0; scrollbar-size: 
 """
 
 
-class WatchProgram(NoLocals, App[int]):
+class WatchProgram(NoLocals, OrderedBindings, App[int]):
     """Shows a stream of lines from the daemon."""
 
     TITLE = "emailsys watch"
@@ -73,6 +75,8 @@ class WatchProgram(NoLocals, App[int]):
         Binding("n", "notable(1)", "Next"),
         Binding("p", "notable(-1)", "Previous", show=False),
         Binding("escape", "leave_pane", "Back", show=False),
+        # With priority: the message by which a field or a list reports Enter comes after the next key.
+        Binding("enter", "enter", show=False, priority=True),
     ]
 
     def __init__(self, lines: Iterator[Mapping[str, Any]], words: Sequence[str] = ()) -> None:
@@ -114,12 +118,24 @@ class WatchProgram(NoLocals, App[int]):
     def on_mount(self) -> None:
         """Begin to read."""
         self._field.value = " ".join(self._words)
-        self._conversations.focus()
+        self.screen.set_focus(self._conversations)
         self._events.explains = self.size.width >= 100
         self._events.is_ladder = self.size.width >= 100
         threading.Thread(target=self._read, name="watch", daemon=True).start()
         self.set_interval(_LOOK_EVERY, self._look)
         self._show_bar()
+
+    @override
+    async def on_event(self, event: events.Event) -> None:
+        """Let each key act before the next one, which is for the pane or the field that it leads to."""
+        if isinstance(event, events.AppBlur):
+            # Textual would take the focus from the pane. Some terminals never tell that they get it back.
+            return
+        if isinstance(event, events.Key) and not event.is_forwarded and not consumes(self.focused, event):
+            await keys_handled(self.focused)
+            if await self.ran_binding(event.key):
+                return
+        await super().on_event(event)
 
     # What arrives
 
@@ -188,11 +204,17 @@ class WatchProgram(NoLocals, App[int]):
         self._explanation.update(self._events.explanation())
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Go to the events of a conversation."""
+        """Go to the events of the conversation that was clicked."""
         if event.option_list is self._conversations:
-            self._following = False
-            self.query_one("#panes").add_class("reading")
-            self._events.focus()
+            self._go_to_events()
+
+    def _go_to_events(self) -> None:
+        self._following = False
+        # The list has moved its cursor, and reports it behind the keys that have come already.
+        self._show_events()
+        self.query_one("#panes").add_class("reading")
+        # Not its focus(), which comes after keys that the program has got already.
+        self.screen.set_focus(self._events)
 
     def on_descendant_focus(self) -> None:
         """A narrow screen shows the pane that has the focus."""
@@ -204,22 +226,28 @@ class WatchProgram(NoLocals, App[int]):
         if field.has_class("asked"):
             field.value = " ".join(self._words)
             field.remove_class("asked")
-        self._conversations.focus()
+        self.screen.set_focus(self._conversations)
 
     # Keys
+
+    def action_enter(self) -> None:
+        """Use the filter that was typed, or go to the events of the conversation."""
+        if self.focused is self._field:
+            self._use_filter()
+        elif self.focused is self._conversations and self._conversations.current is not None:
+            self._go_to_events()
 
     def action_filter(self) -> None:
         """Ask for a filter."""
         field = self._field
         field.add_class("asked")
-        field.focus()
+        self.screen.set_focus(field)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Use a filter."""
-        self._words = tuple(event.value.split())
+    def _use_filter(self) -> None:
+        self._words = tuple(self._field.value.split())
         self._wanted = Filter.parse(self._words)
-        event.input.remove_class("asked")
-        self._conversations.focus()
+        self._field.remove_class("asked")
+        self.screen.set_focus(self._conversations)
         self._show()
         self._show_bar()
 
@@ -249,7 +277,8 @@ class WatchProgram(NoLocals, App[int]):
 
     def action_notable(self, step: int) -> None:
         """Jump to the next or previous event that a reader looks for."""
-        self._events.focus()
+        self._show_events()
+        self.screen.set_focus(self._events)
         self._events.jump(step)
 
     @override

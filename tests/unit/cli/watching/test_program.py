@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from rich.cells import cell_len
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static
 from twisted.trial.unittest import SynchronousTestCase
@@ -138,6 +139,22 @@ class ProgramTests(SynchronousTestCase):
             self.assertIn("\n    ", stage.rows(stage.events)[2])
             await stage.press("f")
             await stage.until(lambda: stage.conversations.highlighted == 2)
+
+        self.drive(steps)
+
+    def test_each_key_of_one_burst_is_for_what_the_keys_before_it_lead_to(self) -> None:
+        """A filter, the conversation above, and its error: one write of the terminal has all these keys."""
+
+        async def steps(stage: Stage) -> None:
+            stage.converse("1", "smtp", "> 220 mx", "< EHLO me", "> 502 no")
+            stage.converse("22", "smtp", "> 220 mx", "< QUIT")
+            stage.converse("333", "pop3", "> +OK ready")
+            await stage.until(lambda: len(stage.conversations.shown) == 3)
+            for key in ("slash", *"smtp", "enter", "up", "enter", "home", "n", "space"):
+                stage.app.post_message(events.Key(key, key if len(key) == 1 else None))
+            await stage.until(lambda: stage.bar == "2 of 3 conversations, filter: smtp, PAUSED")
+            self.assertIs(stage.app.focused, stage.events)
+            self.assertIn("502 no", stage.rows(stage.events)[stage.events.highlighted or 0])
 
         self.drive(steps)
 
