@@ -80,9 +80,11 @@ class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
     @override
     async def on_event(self, event: events.Event) -> None:
         """Let keys and pastes wait for the dialog or the list that an earlier key asked for, and keep their order."""
+        if isinstance(event, events.AppBlur):
+            # Textual would take the focus from the field with the keys, and give none to a dialog that opens meanwhile.
+            # Some terminals tell that they lose the focus, and never that they get it back.
+            return
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            # A key shows that the terminal has the focus. The stock program gets only keys without an action.
-            self.app_focus = True
             if not await self._key_gate.lets_pass(event):
                 return
             if isinstance(event, events.Key) and not consumes(self.focused, event):

@@ -79,6 +79,18 @@ class KeyOrderTests(ScreenCase):
 
         self.drive(steps)
 
+    def test_a_dialog_that_opens_while_the_terminal_has_no_focus_gets_the_keys(self) -> None:
+        async def steps(driver: Driver) -> None:
+            driver.burst("slash")
+            driver.app.post_message(events.AppBlur())
+            await driver.until_screen("InputDialog")
+            driver.app.post_message(events.AppFocus())
+            driver.burst("subject:second", "enter")
+            await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.second])
+            self.assertIs(driver.app.focused, driver.messages)
+
+        self.drive(steps)
+
     def test_keys_before_a_dialog_that_takes_long_are_dropped(self) -> None:
         """The first one waits for a time, and the others do not wait as long again."""
         work = asyncio.Event()
