@@ -146,13 +146,14 @@ class ProgramTests(SynchronousTestCase):
         """A filter, the conversation above, and its error: one write of the terminal has all these keys."""
 
         async def steps(stage: Stage) -> None:
+            stage.lines.put({"watching": True})
             stage.converse("1", "smtp", "> 220 mx", "< EHLO me", "> 502 no")
             stage.converse("22", "smtp", "> 220 mx", "< QUIT")
             stage.converse("333", "pop3", "> +OK ready")
             await stage.until(lambda: len(stage.conversations.shown) == 3)
-            for key in ("slash", *"smtp", "enter", "up", "enter", "home", "n", "space"):
+            for key in ("slash", *"protocol:smtp", "enter", "up", "enter", "home", "n", "space"):
                 stage.app.post_message(events.Key(key, key if len(key) == 1 else None))
-            await stage.until(lambda: stage.bar == "2 of 3 conversations, filter: smtp, PAUSED")
+            await stage.until(lambda: stage.bar == "2 of 3 conversations, filter: protocol:smtp, PAUSED")
             self.assertIs(stage.app.focused, stage.events)
             self.assertIn("502 no", stage.rows(stage.events)[stage.events.highlighted or 0])
 
