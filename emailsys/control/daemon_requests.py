@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emailsys.control.request_values import Flag
+from emailsys.control.request_values import Flag, Seconds
 from emailsys.control.requests import Request
 
 
@@ -21,3 +21,15 @@ class Restart(Request):
     """Start a new process that takes over, and end this one when that process serves."""
 
     command = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class MoveHold(Request):
+    """Prepare for the last step of a move, for so many seconds; 0 ends that.
+
+    The daemon starts the process that will take over, up to the moment at which it reads its configuration, and
+    delivers nothing. `Restart` lets that process take over.
+    """
+
+    command = "move-hold"
+    seconds: Seconds = 0.0

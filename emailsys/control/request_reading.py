@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any, Final
 
-from emailsys.control.daemon_requests import Reload, Restart
+from emailsys.control.daemon_requests import MoveHold, Reload, Restart
 from emailsys.control.directory_requests import DirectoryChange, DirectoryRead
 from emailsys.control.request_values import MalformedRequest
 from emailsys.control.requests import (
@@ -91,6 +91,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         Status,
         Reload,
         Restart,
+        MoveHold,
         Init,
     )
 }

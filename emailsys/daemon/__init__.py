@@ -144,6 +144,7 @@ def service_or_exit(state: str | None, config: str | None, background: bool = Fa
     from emailsys.config.monitoring_settings import MonitoringSettings
     from emailsys.daemon.log_output import say, settings_of_faulty
     from emailsys.daemon.own_process import OwnProcess
+    from emailsys.daemon.preload import load_dialects
     from emailsys.daemon.shutdown import note_hang_ups
     from emailsys.daemon.startup import prepare_with, read_configuration
     from emailsys.supervisor import Predecessor, StartupError
@@ -154,6 +155,10 @@ def service_or_exit(state: str | None, config: str | None, background: bool = Fa
     os.umask(0o077)
     predecessor = Predecessor.of(os.environ)
     monitoring = MonitoringSettings()
+    if predecessor is not None and predecessor.is_held:
+        load_dialects()
+        if not predecessor.wait():
+            raise SystemExit(int(Exit.OK))
     try:
         choice, settings = read_configuration(state, config)
         monitoring = settings.monitoring

@@ -41,6 +41,13 @@ def load_before_dropping(identity: Identity | None) -> None:
     read_recipe()
 
 
+def load_dialects() -> None:
+    """Import what a store on any engine needs, as far as it is installed."""
+    for name in _DIALECTS:
+        with suppress(ImportError):
+            import_module(name)
+
+
 def _can_read(identity: Identity) -> bool:
     with acting_as(identity):
         try:

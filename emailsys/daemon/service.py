@@ -18,13 +18,13 @@ from typing_extensions import override
 
 from emailsys import __version__
 from emailsys.config.exit_status import Exit
-from emailsys.config.locations import without_password
-from emailsys.config.settings import DATABASE_NAME, CertificateFiles, Settings
+from emailsys.config.settings import CertificateFiles, Settings
 from emailsys.control.answers import MALFORMED, MISSING, Answer, error_answer
 from emailsys.control.change_log import log_change
 from emailsys.control.commands import Commands
 from emailsys.control.control_server import ControlFactory, ControlListener
 from emailsys.control.control_socket import SOCKET_NAME
+from emailsys.control.daemon_requests import MoveHold as MoveHoldRequest
 from emailsys.control.daemon_requests import Reload as ReloadRequest
 from emailsys.control.daemon_requests import Restart
 from emailsys.control.request_reading import read_request
@@ -40,6 +40,7 @@ from emailsys.daemon.log_output import LogObserver
 from emailsys.daemon.login_limits import LoginLimits
 from emailsys.daemon.mail_log import MailLogFile
 from emailsys.daemon.metrics import MonitoringPages
+from emailsys.daemon.move_hold import Held, MoveHold
 from emailsys.daemon.outbound import Outbound
 from emailsys.daemon.pop3_workers import POP3Workers
 from emailsys.daemon.reload import Reload, Reloaded
@@ -50,8 +51,9 @@ from emailsys.daemon.sessions import Sessions
 from emailsys.daemon.shutdown import forget_hang_ups, on_hang_up
 from emailsys.daemon.srs_secret import SRS_SECRET, load_or_create_secret
 from emailsys.daemon.status import StoreCondition, describe_daemon
+from emailsys.daemon.store_location import StoreLocation
 from emailsys.daemon.store_placeholder import StorePlaceholder
-from emailsys.daemon.succession import Succession
+from emailsys.daemon.succession import Outcome, Succession
 from emailsys.daemon.systemd_reports import SystemdReports
 from emailsys.daemon.web import Web
 from emailsys.daemon.web_services import web_services
@@ -105,6 +107,7 @@ class Daemon(Service):
         self._certificates = CertificateWatch(
             reactor, tls, telemetry, lambda: certificates(self.settings), SentNotices(settings.state)
         )
+        self._location = StoreLocation(settings)
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
         self._login_limits: LoginLimits | None = None
@@ -127,6 +130,7 @@ class Daemon(Service):
         self._reports = SystemdReports(reactor, Systemd(self.environ), lambda: self._watch.problem)
         #: Starts the process that takes over from this one.
         self.succession = Succession(telemetry, opened, settings.state, self._hand_over)
+        self._hold = MoveHold(reactor, telemetry, self.succession, settings.source, lambda: self._outbound)
         self._reload = Reload(settings, telemetry, certificates, fit, self._configure)
         #: Creates the log observer of twistd; with None, twistd creates its own.
         self.open_log: Callable[[], LogObserver] | None = None
@@ -224,7 +228,7 @@ class Daemon(Service):
         self._sessions.add_drained(self._web.servers)
         explain = explainer(settings, store, outbound.runner.failure, outbound.routes)
         turn, changed = partial(deferLater, self._reactor, 0), outbound.runner.lift_pauses
-        hooks = Hooks(self.status, explain, changed, self._shown_store, self.wiretap, self._web.link, turn)
+        hooks = Hooks(self.status, explain, changed, self._location.url, self.wiretap, self._web.link, turn)
         self._commands = Commands(store, telemetry, hooks)
         outbound.start()
         self._workers.start(self._certificates)
@@ -238,15 +242,6 @@ class Daemon(Service):
         )
         sessions.listen(self._opened.listeners, others, self._opened.checks, self._workers.pool)
         return sessions
-
-    @property
-    def _where(self) -> str:
-        """The location of the store: its URL without passwords, or its file."""
-        return self._shown_store or str(self.settings.state / DATABASE_NAME)
-
-    @property
-    def _shown_store(self) -> str | None:
-        return None if (url := self.settings.store.url) is None else without_password(url)
 
     def _look_for_store(self, create: bool = False, adopt: bool = False) -> Store | str:
         """Serve the store if there is one. An operator may ask to create it, or to adopt another one than before.
@@ -275,16 +270,16 @@ class Daemon(Service):
         try:
             known = request if isinstance(request, Request) else read_request(request)
         except MalformedRequest as error:
-            return self._with_store(error_answer(MALFORMED, str(error)))
+            return self._location.added_to(error_answer(MALFORMED, str(error)))
         was_missing = self._store is None
         adopt = isinstance(known, Init) and known.adopt
         makes_first = isinstance(known, MAKES_FIRST_STORE) and not had_store(self.settings.state)
         self._look_for_store(create=makes_first or (isinstance(known, Init) and not adopt), adopt=adopt)
-        if isinstance(known, Restart | ReloadRequest):
-            done = self.reload(known.check) if isinstance(known, ReloadRequest) else await self.succession.begin()
+        if isinstance(known, Restart | ReloadRequest | MoveHoldRequest):
+            done = await self._carry_out(known)
             if done.is_done:
                 log_change(self.telemetry, actor, known)
-            return self._with_store({"result": done.as_json()})
+            return self._location.added_to({"result": done.as_json()})
         if isinstance(known, Status):
             await self._watch.check()
         if self._commands is not None and not isinstance(known, Init):
@@ -293,12 +288,16 @@ class Daemon(Service):
             if was_missing:
                 log_change(self.telemetry, actor, known)
             made = {"made": was_missing and not adopt, "adopted": was_missing and adopt}
-            return {"result": {"store": self._where, **made}}
+            return {"result": {"store": self._location.shown, **made}}
         missing = error_answer(MISSING, self._placeholder.why)
-        return self._with_store({"result": self.status()} if isinstance(known, Status) else missing)
+        return self._location.added_to({"result": self.status()} if isinstance(known, Status) else missing)
 
-    def _with_store(self, answer: Answer) -> Answer:
-        return answer if self._shown_store is None else {**answer, "store": self._shown_store}
+    async def _carry_out(self, request: Restart | ReloadRequest | MoveHoldRequest) -> Reloaded | Outcome | Held:
+        if isinstance(request, ReloadRequest):
+            return self.reload(request.check)
+        if isinstance(request, MoveHoldRequest):
+            return await self._hold.begin(request.seconds)
+        return await self.succession.begin()
 
     @override
     def stopService(self) -> Deferred[None]:
@@ -332,7 +331,7 @@ class Daemon(Service):
             (self.settings.state / SOCKET_NAME).unlink(missing_ok=True)
         sent = None if self._outbound is None else Deferred.fromCoroutine(self._outbound.stop())
         workers = Deferred.fromCoroutine(self._workers.stop(is_succeeded))
-        left = await sessions.end(DRAIN_SECONDS, is_succeeded) + await workers
+        left = await sessions.end(DRAIN_SECONDS, is_succeeded and not self.succession.is_urgent) + await workers
         await self._web.close()
         await self._close_rest(sent)
         self.telemetry.event("stopped", aborted=left)
@@ -363,7 +362,7 @@ class Daemon(Service):
         """Return the status that the command `status` shows."""
         now = self._uptime, self._listening.addresses, self._count_sessions()
         runner = None if self._outbound is None else self._outbound.runner
-        store = self._store, StoreCondition(self._where, self._watch.problem, self._watch.is_untrusted)
+        store = self._store, StoreCondition(self._location.shown, self._watch.problem, self._watch.is_untrusted)
         others = self._certificates.status(), self._workers.pool
         return describe_daemon(self.settings, self.telemetry, *now, runner, *store, *others)
 

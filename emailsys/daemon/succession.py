@@ -20,7 +20,7 @@ from typing import Any, Final
 from twisted.internet.threads import deferToThread
 
 from emailsys.daemon.resources import OpenedResources
-from emailsys.supervisor import TAKE_OVER, TOO_LATE, Inheritance
+from emailsys.supervisor import BEGIN, TAKE_OVER, TOO_LATE, Inheritance
 from emailsys.telemetry import Telemetry
 
 # Seconds that a successor gets to serve. It imports everything, reads its configuration and opens the store.
@@ -76,6 +76,8 @@ class Succession:
         self._seconds = seconds
         self._is_stopping = False
         self._process: subprocess.Popen[bytes] | None = None
+        # The channel to a successor that waits before it reads its configuration.
+        self._held: socket.socket | None = None
         #: Options of twistd, in which the name of its pid file is; None without twistd.
         self.twistd: MutableMapping[str, Any] | None = None
         #: The pid file that this process writes when it succeeds another; "" without one.
@@ -84,23 +86,65 @@ class Succession:
         self.why_never = ""
         #: Whether another process serves, to which everything in the state folder belongs.
         self.is_complete = False
+        #: Whether sessions of this process must end soon, because it can no longer commit.
+        self.is_urgent = False
+
+    def _why_not(self) -> str | None:
+        if self.why_never:
+            return self.why_never
+        if self._is_stopping:
+            return _STOPPING
+        if (self._process is not None and self._held is None) or self.is_complete:
+            return "a restart is in progress already"
+        if os.getpid() == _INIT:
+            return "process 1 of a container cannot be replaced: restart the container"
+        return None
+
+    async def hold(self) -> str | None:
+        """Start a successor that waits for `begin` before it reads its configuration. Returns why there is none."""
+        if (why := self._why_not()) is not None or self._held is not None:
+            return why
+        try:
+            self._process, report = self._start(is_held=True)
+        except OSError as error:
+            return f"the new process cannot be started: {error.strerror}"
+        told = await deferToThread(_read_report, report, self._seconds)
+        if "loaded" in told and not self._is_stopping:
+            self._held = report
+            return None
+        report.close()
+        await self._end_process()
+        return str(told.get("problem", "the new process ended before it was needed; see the log"))
+
+    async def release(self) -> None:
+        """End the successor that waits, if there is one."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+            await self._end_process()
+
+    async def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            await deferToThread(process.wait)
 
     async def begin(self) -> Outcome:
-        """Start the successor, and wait until it serves or has failed."""
+        """Start the successor, or let the one begin that waits, and wait until it serves or has failed."""
         own = os.getpid()
-        if self.why_never:
-            return Outcome(own, self.why_never)
-        if self._is_stopping:
-            return Outcome(own, _STOPPING)
-        if self._process is not None or self.is_complete:
-            return Outcome(own, "a restart is in progress already")
-        if own == _INIT:
-            return Outcome(own, "process 1 of a container cannot be replaced: restart the container")
+        if (why := self._why_not()) is not None:
+            return Outcome(own, why)
         self._telemetry.event("restarting")
+        held, self._held = self._held, None
         try:
-            self._process, report = self._start()
+            if held is None or self._process is None:
+                self._process, report = self._start()
+            else:
+                report, self.is_urgent = held, True
+                report.sendall(BEGIN)
         except OSError as error:
             outcome = Outcome(own, f"the new process cannot be started: {error.strerror}")
+            self._process = None
         else:
             problem = await deferToThread(wait_for, self._process, report, self._seconds)
             if self._is_stopping:
@@ -146,7 +190,7 @@ class Succession:
         if self._process is not None:
             self._process.terminate()
 
-    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    def _start(self, is_held: bool = False) -> tuple[subprocess.Popen[bytes], socket.socket]:
         opened = self._opened
         ours, theirs = socket.socketpair()
         try:
@@ -155,6 +199,7 @@ class Succession:
                 None if opened.control is None else opened.control.fileno(),
                 theirs.fileno(),
                 [(one.service, one.socket.fileno(), one.is_activated) for one in opened.listeners],
+                is_held,
             )
             # The same command as for this process. After an upgrade of the package, it runs the new code.
             process = subprocess.Popen(  # noqa: S603

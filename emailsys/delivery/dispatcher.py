@@ -227,19 +227,23 @@ class Dispatcher:
 
     # Stopping
 
-    async def drain(self) -> None:
+    async def drain(self, is_final: bool = True) -> None:
         """Release the rows that wait, shut the relay down, and return when no parcel is left. Call `halt` first.
 
         Deliveries that have not ended after `stop_grace` are cancelled.
+
+        @param is_final: whether the relay is shut down. Otherwise `start` allows deliveries again.
         """
         waiting = [parcel for destination in self.destinations for parcel in destination.waiting]
         for destination in self.destinations:
             destination.waiting.clear()
+            destination.ready = False
         self._ready.clear()
         await self._release(waiting)
         for parcel in waiting:
             self._remove(parcel)
-        self._relay.shut_down(self.settings.stop_grace)
+        if is_final:
+            self._relay.shut_down(self.settings.stop_grace)
         timer = self._clock.callLater(self.settings.stop_grace, self._cancel_deliveries)
         if self._parcels:
             drained: Deferred[None] = Deferred()

@@ -70,6 +70,8 @@ class QueueRunner(Service):
         self._destinations = self._dispatcher.destinations
         self._look_ahead = False
         self._woken = False
+        # Whether rows may not be leased, and whether they are being leased.
+        self._is_paused = self._is_filling = False
         self._starved = False
         self._asleep: Deferred[None] | None = None
         self._loop: Deferred[None] | None = None
@@ -92,6 +94,25 @@ class QueueRunner(Service):
         """
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
+
+    async def pause(self) -> None:
+        """Lease no more rows, and return when no row is leased any more, until `resume`.
+
+        Deliveries in progress get `stop_grace`. What they have not ended then is tried again later.
+        """
+        self._is_paused = True
+        self._dispatcher.halt()
+        self.wake()
+        while self._is_filling and self.running:
+            await self._waits.begin(_LEAST_SLEEP)
+        await self._dispatcher.drain(is_final=False)
+
+    def resume(self) -> None:
+        """Deliver mail again after `pause`."""
+        if self._is_paused and self.running:
+            self._is_paused = False
+            self._dispatcher.start()
+            self.wake()
 
     def wake(self) -> None:
         """Lease rows now, because a new row may be due."""
@@ -125,8 +146,9 @@ class QueueRunner(Service):
 
     async def _run(self) -> None:
         while self.running:
-            self._woken = False
-            seconds = await self._fill()
+            self._woken, self._is_filling = False, not self._is_paused
+            seconds = await self._fill() if self._is_filling else self._settings.poll
+            self._is_filling = False
             if seconds > 0 and self.running and not self._woken:
                 self._asleep = self._waits.begin(seconds)
                 await self._asleep

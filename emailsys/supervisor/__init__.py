@@ -3,6 +3,7 @@
 from emailsys.supervisor.errors import StartupError
 from emailsys.supervisor.folder import LOCK_NAME, FolderLock, check_state_folder, holder_of, make_state_folder
 from emailsys.supervisor.inherited import (
+    BEGIN,
     SUCCESSION,
     TAKE_OVER,
     TOO_LATE,
@@ -25,6 +26,7 @@ from emailsys.supervisor.sockets import BACKLOG, Bound, bind_all, close_all, exp
 
 __all__ = [
     "BACKLOG",
+    "BEGIN",
     "LOCK_NAME",
     "SUCCESSION",
     "TAKE_OVER",

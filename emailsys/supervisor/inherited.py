@@ -21,6 +21,8 @@ SUCCESSION: Final = "EMAILSYS_SUCCESSION"
 #: What a predecessor answers to a successor that can serve: take over, or end, because it was given up.
 TAKE_OVER: Final = b"take over\n"
 TOO_LATE: Final = b"too late\n"
+#: What a predecessor says to a successor that it holds back: read the configuration, and start.
+BEGIN: Final = b"begin\n"
 # Seconds within which a predecessor answers.
 _ANSWER_SECONDS: Final = 10.0
 # The first descriptor that systemd passes: SD_LISTEN_FDS_START of sd-daemon.h.
@@ -79,16 +81,18 @@ class Inheritance:
 
     @ivar report: the socket on which the successor says that it can serve, or why it cannot, and hears the answer.
     @ivar listeners: of each listening socket its service, and whether systemd opened it.
+    @ivar is_held: whether the successor waits for its predecessor before it reads its configuration.
     """
 
     lock: int
     control: int | None
     report: int
     listeners: list[tuple[str, int, bool]] = field(default_factory=list)
+    is_held: bool = False
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of the successor."""
-        text = json.dumps([self.lock, self.control, self.report, self.listeners])
+        text = json.dumps([self.lock, self.control, self.report, self.listeners, *[True] * self.is_held])
         # The watchdog is for the process that systemd knows, and that is the successor from the moment it serves.
         return {**{name: value for name, value in environ.items() if name != "WATCHDOG_PID"}, SUCCESSION: text}
 
@@ -119,8 +123,10 @@ class Predecessor:
         text = environ.pop(SUCCESSION, "")
         if not text:
             return None
-        lock, control, report, listeners = json.loads(text)
-        return cls(Inheritance(lock, control, report, [(name, number, flag) for name, number, flag in listeners]))
+        lock, control, report, listeners, *rest = json.loads(text)
+        # A predecessor of an earlier release holds no process back.
+        passed = [(name, number, flag) for name, number, flag in listeners]
+        return cls(Inheritance(lock, control, report, passed, *rest))
 
     def lock(self, folder: Path) -> FolderLock:
         """Return the lock of the state folder, which both processes hold.
@@ -129,6 +135,16 @@ class Predecessor:
         """
         return FolderLock.inherit(self._passed.lock, folder)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process must `wait` before it reads its configuration."""
+        return self._passed.is_held
+
+    def wait(self) -> bool:
+        """Say that everything is imported, and wait. Returns whether to start; otherwise the process ends."""
+        self._say({"loaded": os.getpid()})
+        return self._heard(BEGIN, None) == BEGIN
+
     def ready(self) -> bool:
         """Say that this process can serve. Returns whether it may take over, which `finish` completes.
 
@@ -136,15 +152,18 @@ class Predecessor:
         that was killed meanwhile does not answer, and this process takes over.
         """
         self._say({"ready": os.getpid()})
-        answer = b""
+        return self._heard(TOO_LATE, _ANSWER_SECONDS) != TOO_LATE
+
+    def _heard(self, longest: bytes, seconds: float | None) -> bytes:
+        """Return what the predecessor says. Empty if it says nothing, or has ended."""
         with suppress(OSError):
             channel = socket.socket(fileno=self._passed.report)
             try:
-                channel.settimeout(_ANSWER_SECONDS)
-                answer = channel.recv(len(TOO_LATE))
+                channel.settimeout(seconds)
+                return channel.recv(len(longest))
             finally:
                 channel.detach()
-        return answer != TOO_LATE
+        return b""
 
     def finish(self) -> None:
         """Say that this process has taken over."""

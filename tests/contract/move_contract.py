@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.threads import deferToThread
 
-from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.interfaces import StoreMissing
 from emailsys.store.moving import target as target_of
 from emailsys.store.moving.changes import stop_recording
 from emailsys.store.moving.copying import Copying
@@ -20,7 +20,7 @@ from emailsys.store.moving.move import Move, Moved
 from emailsys.store.moving.target import TargetInUse
 from emailsys.store.open import engine_of
 from emailsys.store.schema.identity import KeptIdentity
-from emailsys.store.schema.move_marks import StoreMoved
+from emailsys.store.schema.move_marks import StoreMoved, StoreRetired
 from tests.contract.mail import MailCase, envelope, local, remote
 from tests.contract.random_rows import TABLES, change, contents, fill
 
@@ -142,7 +142,7 @@ class MoveContract(RowsContract):
         alice, _ = await self.users()
         await self.send(b"Subject: before\r\n\r\n", envelope(local(alice)))
         await deferToThread(self.moved)
-        await self.refused(StoreError, self.send(b"Subject: after\r\n\r\n", envelope(local(alice))))
+        await self.refused(StoreRetired, self.send(b"Subject: after\r\n\r\n", envelope(local(alice))))
         self.assertRaises(StoreMoved, self.open_again, self.here, create=False)
         other = self.open_again(self.there, create=False)
         maildrop = await other.maildrops.open(alice.account_id)

@@ -38,20 +38,30 @@ def move(where: Places, to: str, leave_config: bool, as_json: bool) -> int:
     All rows are compared after they were copied. Then store.url is replaced in the configuration, whose former text is
     kept in a file whose name ends with .before-move. The former store stays where it is, but no daemon uses it again.
 
+    A daemon may run. It serves all the time, and mail that arrives meanwhile moves, too. At the end, a new process
+    takes over that uses the new store. For a moment before, messages get 451, and their senders try again.
+
     If the command is interrupted, the former store goes on, and the next move starts afresh. If it was interrupted in
     its last step, the daemon says that the store was moved; then run the command again, and it finishes.
 
     The exit status is 65 if the new database is not empty, 66 if there is no store, 69 if a database cannot be reached
-    or the state folder is in use, 75 if the store changes too fast, and 78 if store.url cannot be replaced.
+    or the daemon cannot take over, 75 if the store changes too fast, and 78 if store.url cannot be replaced.
     """
-    from emailsys.cli.moving.offline import move_store
+    from emailsys.cli.moving.steps import move_store
 
     progress = Progress(as_json)
     outcome = move_store(where, to, leave_config, progress.tell)
     progress.tell("")
     if as_json:
         print_json(outcome.as_json())
+    else:
+        for line in outcome.lines():
+            click.echo(line)
+    if outcome.served.problem is None:
         return Exit.OK
-    for line in outcome.lines():
-        click.echo(line)
-    return Exit.OK
+    click.echo(
+        f"The daemon cannot use the store yet, and answers 451: {outcome.served.problem}\n"
+        "Mend that, then run: emailsys restart",
+        err=True,
+    )
+    return Exit.UNAVAILABLE

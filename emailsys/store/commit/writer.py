@@ -16,7 +16,7 @@ from emailsys.store.commit.inserts import MessageInserts
 from emailsys.store.commit.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
 from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, execute, store_error
 from emailsys.store.schema import tables
-from emailsys.store.schema.move_marks import StoreMoved, moved_text
+from emailsys.store.schema.move_marks import StoreRetired, moved_text
 
 # Seconds between two attempts to reach the database again, and seconds after which a commit in doubt is given up. The
 # client then gets 451 and may send a duplicate, which nothing can prevent (RFC 1047).
@@ -186,7 +186,7 @@ class Writer:
                 mark = self._ids.make()
                 if not execute(connection, self._update_mark, (mark, self._ids.node, self._number)):
                     # `emailsys move` removes the marks, so that no process commits to the former store.
-                    raise StoreMoved(moved_text(self._engine.location))
+                    raise StoreRetired(moved_text(self._engine.location))
                 committing = True
                 self._engine.commit(connection)
                 committing = False
@@ -276,7 +276,7 @@ class Writer:
         return [Outcome(job, Failure(refused)) for job in batch]
 
     def _verdict(self, error: Exception) -> Verdict:
-        if isinstance(error, StoreUntrusted | StoreMoved):
+        if isinstance(error, StoreUntrusted | StoreRetired):
             # Trying the jobs one by one would meet the same store.
             return Verdict.BUSY
         if isinstance(error, StoreError):

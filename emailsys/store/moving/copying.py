@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from emailsys.interfaces import StoreError
 from emailsys.store.engine.base import Engine
 from emailsys.store.moving.changes import CHANGES_AT_ONCE, ChangeRecord, writing
-from emailsys.store.moving.keys import RowKey, RowValues, key_of, named_rows, parts, put_rows, slice_after
+from emailsys.store.moving.keys import RowKey, RowValues, key_slices, named_rows, parts, put_rows, rows_at_once
 from emailsys.store.schema import tables as schema
 
 # Attempts to copy a slice of which a row collides with one that has just been deleted in the source.
@@ -70,32 +70,24 @@ class Copying:
     def copy(self) -> None:
         """Copy all rows."""
         for table in self._tables:
-            rows = self._count(self._source, table)
-            done, last = 0, None
-            while True:
-                copied = self._retried(lambda table=table, last=last: self._copy_slice(table, last))  # type: ignore[misc]
-                if not copied:
-                    break
-                last = key_of(table, copied[-1])
-                done += len(copied)
-                self._report("copying", table.name, done, max(done, rows))
-                # Also bounds how many changes wait.
-                self.catch_up()
+            rows, done = self._count(self._source, table), 0
+            for found in key_slices(self._source, table):
+                for part in parts(found, rows_at_once(table)):
+                    self._copy_rows(table, part)
+                    done += len(part)
+                    self._report("copying", table.name, done, max(done, rows))
+                    # Also bounds how many changes wait.
+                    self.catch_up()
 
-    def _copy_slice(self, table: Table, last: RowKey | None) -> list[RowValues]:
-        rows = slice_after(self._source, table, last)
-        if rows:
-            self._put(table, [key_of(table, row) for row in rows], rows)
-        return rows
-
-    def _retried(self, step: Callable[[], list[RowValues]]) -> list[RowValues]:
-        """Do a step again after the changes before it. A name, for example, may have passed on to another account."""
+    def _copy_rows(self, table: Table, keys: Sequence[RowKey]) -> None:
+        """Copy rows, if necessary after what changed before. A name, for example, may be another account's now."""
         for _ in range(_ATTEMPTS):
             try:
-                return step()
+                self._put(table, keys, list(named_rows(self._source, table, keys).values()))
+                return
             except IntegrityError:
                 self.catch_up()
-        return step()
+        raise CopyFailed(f"rows of the table {table.name} collide with each other in the copy")
 
     def catch_up(self) -> int:
         """Copy rows that have changed, until few are left. Returns how many changes there were."""
@@ -128,20 +120,18 @@ class Copying:
         """Compare all rows of both stores, and copy again those that differ, until few may differ still."""
         self._doubtful = {}
         for table in self._tables:
-            rows = self._count(self._source, table)
-            done, last = 0, None
-            while found := slice_after(self._source, table, last):
-                keys = [key_of(table, row) for row in found]
-                self._doubt(table, self._different(self._source, table, keys))
-                last, done = keys[-1], done + len(found)
+            rows, done = self._count(self._source, table), 0
+            for found in key_slices(self._source, table):
+                for part in parts(found, _AT_ONCE):
+                    self._doubt(table, self._different(self._source, table, part))
+                done += len(found)
                 self._report("comparing", table.name, done, max(done, rows))
                 self._catch_up_comparing()
-            last = None
             # Text is sorted in another order there, so rows that only the copy has are looked for by their keys.
-            while found := slice_after(self._target, table, last, only_keys=True):
+            for found in key_slices(self._target, table):
+                self._target.rollback()
                 there = named_rows(self._source, table, found, only_keys=True)
                 self._doubt(table, {key for key in found if key not in there})
-                last = found[-1]
             self._target.rollback()
             self.counts[table.name] = done
         self.settle()

@@ -30,7 +30,7 @@ RowValues: TypeAlias = tuple[Any, ...]
 
 # Keys that one statement names. SQLite allows 32,766 values, PostgreSQL 65,535.
 _KEYS_AT_ONCE: Final = 500
-# Rows of one slice, and those of a table with octets: 64 pieces of bodies are at most 16 MiB.
+# Rows that are read at once, and those of a table with octets: 64 pieces of bodies are at most 16 MiB.
 _ROWS: Final = 1000
 _ROWS_WITH_OCTETS: Final = 64
 # Types of columns that a recorded key may have: what JSON keeps exactly.
@@ -49,7 +49,7 @@ def key_columns(table: Table) -> list[Any]:
 
 
 def rows_at_once(table: Table) -> int:
-    """Return how many rows of the table make a slice."""
+    """Return how many rows of the table are read and written at once."""
     return _ROWS_WITH_OCTETS if any(isinstance(column.type, LargeBinary) for column in table.columns) else _ROWS
 
 
@@ -59,21 +59,25 @@ def key_of(table: Table, row: RowValues) -> RowKey:
     return tuple(row[names.index(column)] for column in key_columns(table))
 
 
-def slice_after(connection: Connection, table: Table, last: RowKey | None, only_keys: bool = False) -> list[RowValues]:
-    """Return the next rows behind a key, in the order of keys; with None, the first ones.
-
-    @param only_keys: return the keys alone.
-    """
+def key_slices(connection: Connection, table: Table) -> Iterator[list[RowKey]]:
+    """Yield the keys of a table in slices, in their order. Those of rows that are added meanwhile may be missing."""
     columns = key_columns(table)
-    asked: Select[Any] = select(*columns) if only_keys else select(table)
-    if last is not None:
-        values = [literal(value, column.type) for value, column in zip(last, columns, strict=True)]
-        behind: ColumnElement[bool] = (
-            columns[0] > values[0] if len(columns) == 1 else tuple_(*columns) > tuple_(*values)
-        )
-        asked = asked.where(behind)
-    limit = _ROWS if only_keys else rows_at_once(table)
-    return [tuple(row) for row in connection.execute(asked.order_by(*columns).limit(limit))]
+    last: RowKey | None = None
+    while True:
+        asked: Select[Any] = select(*columns)
+        if last is not None:
+            values = [literal(value, column.type) for value, column in zip(last, columns, strict=True)]
+            behind: ColumnElement[bool] = (
+                columns[0] > values[0] if len(columns) == 1 else tuple_(*columns) > tuple_(*values)
+            )
+            asked = asked.where(behind)
+        found = [tuple(row) for row in connection.execute(asked.order_by(*columns).limit(_ROWS))]
+        if found:
+            yield found
+        # Otherwise, a table that grows all the time would have no end.
+        if len(found) < _ROWS:
+            return
+        last = found[-1]
 
 
 def named_rows(

@@ -28,7 +28,7 @@ from emailsys.store.schema.move_marks import COMPLETE, MOVED, raise_if_marked, w
 _FEW: Final = 300
 # Seconds for that, and in which a round before it must end.
 _LOCKED_SECONDS: Final = 4.0
-_ROUND_SECONDS: Final = 0.3
+_ROUND_SECONDS: Final = 1.0
 # Rounds and attempts after which the move is given up: the store changes faster than it can be copied.
 _ROUNDS: Final = 200
 _ATTEMPTS: Final = 5
@@ -148,6 +148,11 @@ class Move:
             if identity == self._kept.read():
                 return
         raise StoreError(f"{self._source.location} was moved already, but not to {self._target.location}")
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether an earlier move had copied everything, so that only `switch` is left."""
+        return self._copying is None
 
     def copy(self) -> None:
         """Copy and compare everything, while the store may change. Takes as long as that takes."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from emailsys.interfaces import StoreMissing
+from emailsys.interfaces import StoreError, StoreMissing
 
 #: A copy that is being made, or that was given up.
 UNFINISHED: Final = "unfinished copy"
@@ -18,6 +18,10 @@ MOVED: Final = "moved"
 
 class StoreMoved(StoreMissing):
     """The store is a copy that was never finished, or it was moved. Becomes the same replies as a missing store."""
+
+
+class StoreRetired(StoreError):
+    """A commit came too late: the store was moved. Another process serves in a moment, so clients try again."""
 
 
 def moved_text(location: str) -> str:

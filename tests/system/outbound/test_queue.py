@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -304,3 +305,37 @@ class Fakes(SynchronousTestCase):
         self.assertTrue(verifyObject(IQueue, system.store.queue))
         self.assertTrue(verifyObject(IRelay, system.relay))
         self.assertTrue(verifyObject(IRouter, system.router))
+
+
+class Pausing(SynchronousTestCase):
+    """A move of the store pauses deliveries before its last step."""
+
+    def test_a_paused_runner_ends_its_deliveries_and_leases_no_row_until_it_goes_on(self) -> None:
+        system = System()
+        system.relay.seconds = 2.0
+        system.accept("bob@away.test")
+        system.accept("carol@away.test")
+        paused = Deferred.fromCoroutine(system.runner.pause())
+        self.assertNoResult(paused)
+        system.clock.advance(2)
+        self.successResultOf(paused)
+        system.accept("dave@other.test")
+        system.pass_time(HOUR)
+        waiting = [(str(row.forward_path), row.lease) for row in system.store.waiting]
+        self.assertEqual(waiting, [("carol@away.test", None), ("dave@other.test", None)])
+        system.runner.resume()
+        system.pass_time(60, step=1)
+        self.assertEqual(system.store.waiting, [])
+
+    def test_a_delivery_that_takes_too_long_is_broken_off_and_tried_again_later(self) -> None:
+        system = System()
+        system.relay.hanging.add("slow.test")
+        system.accept("bob@slow.test")
+        paused = Deferred.fromCoroutine(system.runner.pause())
+        system.clock.advance(20)
+        self.successResultOf(paused)
+        self.assertIsNone(system.store.waiting[0].lease)
+        system.relay.hanging.clear()
+        system.runner.resume()
+        system.pass_time(60, step=1)
+        self.assertEqual(system.store.waiting, [])

@@ -11,9 +11,10 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.daemon import succession
 from emailsys.daemon.resources import OpenedResources
 from emailsys.daemon.succession import Succession, wait_for
 from emailsys.supervisor import FolderLock, Inheritance, Predecessor
@@ -101,3 +102,31 @@ class SuccessionTests(SynchronousTestCase):
         self.succession.abandon()
         outcome = self.successResultOf(Deferred.fromCoroutine(self.succession.begin()))
         self.assertEqual((outcome.pid, outcome.problem), (os.getpid(), "this process is being stopped"))
+
+    def held(self) -> Future[bool]:
+        """Let a successor wait, and return whether it is told to begin."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.patch(self.succession, "_start", lambda is_held: (self.process, ours))
+        self.patch(succession, "deferToThread", lambda call, *given: succeed(call(*given)))
+        passed = Inheritance(os.dup(self.lock.descriptor), None, theirs.detach(), is_held=True)
+        waiting = self.threads.submit(Predecessor(passed).wait)
+        self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(self.succession.hold())))
+        self.assertFalse(waiting.done())
+        return waiting
+
+    def test_a_successor_that_waits_begins_when_it_is_told_to(self) -> None:
+        """The sessions of this process then end soon."""
+        waiting = self.held()
+        self.patch(succession, "wait_for", lambda process, report, seconds: None)
+        outcome = self.successResultOf(Deferred.fromCoroutine(self.succession.begin()))
+        self.assertEqual((outcome.pid, outcome.problem), (self.process.pid, None))
+        self.assertTrue(waiting.result(_LONG))
+        self.assertTrue(self.succession.is_urgent)
+
+    def test_a_successor_that_is_not_needed_ends(self) -> None:
+        waiting = self.held()
+        self.successResultOf(Deferred.fromCoroutine(self.succession.release()))
+        self.assertFalse(waiting.result(_LONG))
+        self.assertEqual(self.process.returncode, -signal.SIGTERM)
+        self.assertFalse(self.succession.is_urgent)

@@ -1,16 +1,17 @@
-"""Move of a store that no daemon uses."""
+"""The steps of the command `move`, with and without a running daemon."""
 
 from __future__ import annotations
 
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from emailsys.cli.moving.config_switch import ConfigSwitch, resolved_url
+from emailsys.cli.moving.running_daemon import RunningDaemon, Served
 from emailsys.cli.options import NoStore, Places, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import without_password
@@ -39,7 +40,9 @@ class Outcome:
     @ivar source, target: the databases, without passwords.
     @ivar hint: what an earlier move left, in words; None if nothing.
     @ivar kept: the former configuration; None if it was left as it is.
-    @ivar seconds: for all of it, and in which no mail was accepted.
+    @ivar seconds: for all of it.
+    @ivar seconds_without: in which no process could commit. A running daemon answered with 451.
+    @ivar served: the process that uses the copy.
     """
 
     source: str
@@ -49,6 +52,7 @@ class Outcome:
     kept: Path | None
     seconds: float
     seconds_without: float
+    served: Served
 
     def as_json(self) -> Mapping[str, Any]:
         """Return the document of --json."""
@@ -61,6 +65,8 @@ class Outcome:
             "former_config": None if self.kept is None else str(self.kept),
             "seconds": round(self.seconds, 3),
             "seconds_without_commits": round(self.seconds_without, 3),
+            "pid": self.served.pid,
+            "problem": self.served.problem,
         }
 
     def lines(self) -> Iterator[str]:
@@ -83,6 +89,8 @@ class Outcome:
             yield f"the store is {self.target} now. Set store.url to it before the daemon starts"
         else:
             yield f"the store is {self.target} now; the former configuration is kept in {self.kept}"
+        if self.served.pid is not None and self.served.problem is None:
+            yield f"process {self.served.pid} serves it; mail had to wait for {self.seconds_without:.2f} s"
         yield f"{self.source} has the mail from before; no daemon uses it again. Remove it when you no longer need it"
 
 
@@ -102,18 +110,24 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
     with _refusals():
         _check_other(settings, url)
     load_before_dropping(owner_of(where.folder) if where.folder.is_dir() else None)
-    with _locked(where.folder):
+    daemon = RunningDaemon(where)
+    if daemon.is_running and leave_config:
+        raise Refused("--leave-config is for a store that no daemon uses: stop the daemon first", Exit.USAGE)
+    with _locked(where.folder, with_daemon=daemon.is_running):
         switch = None if leave_config else ConfigSwitch.prepare(where, to, url)
         try:
             with _refusals(), _opened(settings, url, tell) as move:
                 with as_owner(where.folder):
                     hint = move.begin()
                     move.copy()
-                with _signals_ignored():
-                    tell("switching")
+                    move.approach()
+                tell("waiting for the daemon" if daemon.is_running else "switching")
+                config = None if switch is None else switch.path
+                with nullcontext() if move.is_finishing else daemon.prepared(config), _signals_ignored():
                     with as_owner(where.folder):
                         moved = move.switch()
                     kept = None if switch is None else switch.commit()
+                    served = daemon.take_over()
                     without = time.monotonic() - moved.locked_at
                 with as_owner(where.folder):
                     move.tidy()
@@ -121,7 +135,7 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
             if switch is not None:
                 switch.discard()
     source = without_password(settings.store.url or str(sqlite_path(None, where.folder)))
-    return Outcome(source, without_password(url), moved, hint, kept, time.monotonic() - began, without)
+    return Outcome(source, without_password(url), moved, hint, kept, time.monotonic() - began, without, served)
 
 
 def _check_other(settings: Settings, url: str) -> None:
@@ -133,16 +147,18 @@ def _check_other(settings: Settings, url: str) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, with_daemon: bool) -> Iterator[None]:
     """Let no other move run in the state folder, and no daemon start there.
 
+    @param with_daemon: whether a daemon runs there.
     @raise StartupError: one of them runs already.
     """
     locks: list[FolderLock] = []
     try:
         with as_owner(folder):
             locks.append(FolderLock.take(folder, _LOCK_NAME, "emailsys move"))
-            locks.append(FolderLock.take(folder))
+            if not with_daemon:
+                locks.append(FolderLock.take(folder))
         yield
     finally:
         with as_owner(folder):
