@@ -44,7 +44,7 @@ def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
 
     A message starts with a From line at the beginning of the file, or after an empty line if it has a date, a header
     field follows, and no Content-Length says that it is text. In a file whose first From line has no date, none needs
-    one. ">From " is unquoted as in mboxrd.
+    one, and the same line needs no empty line above it. ">From " is unquoted as in mboxrd.
 
     @raise UnknownFormat: the file is not an mbox.
     """
@@ -77,7 +77,7 @@ class _Reader:
         line = readline()
         while line:
             begin, at = at, at + len(line)
-            if line.startswith(_SEPARATOR) and not is_head and lines[-1] in _BLANK and begin >= self._counted:
+            if line.startswith(_SEPARATOR) and not is_head and begin >= self._counted and self._may_follow(lines, line):
                 following = readline()
                 if self._separates(line, following):
                     yield moment, _unquoted(lines)
@@ -92,6 +92,10 @@ class _Reader:
                 self._counted = self._end_of_body(lines, at)
             line = readline()
         yield moment, _unquoted(lines)
+
+    def _may_follow(self, lines: list[bytes], line: bytes) -> bool:
+        """Whether a From line may stand below these lines: an empty one, or any for a program that repeats its line."""
+        return lines[-1] in _BLANK or (not self._needs_date and line == self._first)
 
     def _separates(self, line: bytes, following: bytes) -> bool:
         if not self._needs_date:

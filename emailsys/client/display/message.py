@@ -104,6 +104,8 @@ _EXTENSIONS: Final = {
     "application/pkcs7-mime": ".p7m",
     "message/delivery-status": ".txt",
     "message/disposition-notification": ".txt",
+    "message/partial": ".eml",
+    "message/rfc822-headers": ".txt",
     "text/rfc822-headers": ".txt",
 }
 
@@ -163,6 +165,9 @@ def view_part(octets: bytes, number: str, opener: Opener | None = None) -> Messa
         defects += wrong
     elif not part.is_leaf:
         return view(part.header + part.raw, opener=opener)
+    elif not text and part.content_type.startswith("message/"):
+        # Such as the header of a returned message.
+        text = part.text()[0][:MAX_SHOWN]
     elif not text:
         size = len(part.decoded()[0])
         text = f"(Part {number} is {part.content_type} of {size:,} octets, which has no text. Save it to open it.)"

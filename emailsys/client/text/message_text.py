@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from emailsys.client.text.enriched import enriched_text
 from emailsys.client.text.frames import without_frames
 from emailsys.client.text.html import convert
 from emailsys.client.text.invitation import invitation_text
@@ -19,6 +20,7 @@ _MAX_FIELD: Final = 1_000
 _PROTECTED: Final = frozenset({"multipart/signed", "multipart/encrypted"})
 # Kinds of attachments that are shown below the text as well.
 _CALENDARS: Final = frozenset({"text/calendar", "application/ics"})
+_ENRICHED: Final = frozenset({"text/enriched", "text/richtext"})
 # Characters of HTML that are converted for each character of text that is wanted.
 _MARKUP: Final = 10
 
@@ -49,6 +51,9 @@ def plain_text(part: Part, most: int, pictures: Mapping[str, str] | None = None)
     if len(text) > most:
         defects.append("too long to be shown completely; save the message to read all of it")
         text = text[:most]
+    if part.content_type in _ENRICHED:
+        text, wrong = enriched_text(text, part.content_type == "text/richtext")
+        return text, [*defects, *wrong]
     if part.parameters.get("format", "").strip().lower() == "flowed":
         text = joined_paragraphs(text, part.parameters.get("delsp", "").strip().lower() == "yes")
     return text, defects
@@ -112,14 +117,25 @@ def read_text(
 def _inside(found: Contents, texts_of: TextsOf) -> Iterator[str]:
     for part, inner in found.inside:
         pieces = [*texts_of(inner.texts), *_inside(inner, texts_of)]
-        if pieces:
+        files = [f"Part {one.number}: {_file_text(one)}" for one in inner.attachments]
+        if pieces or files:
             head = part.parts[0]
             lines = [f"---------- Part {part.number}: a message ----------"]
             # An encoded word can have line ends. They must not look like further fields.
-            values = ((name, " ".join(head.decoded_of(name).split())) for name in _HEAD)
-            lines += [f"{name}: {value[:_MAX_FIELD]}" for name, value in values if value]
+            values = ((name, _one_line(head.decoded_of(name))) for name in _HEAD)
+            lines += [f"{name}: {value}" for name, value in values if value]
             yield "\n".join(lines)
             yield from pieces
+            if files:
+                yield "\n".join([f"---------- Files of part {part.number} ----------", *files])
+
+
+def _file_text(part: Part) -> str:
+    return f"{_one_line(part.name)}, {part.content_type}" if part.name.strip() else part.content_type
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_MAX_FIELD]
 
 
 def _around_parts(root: Part) -> str:

@@ -80,6 +80,8 @@ _MAIL: Final[Mapping[str, str]] = {
 # half of these octets are no UTF-8 at all.
 _ENOUGH: Final = 4
 _HAS_UTF_8: Final = re.compile(rb"[\xc3-\xdf][\x80-\xbf](?![\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{2}(?![\x80-\xbf])")
+# Octets above 0x7F of which one may be wrong, where text in another charset than the stated one is UTF-8.
+_ALMOST_ALL: Final = 20
 _PUNCTUATION: Final = re.compile(r"[^a-z0-9]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._:()\-]{0,39}")
@@ -144,11 +146,15 @@ def decode_charset(octets: bytes, charset: str) -> tuple[str, list[str]]:
     wrong = [f"octets that are not {charset[:40]}"]
     if (decoder := _DECODERS.get(codec)) is not None:
         text = decoder(octets)
-        return text, wrong if "\ufffd" in text else []
-    try:
-        return octets.decode(codec), []
-    except ValueError:
-        text = octets.decode(codec, "replace")
+        if "\ufffd" not in text:
+            return text, []
+    else:
+        try:
+            return octets.decode(codec), []
+        except ValueError:
+            text = octets.decode(codec, "replace")
+    if codec != "utf_8" and _HAS_UTF_8.search(octets) is not None and is_nearly_utf_8(octets, _ALMOST_ALL):
+        return octets.decode("utf-8", "replace"), [*wrong, "read as utf-8"]
     is_long = len(octets.translate(None, ASCII)) >= _ENOUGH
     if codec == "utf_8" and is_long and _HAS_UTF_8.search(octets) is None and not is_nearly_utf_8(octets, 2):
         text, guessed = _guess(octets)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from emailsys.mail.message.header_lines import BLANK_LINE, FIELD, broken_line_end
 from emailsys.mail.message.part import Field, Part, describe
 from emailsys.mail.message.raw_headers import read_raw_headers
 from emailsys.mail.message.transfer_encoding import IDENTITY
@@ -24,11 +25,8 @@ _DELIMITER: Final = re.compile(rb"^--([^\r\n]{0,200})", re.M)
 _LIKE_DELIMITER: Final = re.compile(rb"^--([^\s][^\r\n]{0,69}+)\r?\n(?=content-[a-z\-]{2,40}[ \t]*:)", re.M | re.I)
 # Each guess searches the whole message. The searches for stated boundaries together read as much, too.
 _MAX_GUESSES: Final = 5
-# RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with a blank continues a field.
-_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
 # The From line of an mbox file in or above a header section: a field follows it.
 _MBOX_LINE: Final = re.compile(rb"(?:>?From [^\r\n:][^\r\n]*\r?\n)+(?=[!-9;-~]+[ \t]*:)")
-_BLANK_LINE: Final = re.compile(rb"\r?\n")
 
 
 def _line_end(octets: bytes, at: int) -> int:
@@ -189,14 +187,12 @@ class _Parser:
         at = part.start
         delimits = False
         while True:
-            found = _FIELD.match(octets, at)
+            found = FIELD.match(octets, at)
             if found is None:
-                mbox = _MBOX_LINE.match(octets, at)
-                if mbox is None:
+                end = self._skipped(part, at, fields)
+                if end < 0:
                     break
-                if fields:
-                    part.defects.append("a From line of an mbox file is in the header")
-                at = mbox.end()
+                at = end
                 continue
             delimits = octets.startswith(b"--", at) and self._is_delimiter(at)
             if delimits:
@@ -204,9 +200,9 @@ class _Parser:
             if len(fields) < MAX_FIELDS:
                 fields.append(Field(found[1].decode("ascii"), found[2].rstrip(b"\r\n")))
             at = found.end()
-        end = _BLANK_LINE.match(octets, at)
-        if end is not None:
-            at = end.end()
+        blank = BLANK_LINE.match(octets, at)
+        if blank is not None:
+            at = blank.end()
         elif at < len(octets) and not (delimits or (octets.startswith(b"--", at) and self._is_delimiter(at))):
             part.defects.append("the header ends with a line that is not a field")
         part.fields = tuple(fields)
@@ -218,6 +214,22 @@ class _Parser:
             except UnicodeDecodeError:
                 self.raw_headers.append(part)
         return at
+
+    def _skipped(self, part: Part, at: int, fields: list[Field]) -> int:
+        """Return the end of a line in the header that is not a field; -1 if the header ends before it."""
+        mbox = _MBOX_LINE.match(self._octets, at)
+        if mbox is not None:
+            if fields:
+                part.defects.append("a From line of an mbox file is in the header")
+            return mbox.end()
+        end = broken_line_end(self._octets, at, fields[-1]) if fields else -1
+        if end >= 0:
+            last = fields[-1]
+            broken = f"a line of the header is not a field: it is read as the end of {last.name}"
+            if broken not in part.defects:
+                part.defects.append(broken)
+            fields[-1] = Field(last.name, last.value + b"\r\n " + self._octets[at:end].strip())
+        return end
 
     def _is_delimiter(self, at: int) -> bool:
         found = _DELIMITER.match(self._octets, at)

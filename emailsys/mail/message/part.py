@@ -16,11 +16,15 @@ from emailsys.mail.message.fields import (
     lacks_semicolon,
     parse_value,
 )
-from emailsys.mail.message.transfer_encoding import decode_transfer, meant_encoding, split_base64
+from emailsys.mail.message.transfer_encoding import decode_transfer, is_unencoded, meant_encoding, split_base64
 
 # RFC 2046 §5.2.1. RFC 6532 §3.7: message/global allows UTF-8 in the header, and any transfer encoding.
 _MESSAGES: Final = frozenset({"message/rfc822", "message/global"})
+# RFC 2046 §5.2.2: a long message, cut into pieces. The first one has its header and begins its body.
+_PARTIAL: Final = "message/partial"
 _NO_VALUES: Final[dict[str, str]] = {}
+# What programs write around the name of a charset.
+_AROUND_CHARSET: Final = " \t\r\n\"'`\u201c\u201d\u2018\u2019"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class Part:
     @property
     def charset(self) -> str:
         """The charset parameter in lower case; "" if there is none."""
-        return self.parameters.get("charset", "").strip().lower()
+        return self.parameters.get("charset", "").strip(_AROUND_CHARSET).lower().removeprefix("charset=").strip()
 
     @property
     def name(self) -> str:
@@ -109,8 +113,12 @@ class Part:
 
     @property
     def is_message(self) -> bool:
-        """Whether the content type is that of an embedded message."""
-        return self.content_type in _MESSAGES
+        """Whether the content type is that of an embedded message, or of the first piece of one."""
+        return self.content_type in _MESSAGES or self._is_first_piece
+
+    @property
+    def _is_first_piece(self) -> bool:
+        return self.content_type == _PARTIAL and self.parameters.get("number", "").strip() == "1"
 
     @property
     def is_leaf(self) -> bool:
@@ -119,7 +127,13 @@ class Part:
 
     def decoded(self) -> tuple[bytes, list[str]]:
         """Decode the transfer encoding of the body. Returns the octets and the defects."""
-        return decode_transfer(self.raw, self.encoding)
+        octets, defects = decode_transfer(self.raw, self.encoding)
+        if self.encoding == "base64" and defects and self._is_unencoded(octets):
+            return self.raw, ["it is declared as base64, but is plain text: shown as it is"]
+        return octets, defects
+
+    def _is_unencoded(self, decoded: bytes) -> bool:
+        return self.content_type.startswith("text/") and is_unencoded(self.raw, decoded)
 
     def text(self) -> tuple[str, list[str]]:
         """Decode the body to text with LF line ends. Returns the text and the defects."""
@@ -131,7 +145,7 @@ class Part:
                 defects.append(f"Content-Type names no charset: read as {charset[:40]}, which the HTML names")
         text, more = decode_charset(octets, charset)
         text = text.removeprefix("\ufeff")
-        if self.encoding == "base64" and (added := split_base64(self.raw)[1]):
+        if self.encoding == "base64" and octets != self.raw and (added := split_base64(self.raw)[1]):
             text = f"{text.rstrip()}\n\n{decode_charset(added, charset)[0]}"
         return text.replace("\r\n", "\n").replace("\r", "\n"), [*defects, *more]
 
@@ -163,6 +177,12 @@ def describe(part: Part, default: str) -> None:
             part.content_type, part.parameters = value, parameters
             if lacks_semicolon(stated.text):
                 part.defects.append(f"Content-Type lacks a semicolon: read as {value}")
+            if value == _PARTIAL:
+                whole = f" of {total[:10]}" if (total := parameters.get("total", "").strip()) else ""
+                number = parameters.get("number", "").strip()[:10] or "?"
+                part.defects.append(
+                    f"piece {number}{whole} of a longer message: the other pieces are in messages of their own"
+                )
         else:
             # RFC 2045 §5.2: treat it as text.
             part.content_type = "text/plain"

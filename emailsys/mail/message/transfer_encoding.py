@@ -17,6 +17,8 @@ _UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
 _BASE64_LINE: Final = re.compile(rb"^([A-Za-z0-9+/]{2,}+={0,2})[ \t]*+\r?$", re.M)
 # The line below the last full one.
 _LAST_LINE: Final = re.compile(rb"\n([A-Za-z0-9+/]++={0,2})[ \t]*+\r?(?=\n|\Z)")
+_LONG_RUN: Final = re.compile(rb"[A-Za-z0-9+/]{40,}")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _IS_WORDS: Final = re.compile(rb"[^A-Za-z0-9+/= \t\r\n]|[A-Za-z0-9][ \t]+[A-Za-z0-9]")
 
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
@@ -67,6 +69,27 @@ def _last_full_line(raw: bytes, first_end: int, width: int) -> int:
     return first_end
 
 
+def _is_text(octets: bytes) -> bool:
+    """Whether octets are text in UTF-8 without control characters."""
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return _CONTROL.search(octets) is None
+
+
+def is_unencoded(raw: bytes, decoded: bytes) -> bool:
+    """Whether the body of a text that is declared as base64 is plain text instead, since its encoding was forgotten.
+
+    Then most of its lines have words, most of it is no long run of base64, and its octets decode to no text.
+    """
+    lines = [line.lstrip(b"> \t") for line in raw.splitlines() if line.strip()]
+    if sum(_IS_WORDS.search(line.rstrip()) is not None for line in lines) * 2 <= len(lines):
+        return False
+    in_runs = sum(map(len, _LONG_RUN.findall(raw)))
+    return in_runs * 2 < len(raw) and _is_text(raw) and not _is_text(decoded)
+
+
 def _from_base64(raw: bytes) -> tuple[bytes, list[str]]:
     defects: list[str] = []
     raw, text = split_base64(raw)
@@ -96,16 +119,34 @@ def _from_uuencode(raw: bytes) -> tuple[bytes, list[str]]:
     if begin is None:
         return raw, ["uuencoded part without its begin line"]
     decoded: list[bytes] = []
+    malformed = 0
     lines = iter(raw[begin.end() :].splitlines())
     for line in lines:
         if line.strip() == b"end":
             is_more = raw[: begin.start()].strip() or any(map(bytes.strip, lines))
-            return b"".join(decoded), ["text around the uuencoded data is not shown"] if is_more else []
+            defects = ["text around the uuencoded data is not shown"] if is_more else []
+            break
+        octets, is_right = uuencoded_line(line)
+        decoded.append(octets)
+        malformed += not is_right
+    else:
+        defects = ["uuencoded part without its end line"]
+    if malformed:
+        defects.insert(0, f"uuencoded part with {malformed} malformed lines")
+    return b"".join(decoded), defects
+
+
+def uuencoded_line(line: bytes) -> tuple[bytes, bool]:
+    """Decode a line of uuencoded data. Returns its octets, b"" if it has none, and whether it is well-formed."""
+    try:
+        return binascii.a2b_uu(line), True
+    except binascii.Error:
+        # Some encoders add a check character, or pad the last line.
+        characters = (((line[0] - 32) & 63) * 4 + 5) // 3
         try:
-            decoded.append(binascii.a2b_uu(line))
+            return binascii.a2b_uu(line[:characters]), False
         except binascii.Error:
-            return b"".join(decoded), ["uuencoded part with a malformed line"]
-    return b"".join(decoded), ["uuencoded part without its end line"]
+            return b"", False
 
 
 def meant_encoding(encoding: str) -> str:

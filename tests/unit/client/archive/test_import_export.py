@@ -68,6 +68,15 @@ class Exchange(ArchiveCase):
         self.assertEqual(moment_of(1e30).year, 1970)
         self.assertEqual(moment_of(float("inf")).year, 1970)
 
+    def test_a_from_line_that_repeats_without_a_date_needs_no_empty_line_above_it(self) -> None:
+        path = self.folder() / "box"
+        one = "From - \nSubject: {}\n\nHello\nFrom -\nFrom - me to you\n"
+        path.write_text(one.format(1) + one.format(2))
+        self.assertEqual([octets.count(b"From -") for _, octets in mbox_messages(path)], [2, 2])
+        dated = "From a Fri Dec 26 10:00:00 2025\nSubject: x\n\nHello\n"
+        path.write_text(dated + dated)
+        self.assertEqual(len(list(mbox_messages(path))), 1, "RFC 4155: it may be text")
+
     def test_a_maildir_keeps_its_flags_and_is_taken_in_once(self) -> None:
         folder = self.folder()
         key = self.archive.add(Addition(message(), IN, flags=Flag.SEEN | Flag.ANSWERED))

@@ -38,8 +38,9 @@ class Showing(SynchronousTestCase):
         shown = view(WHOLE)
         self.assertEqual(shown.headers[0], ("From", "Al\u241b[2Jice <a@b.test>"))
         self.assertEqual(shown.headers[2], ("Subject", "x\u241b]0;evil\u2407 y"))
-        self.assertEqual(shown.body, "plain \u241b[31mred")
-        self.assertEqual(view(WHOLE, html=True).body, "rich \u241b[31m")
+        inside = "---------- Part 1.3: a message ----------\nSubject: in\n\n---------- Files of part 1.3 ----------\n"
+        self.assertEqual(shown.body, f"plain \u241b[31mred\n\n{inside}Part 1.3.1: a/b")
+        self.assertEqual(view(WHOLE, html=True).body, f"rich \u241b[31m\n\n{inside}Part 1.3.1: a/b")
         for text in (
             raw(WHOLE),
             *(value for _, value in all_headers(WHOLE)),
@@ -124,6 +125,38 @@ class Parts(SynchronousTestCase):
                 b"Disposition: manual-action/MDN-sent-manually; " + kind + b"/error\r\n--b--\r\n"
             )
             self.assertIn(words, view(octets).body)
+
+    def test_files_of_a_message_inside_are_named_with_their_numbers(self) -> None:
+        """They are in none of the lists, and the reader could not know that there are any."""
+        head = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nSee below.\r\n--a\r\n"
+        inside = (
+            b"Content-Type: message/rfc822\r\n\r\n"
+            b"From: ann@a.test\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+            b"%s--b\r\nContent-Type: application/pdf; name*=utf-8''plan%%0A.pdf\r\n\r\nPDF\r\n--b--\r\n--a--\r\n"
+        )
+        for text, number in ((b"--b\r\n\r\nThe plan.\r\n", "1.2.1.2"), (b"", "1.2.1.1")):
+            octets = head + inside % text
+            body = view(octets).body
+            self.assertIn("---------- Part 1.2: a message ----------\nFrom: ann@a.test\n", body)
+            self.assertIn(f"- Files of part 1.2 ----------\nPart {number}: plan .pdf, application/pdf", body)
+            found = find_part(octets, number)
+            self.assertEqual(found and found.content(), b"PDF")
+
+    def test_the_first_piece_of_a_cut_message_is_shown(self) -> None:
+        """RFC 2046 §5.2.2: the other pieces are octets without a header of their own."""
+        head = b"Content-Type: message/partial; id=a@b; total=2; number=%d\r\n\r\n"
+        first = view(head % 1 + b"Subject: long\r\nContent-Type: text/html\r\n\r\n<p>It begins here")
+        self.assertEqual(first.body, "It begins here")
+        self.assertIn("piece 1 of 2 of a longer message", first.defects[0])
+        second = view(head % 2 + b"and ends here")
+        self.assertEqual([one.content() for one in second.attachments], [b"and ends here"])
+        self.assertIn("piece 2 of 2 of a longer message", second.defects[0])
+
+    def test_the_header_of_a_returned_message_can_be_read(self) -> None:
+        octets = b"Content-Type: message/rfc822-headers\r\n\r\nSubject: lost\r\n"
+        shown = view_part(octets, "1")
+        self.assertEqual(shown and shown.body, "Subject: lost\n")
+        self.assertEqual([one.name for one in attachments(octets)], ["part-1.txt"])
 
     def test_a_report_inside_an_attached_message_is_not_this_message_s(self) -> None:
         head = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nSee.\r\n--a\r\n"

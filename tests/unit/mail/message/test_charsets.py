@@ -200,6 +200,24 @@ class Decoding(SynchronousTestCase):
             self.assertEqual(got, text or octets.decode("utf-8", "replace"))
             self.assertTrue(defects)
 
+    def test_utf_8_under_the_name_of_another_charset_is_read(self) -> None:
+        """Each octet was wrong, and the text was shown as rare characters."""
+        for text, charset in (
+            ("今天下午三点开会请准时参加。", "gb2312"),
+            ("明日の会議は三時からです。", "shift_jis"),
+            ("明日の会議は三時からです。", "euc-jp"),
+            ("내일 회의는 세 시입니다.", "euc-kr"),
+        ):
+            self.assertEqual(
+                decode_charset(text.encode(), charset), (text, [f"octets that are not {charset}", "read as utf-8"])
+            )
+            self.assertEqual(decode_charset(text.encode(charset), charset), (text, []))
+
+    def test_signs_around_the_name_of_a_charset_do_not_matter(self) -> None:
+        for name in ("'koi8-r'", "\u201ckoi8-r\u201d", '"charset=koi8-r"', "charset=koi8-r", "`KOI8-R`"):
+            octets = f"Content-Type: text/plain; charset={name}\r\n\r\n".encode() + "Привет".encode("koi8-r")
+            self.assertEqual(parse(octets).text(), ("Привет", []), name)
+
 
 def _jis(character: str) -> bytes:
     """The two octets of JIS X 0208 of a character, computed from CP932 in the other direction."""

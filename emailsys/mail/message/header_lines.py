@@ -1,0 +1,56 @@
+"""Lines of a header section: its fields, and broken lines among them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from emailsys.mail.message.part import Field
+
+# RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with a blank continues a field.
+FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
+BLANK_LINE: Final = re.compile(rb"\r?\n")
+_PARAMETER: Final = re.compile(rb"([A-Za-z][A-Za-z0-9-]{0,40})\*?[0-9]{0,3}\*?[ \t]*=")
+_WITH_PARAMETERS: Final = frozenset({"content-type", "content-disposition"})
+# Parameters of these fields that are one even if no semicolon precedes them.
+_SURE_PARAMETERS: Final = frozenset({b"boundary", b"charset", b"filename", b"name"})
+# Fields that no text begins a line with.
+_SURE_FIELDS: Final = frozenset(
+    {b"content-type", b"content-transfer-encoding", b"content-disposition", b"mime-version", b"message-id", b"received"}
+)
+# Lines in succession, fields between them not counted, that are no fields and still belong to the header.
+_MAX_BROKEN: Final = 5
+_ENDS_WITH_BLANK_LINE: Final = re.compile(rb"\n[ \t\r\n]*\Z")
+
+
+def broken_line_end(octets: bytes, at: int, last: Field) -> int:
+    """Return the end of a line that is not a field but belongs to the header; -1 if the header ends before it.
+
+    Such a line is a parameter, or the rest of a value, that lacks the blank in front. The header goes on if a field of
+    MIME or of a mail system follows.
+
+    @param last: the field before the line.
+    """
+    end = octets.find(b"\n", at) + 1 or len(octets)
+    line = octets[at:end].strip()
+    if not line or line.startswith(b"--") or _ENDS_WITH_BLANK_LINE.search(last.value) is not None:
+        return -1
+    if last.name.lower() in _WITH_PARAMETERS and (found := _PARAMETER.match(line)) is not None:
+        is_sure = found[1].lower() in _SURE_PARAMETERS
+        return end if is_sure or last.value.rstrip().endswith(b";") else -1
+    return end if _goes_on(octets, end) else -1
+
+
+def _goes_on(octets: bytes, at: int) -> bool:
+    broken = 1
+    while broken <= _MAX_BROKEN and at < len(octets) and not octets.startswith(b"--", at):
+        if (found := FIELD.match(octets, at)) is not None:
+            if found[1].lower() in _SURE_FIELDS:
+                return True
+            at = found.end()
+        elif BLANK_LINE.match(octets, at) is not None:
+            return False
+        else:
+            broken += 1
+            at = octets.find(b"\n", at) + 1 or len(octets)
+    return False
