@@ -68,7 +68,7 @@ def draft_of(octets: bytes, is_draft: bool = False, opener: Opener | None = None
     @param opener: opens an encrypted message. The draft is then to be encrypted, too.
     @raise ComposeError: the message is encrypted, and cannot be opened.
     """
-    root = parse(octets)
+    root = parse(octets, with_files=not is_draft)
     payload = root
     is_encrypted = root.content_type == "multipart/encrypted"
     opened = (
@@ -76,7 +76,7 @@ def draft_of(octets: bytes, is_draft: bool = False, opener: Opener | None = None
     )
     if opened is not None and opened.payload is not None:
         # Parsed again: OpenPGP that the user wrote into the text stays as it is.
-        payload = parse(opened.payload.header + opened.payload.raw)
+        payload = parse(opened.payload.header + opened.payload.raw, with_files=not is_draft)
         is_encrypted = is_encrypted or opened.has_decrypted
     elif is_encrypted:
         if opened is not None and opened.is_locked:
@@ -86,7 +86,7 @@ def draft_of(octets: bytes, is_draft: bool = False, opener: Opener | None = None
         raise ComposeError("The message is encrypted, and cannot be opened here. Forward it instead.")
     elif opened is not None:
         # Without what was decrypted: the rest of the message may come from somebody else.
-        payload = parse(octets)
+        payload = parse(octets, with_files=not is_draft)
     text, html, files = body_and_files(payload)
 
     def people(name: str) -> list[Mailbox]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from emailsys.mail.message.embedded_files import take_out_files
 from emailsys.mail.message.header_lines import BLANK_LINE, FIELD, broken_line_end
 from emailsys.mail.message.part import Field, Part, describe
 from emailsys.mail.message.raw_headers import read_raw_headers
@@ -236,13 +237,17 @@ class _Parser:
         return found is not None and self._level_of(found[1])[0] is not None
 
 
-def parse(octets: bytes) -> Part:
+def parse(octets: bytes, with_files: bool = True) -> Part:
     """Parse a message whose lines end with CRLF or LF. Never raises; `defects` lists the faults of each part.
 
     Time and memory depend on the size of the message, not on its nesting.
+
+    @param with_files: whether files within a text (uuencode, yEnc) become parts of it.
     """
     parser = _Parser(octets)
     root = parser.parse()
+    if with_files:
+        take_out_files(root, MAX_LEVELS)
     read_raw_headers(parser.raw_headers, root)
     return root
 

@@ -6,6 +6,8 @@ import binascii
 import re
 from typing import Final
 
+from emailsys.mail.message.yenc import from_yenc
+
 _WHITE: Final = b" \t\r\n\x0b\x0c"
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _NOT_BASE64: Final = bytes(octet for octet in range(256) if octet not in _BASE64)
@@ -31,6 +33,7 @@ _MEANT: Final = {
     "binary": "binary",
 }
 _SIGNS: Final = re.compile(r"[^a-z0-9]")
+_YENC: Final = frozenset({"x-yenc", "yenc"})
 _UUENCODE: Final = frozenset({"x-uuencode", "uuencode", "x-uue"})
 
 
@@ -126,7 +129,7 @@ def _from_uuencode(raw: bytes) -> tuple[bytes, list[str]]:
             is_more = raw[: begin.start()].strip() or any(map(bytes.strip, lines))
             defects = ["text around the uuencoded data is not shown"] if is_more else []
             break
-        octets, is_right = uuencoded_line(line)
+        octets, is_right = _uuencoded_line(line)
         decoded.append(octets)
         malformed += not is_right
     else:
@@ -136,7 +139,7 @@ def _from_uuencode(raw: bytes) -> tuple[bytes, list[str]]:
     return b"".join(decoded), defects
 
 
-def uuencoded_line(line: bytes) -> tuple[bytes, bool]:
+def _uuencoded_line(line: bytes) -> tuple[bytes, bool]:
     """Decode a line of uuencoded data. Returns its octets, b"" if it has none, and whether it is well-formed."""
     try:
         return binascii.a2b_uu(line), True
@@ -166,6 +169,8 @@ def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:
         return binascii.a2b_qp(_ADDED.sub(b"", raw)), [f"{bad} malformed escapes in quoted-printable"] if bad else []
     if encoding in _UUENCODE:
         return _from_uuencode(raw)
+    if encoding in _YENC:
+        return from_yenc(raw)
     if encoding in IDENTITY:
         return raw, []
     return raw, [f"unknown transfer encoding {encoding[:40]!r}"]
