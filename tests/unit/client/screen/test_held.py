@@ -12,7 +12,7 @@ from typing import Any
 from emailsys.client.accounts.values import Account
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.message_builder import build
-from emailsys.client.screen import composing_actions
+from emailsys.client.screen import composing_actions, main_screen
 from emailsys.client.screen.leaving import unknown_outcome
 from emailsys.client.screen.own_terminal import with_terminal
 from emailsys.client.send.sender import SendProgress, SendResult
@@ -24,6 +24,8 @@ class HeldTests(ScreenCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # On a slow machine, the program itself would begin to send the message, before the other one is on hold.
+        self.patch(main_screen, "_SCHEDULED_EVERY", 3600.0)
         self.gates: dict[str, asyncio.Event] = {}
         send = self.network.send
 
