@@ -49,6 +49,11 @@ class Contact:
         return [Mailbox(self.name, self.addresses[0])]
 
 
+def name_of(text: str) -> str:
+    """Return a text of a stranger as the name of a contact: one line, of characters that can be printed."""
+    return "".join(filter(str.isprintable, " ".join(text.split())))[:_MAX_NAME]
+
+
 def checked(contact: Contact) -> Contact:
     """Return a contact that can be kept. @raise ContactError: it cannot."""
     if not _SHORT_NAME.fullmatch(contact.short_name):

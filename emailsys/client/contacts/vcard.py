@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from emailsys.client.contacts.book import Contact, ContactError, checked
+from emailsys.client.contacts.book import Contact, ContactError, checked, name_of
 from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import Address, AddressSyntaxError, parse_foreign
 from emailsys.mail.message.charsets import decode_charset
@@ -17,7 +17,6 @@ from emailsys.mail.message.charsets import decode_charset
 _FOLD: Final = re.compile(r"\r?\n[ \t]")
 _NOT_IN_SHORT_NAME: Final = re.compile(r"[^\w.+-]+")
 _BARE: Final = re.compile(r";([A-Za-z0-9-]+)(?=;|$)")
-_MAX_NAME: Final = 200
 # RFC 6350 §3.2: a line has at most 75 octets.
 _LINE: Final = 75
 
@@ -32,9 +31,8 @@ class _Card:
 
     @property
     def name(self) -> str:
-        """The name on one line, safe for a terminal."""
-        text = " ".join(safe_line(self.formatted_name or self.given_and_family_name).split())[:_MAX_NAME]
-        return text if text.isprintable() else ""
+        """The name of the contact."""
+        return name_of(self.formatted_name or self.given_and_family_name)
 
 
 def read_cards(octets: bytes, taken: Iterable[str] = ()) -> tuple[list[Contact], list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from emailsys.client.archive.files import rewrite
 from emailsys.client.archive.values import Summary
-from emailsys.client.contacts.book import Contact, ContactError, checked
+from emailsys.client.contacts.book import Contact, ContactError, checked, name_of
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.contact_book import ContactBookDialog
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
@@ -85,8 +85,7 @@ class ContactActions:
         if (known := keys.get(sender.address.key)) is not None:
             self._screen.show_status(f"{sender.address} is a contact already: {known.short_name}")
             return
-        name = " ".join(safe_line(sender.name).split())
-        await self._ask_contact(sender.address.local, [Mailbox(name if name.isprintable() else "", sender.address)])
+        await self._ask_contact(sender.address.local, [Mailbox(name_of(sender.name), sender.address)])
 
     async def _ask_contact(self, short_name: str, people: Sequence[Mailbox], old: Contact | None = None) -> None:
         """Ask for a contact, and keep it. What cannot be used is asked for again."""

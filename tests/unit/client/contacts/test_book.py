@@ -115,6 +115,15 @@ class VCardTests(SynchronousTestCase):
         ((one,), _) = read_cards(written)
         self.assertEqual(one.name, " ".join(name.split()) if name.strip() != "x" else "")
 
+    def test_a_name_keeps_its_emoji_and_loses_what_cannot_be_printed(self) -> None:
+        """Skin tones stay, and names of scripts with invisible joiners, but nothing that a terminal acts on."""
+        for written, name in (
+            ("Ann \U0001f44b\U0001f3fd", "Ann \U0001f44b\U0001f3fd"),
+            ("\u0639\u200c\u0631", "\u0639\u0631"),
+            ("A\x1b[31m\u202e B", "A[31m B"),
+        ):
+            self.assertEqual([one[1] for one in self.cards(f"FN:{written}", "EMAIL:a@x.example")], [name])
+
     def test_cards_of_all_versions(self) -> None:
         """2.1 of phones, 3.0 of web mail, 4.0 of today."""
         self.assertEqual(
