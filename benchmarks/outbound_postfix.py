@@ -17,10 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.outbound_domains import UNLIMITED, fill
+from benchmarks.outbound_domains import DOMAINS, UNLIMITED, fill
+from benchmarks.process import tree_cpu_seconds
 from emailsys.control.requests import QueueChangeRows, Status
 from emailsys.interfaces.operators import QueueChange
 from tests.live.programs.daemon import Daemon
@@ -64,19 +67,31 @@ class CountingSink:
         self._process.wait()
 
 
-def timed(sink: CountingSink, messages: int, open_the_way: Callable[[], object]) -> float:
-    """Seconds from opening the way until the last message is there."""
-    before = sink.taken
+@dataclass(frozen=True)
+class Taken:
+    """How long the messages took, and the CPU time of the system that sent them."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def timed(
+    taken: Callable[[], int], messages: int, open_the_way: Callable[[], object], used: Callable[[], float]
+) -> Taken:
+    """Take the time from opening the way until the last message is there.
+
+    @param taken: returns how many are there. @param used: returns the CPU seconds of the system so far.
+    """
+    before, used_before = taken(), used()
     began = time.perf_counter()
     open_the_way()
-    wait_for(lambda: sink.taken - before >= messages, _PATIENCE)
-    return time.perf_counter() - began
+    wait_for(lambda: taken() - before >= messages, _PATIENCE)
+    return Taken(time.perf_counter() - began, used() - used_before)
 
 
-def ours(sink: CountingSink, messages: int, octets: int) -> float:
-    """This system, with its defaults and a route."""
-    route = f'[[routing.routes]]\nhost = "[127.0.0.1]"\nport = {sink.port}\n'
-    daemon = Daemon(f"{route}{UNLIMITED}[outbound]\nenabled = false\n")
+def ours(route: str, taken: Callable[[], int], messages: int, octets: int) -> Taken:
+    """This system, with its defaults and a route, which is its keys in TOML."""
+    daemon = Daemon(f"[[routing.routes]]\n{route}{UNLIMITED}[outbound]\nenabled = false\n")
     try:
         fill(daemon, daemon.user(), messages, octets)
         # What was not tried yet would leave as soon as the daemon starts again.
@@ -85,13 +100,20 @@ def ours(sink: CountingSink, messages: int, octets: int) -> float:
         daemon.config_path.write_text(daemon.config_path.read_text().replace("enabled = false\n", ""))
         daemon.start()
         request = QueueChangeRows(change=QueueChange.RETRY)
-        return timed(sink, messages, lambda: daemon.command(request))
+        return timed(taken, messages, lambda: daemon.command(request), lambda: tree_cpu_seconds([daemon.pid]))
     finally:
         daemon.close()
 
 
-def postfix(sink: CountingSink, messages: int, octets: int) -> float:
-    """A private Postfix with its defaults and a relay host."""
+def _succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def postfix(way: str, taken: Callable[[], int], messages: int, octets: int) -> Taken:
+    """A private Postfix with its defaults.
+
+    @param way: where all mail goes, as a transport and its next hop, such as "smtp:[127.0.0.1]:25".
+    """
     if sys.platform == "win32":
         raise RuntimeError("needs Unix")
     folder = Path(tempfile.mkdtemp(prefix="emailsys-postfix-"))
@@ -113,14 +135,14 @@ mydestination =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
-relayhost = [127.0.0.1]:{sink.port}
+default_transport = {way}
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
 alias_maps =
 alias_database =
 maillog_file =
 """
-    (config / "main.cf").write_text(main + "defer_transports = smtp\n")
+    (config / "main.cf").write_text(f"{main}defer_transports = {way.partition(':')[0]}\n")
     services = [f"127.0.0.1:{port} inet n - n - - smtpd"]
     services += [
         "cleanup unix n - n - 0 cleanup",
@@ -132,6 +154,7 @@ maillog_file =
         "flush unix n - n 1000? 0 flush",
         "retry unix - - n - - error",
         "smtp unix - - n - - smtp",
+        "lmtp unix - - n - - lmtp",
         "tlsmgr unix - - n 1000? 1 tlsmgr",
         "anvil unix - - n - 1 anvil",
         "scache unix - - n - 1 scache",
@@ -149,9 +172,20 @@ maillog_file =
     master = subprocess.Popen([str(DAEMONS / "master"), "-c", str(config), "-d"], stderr=subprocess.DEVNULL)
     try:
         assert SMTP_SOURCE is not None
-        source = [SMTP_SOURCE, "-s", "20", "-m", str(messages), "-l", str(octets), "-f", "alice@example.test"]
-        source += ["-t", "bob@example.net", f"127.0.0.1:{port}"]
-        wait_for(lambda: subprocess.run(source, check=False, capture_output=True).returncode == 0)
+        source = [
+            SMTP_SOURCE,
+            "-s",
+            "20",
+            "-m",
+            str(messages // DOMAINS),
+            "-l",
+            str(octets),
+            "-f",
+            "alice@example.test",
+        ]
+        for number in range(DOMAINS):
+            command = [*source, "-f", "alice@example.test", "-t", f"bob@d{number}.test", f"127.0.0.1:{port}"]
+            wait_for(partial(_succeeds, command))
         waiting = folder / "spool" / "deferred"
         wait_for(lambda: sum(1 for path in waiting.rglob("*") if path.is_file()) >= messages, _PATIENCE)
 
@@ -160,7 +194,7 @@ maillog_file =
             subprocess.run([*program, "reload"], check=True, capture_output=True)
             subprocess.run(["/usr/sbin/postqueue", "-c", str(config), "-f"], check=True)
 
-        return timed(sink, messages, open_the_way)
+        return timed(taken, messages, open_the_way, lambda: tree_cpu_seconds([master.pid]))
     finally:
         master.terminate()
         master.wait()
@@ -175,19 +209,29 @@ def main() -> None:
     given = options.parse_args()
     if why_not() or SMTP_SOURCE is None:
         sys.exit(why_not() or "needs smtp-source of Postfix, which is not installed")
+    messages = given.messages // DOMAINS * DOMAINS
     rates = {}
-    for name, run in (("emailsys", ours), ("Postfix", postfix)):
+    for name in ("emailsys", "Postfix"):
         sink = CountingSink()
+        taken = partial(getattr, sink, "taken")
         try:
-            seconds = run(sink, given.messages, given.octets)
+            if name == "emailsys":
+                way = f'host = "[127.0.0.1]"\nport = {sink.port}\n'
+                found = ours(way, taken, messages, given.octets)
+            else:
+                found = postfix(f"smtp:[127.0.0.1]:{sink.port}", taken, messages, given.octets)
         finally:
             sink.close()
-        rates[name] = given.messages / seconds
-        print(
-            f"{name}: {given.messages} messages of {given.octets} octets in {seconds:.1f} s, {rates[name]:.0f}/s",
-            flush=True,
-        )
+        rates[name] = show(name, messages, given.octets, found)
     print(f"ratio: {rates['emailsys'] / rates['Postfix']:.2f}")
+
+
+def show(name: str, messages: int, octets: int, found: Taken) -> float:
+    """Print what was measured, and return the messages a second."""
+    rate, each = messages / found.seconds, found.cpu_seconds / messages * 1e6
+    told = f"{messages} messages of {octets} octets in {found.seconds:.1f} s, {rate:.0f}/s, {each:.0f} µs CPU each"
+    print(f"{name}: {told}", flush=True)
+    return rate
 
 
 if __name__ == "__main__":

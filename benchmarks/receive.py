@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from benchmarks import flow, process
 from tests.live.programs.daemon import Daemon
@@ -15,8 +17,10 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=10.0)
     options.add_argument("--octets", type=int, default=4096, help="of a message")
     options.add_argument("--users", type=int, default=100, help="recipients, taken in turn")
+    options.add_argument("--config", default="", help="more of the configuration, in TOML")
     given = options.parse_args()
-    daemon = Daemon()
+    # Plugins that the configuration names are on the path of this process.
+    daemon = Daemon(given.config, environment={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
     try:
         recipients = [user.address for user in daemon.users(given.users)]
         flow.flow(
