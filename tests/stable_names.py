@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import emailsys
 from emailsys.config.exit_status import MEANING
-from emailsys.config.server_keys import SERVICES
+from emailsys.config.server_keys import SERVICES, TOP
 from emailsys.config.settings import CertificateFiles, OutboundTimeouts, RouteSettings, Settings
 from emailsys.config.toml_text import SECTIONS
 from emailsys.control.request_reading import REQUESTS
@@ -158,7 +158,7 @@ def mail_keys() -> dict[str, list[str]]:
 
 def config_keys() -> dict[str, list[str]]:
     """Return the keys of each table of the configuration."""
-    tables: dict[str, list[str]] = {"": ["hostname", "user", "group"], "listen": list(SERVICES)}
+    tables: dict[str, list[str]] = {"": list(TOP), "listen": list(SERVICES)}
     special = {"certificates", "routes", "timeouts"}
     defaults: Any = Settings("localhost", Path("/"))
     for name in SECTIONS:

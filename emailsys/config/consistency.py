@@ -47,6 +47,12 @@ class Contradiction(NamedTuple):
     allowed: str
 
 
+def doubled_workers(workers: int, of_pop3: int) -> Iterator[Contradiction]:
+    """Yield `pop3.workers` if `workers` is set as well: those processes serve POP3, too."""
+    if workers and of_pop3:
+        yield Contradiction("pop3.workers", str(of_pop3), f"0, because workers = {workers} serve POP3, too")
+
+
 def contradictions(queue: QueueSettings, routing: RoutingSettings) -> Iterator[Contradiction]:
     """Yield the settings that exclude each other."""
     for key, least_key in (("max_retry", "first_retry"), ("max_pause", "first_pause")):

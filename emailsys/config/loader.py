@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from emailsys.config.checks_settings import CHECKS, ChecksSettings
 from emailsys.config.collisions import collisions
-from emailsys.config.consistency import contradictions
+from emailsys.config.consistency import contradictions, doubled_workers
 from emailsys.config.given import References, origins, with_variables
 from emailsys.config.monitoring_keys import MONITORING, WIRETAP
 from emailsys.config.monitoring_settings import MonitoringSettings, WiretapSettings
@@ -164,7 +164,11 @@ def _settings(
         # Compare the settings only if each is valid: an invalid one was replaced by its default.
         addresses = {f"listen.{name}": listens[f"{name}_listen"].addresses for name in SERVICES}
         addresses |= {"monitoring.metrics_listen": monitoring.metrics_listen, "web.listen": web.listen}
-        together = (*contradictions(queue, routing), *collisions(addresses))
+        together = (
+            *contradictions(queue, routing),
+            *doubled_workers(values.get("workers", 0), pop3.workers),
+            *collisions(addresses),
+        )
         problems = [f"{file}: {key}: found {found}; allowed: {allowed}" for key, found, allowed in together]
     if problems:
         raise ConfigError(problems)

@@ -32,7 +32,15 @@ SERVICES: Final[Mapping[str, tuple[int, int]]] = {
 }
 
 
-TOP: Final[Mapping[str, Read]] = {"hostname": a_host_name, "user": an_account_name, "group": an_account_name}
+# Worker processes of all services, and of POP3.
+_WORKERS: Final = a_process_count(maximum=64)
+
+TOP: Final[Mapping[str, Read]] = {
+    "hostname": a_host_name,
+    "user": an_account_name,
+    "group": an_account_name,
+    "workers": _WORKERS,
+}
 
 
 CONNECTIONS: Final[Mapping[str, Read]] = {
@@ -82,7 +90,7 @@ POP3: Final[Mapping[str, Read]] = {
     # RFC 1939 §3: the autologout timer must be of at least ten minutes.
     "session_timeout": a_duration(minimum=600),
     "takeover_after": a_duration(minimum=1),
-    "workers": a_process_count(maximum=64),
+    "workers": _WORKERS,
     "close_timeout": a_duration(minimum=0.1),
     **CONNECTIONS,
     "plaintext_auth_on_loopback": a_boolean,

@@ -97,7 +97,7 @@ class POP3Settings:
     session_timeout: float = 600.0
     takeover_after: float = 60.0
     close_timeout: float = 5.0
-    # Processes that serve the sessions. 0: the daemon serves them itself.
+    # Processes that serve these sessions alone, if `Settings.workers` is 0. 0: the daemon serves them itself.
     workers: int = 0
     # As with SMTP.
     max_connections: int = 5000
@@ -386,5 +386,7 @@ class Settings:
     checks: ChecksSettings = field(default_factory=ChecksSettings)
     user: str | None = None
     group: str | None = None
+    # Processes that serve SMTP and POP3 beside the daemon. 0: the daemon serves both itself.
+    workers: int = 0
     # The file with these settings; None for the embedded default.
     source: Path | None = field(default=None, compare=False)

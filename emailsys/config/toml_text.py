@@ -47,6 +47,7 @@ def render(settings: Settings, origins: Mapping[str, str] | None = None) -> str:
     for key in ("user", "group"):
         if (value := getattr(settings, key)) is not None:
             lines.add("", key, toml_string(value))
+    lines.add("", "workers", str(settings.workers))
     lines.begin("[listen]")
     for name in SERVICES:
         pairs = getattr(settings, f"{name}_listen").addresses

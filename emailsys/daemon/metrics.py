@@ -44,11 +44,10 @@ class MonitoringPages:
         from emailsys.monitoring.metrics import Metrics, Sources
 
         database = store.database
-        sources = Sources(
-            self._telemetry,
-            store.queue_operations,
-            sessions,
-            uptime,
-            lambda: (database.batches, database.committed, database.waiting_octets, database.engine.free_octets()),
-        )
+
+        def numbers() -> tuple[int, int, int, int | None]:
+            activity = database.activity
+            return activity.batches, activity.committed, activity.waiting_octets, database.engine.free_octets()
+
+        sources = Sources(self._telemetry, store.queue_operations, sessions, uptime, numbers)
         self._page.metrics = Metrics(sources, self._reactor.seconds)

@@ -8,37 +8,31 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from emailsys.config.settings import Settings
-from emailsys.delivery.acceptance import QueueingIntake
+from emailsys.daemon.reception import Reception, ReceptionLimits, utc_now
 from emailsys.delivery.clock import Timing
 from emailsys.delivery.notice_cap import NoticeCap
-from emailsys.delivery.notice_writer import InThread, NoticeWriter
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
 from emailsys.delivery.relay import ClosedRelay, Relay, RelayByKind
 from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.interfaces import IRelay
 from emailsys.interfaces.wiretap import IWiretap
-from emailsys.mail.address import Address, domain_key
+from emailsys.mail.address import Address
 from emailsys.mail.certificate_notice import compose
 from emailsys.mail.envelope import Envelope, Recipient, own_parameters
 from emailsys.mail.networks import Networks
-from emailsys.mail.reply import MAILBOX_FULL, MAILBOX_FULL_NOW
 from emailsys.net.dns.name_servers import NameServers, system_name_servers
 from emailsys.net.dns.own_host import OwnHost
 from emailsys.net.dns.resolver import Resolver
 from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.client import client_tls
-from emailsys.policy.access import Access
-from emailsys.policy.expansion import AliasRouter
-from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, Routes
 from emailsys.policy.trusted_networks import exemption
 from emailsys.policy.unknown_recipients import UnknownRecipients
 from emailsys.store.open import Store
@@ -54,13 +48,6 @@ _GOODBYE: Final = 3.0
 
 
 T = TypeVar("T")
-
-
-def _threads_of(reactor: Any) -> InThread:
-    def in_thread(function: Callable[[], T]) -> Deferred[T]:
-        return deferToThreadPool(reactor, reactor.getThreadPool(), function)
-
-    return in_thread
 
 
 def in_own_thread(reactor: Any, function: Callable[[], T]) -> Deferred[T]:
@@ -84,11 +71,6 @@ def in_own_thread(reactor: Any, function: Callable[[], T]) -> Deferred[T]:
         # The limit of processes is reached, of a container for example.
         done.errback(OSError(errno.EAGAIN, str(error)))
     return done
-
-
-def utc_now() -> datetime:
-    """Return the time of the wall clock."""
-    return datetime.now(UTC)
 
 
 class Outbound:
@@ -116,50 +98,31 @@ class Outbound:
         self._pool: ConnectionPool | None = None
         self._webhooks: WebhookRelay | None = None
         self._pipes: PipeRelay | None = None
-        routing, outbound, hostname = settings.routing, settings.outbound, settings.hostname
-        restorer = ForwardedSenders(srs_secret, store.directory, now, routing.srs_domain)
-        self.aliases = AliasRouter(store.directory, store.directory, outbound.own_addresses, restorer)
-        self.routes = Routes(routing, outbound.tls, store.routes)
-        # If rewriting is off, addresses that were rewritten earlier still work.
-        router = QueueRouter(self.routes, self.aliases, restorer if routing.srs else None)
-        self._router, self._hostname, self._store, self._now = router, hostname, store, now
-        relay = self._relay(reactor, settings, telemetry, wiretap) if outbound.enabled else ClosedRelay()
-        cap = NoticeCap(settings.queue.max_notices_per_hour, reactor, telemetry)
-        writer = NoticeWriter(_threads_of(reactor), cap)
-        self._cap = cap
-        books = Bookkeeper(store.queue, router, settings.queue, hostname, writer)
-        timing = Timing(reactor, now, draw)
-        self.runner = QueueRunner(store.queue, relay, router, books, settings.queue, timing, telemetry)
-        full = MAILBOX_FULL if settings.store.refuse_over_quota else MAILBOX_FULL_NOW
-        trusted = Networks(routing.trusted_networks)
+        hostname, limits = settings.hostname, settings.limits
+        trusted, timing = Networks(settings.routing.trusted_networks), Timing(reactor, now, draw)
+        #: The limits that all processes of the daemon share.
+        self.cap = NoticeCap(settings.queue.max_notices_per_hour, reactor, telemetry)
+        self.sending = SendingLimits(settings.sending, store.sent_counts, trusted.network_of, timing, telemetry)
+        self.unknown = UnknownRecipients(reactor, limits, exemption(trusted, limits.exempt_loopback))
+        shared = ReceptionLimits(self.cap, self.sending, self.unknown)
+        self._reception = reception = Reception(reactor, settings, store, srs_secret, shared, self._wake, now)
+        self.aliases, self.routes = reception.aliases, reception.routes
+        self.intake, self.access = reception.intake, reception.access
+        self._router, self._hostname, self._store, self._now = reception.router, hostname, store, now
+        relay = self._relay(reactor, settings, telemetry, wiretap) if settings.outbound.enabled else ClosedRelay()
+        books = Bookkeeper(store.queue, reception.router, settings.queue, hostname, reception.writer)
+        self.runner = QueueRunner(store.queue, relay, reception.router, books, settings.queue, timing, telemetry)
         self._telemetry = telemetry
-        self._sending = SendingLimits(settings.sending, store.sent_counts, trusted.network_of, timing, telemetry)
-        self.intake = QueueingIntake(
-            store.intake, router, hostname, writer, self.runner.wake, settings.queue.max_returned, self._sending
-        )
-        limits = settings.limits
-        self._unknown = unknown = UnknownRecipients(reactor, limits, exemption(trusted, limits.exempt_loopback))
-        smtp = settings.smtp
-        self.access = Access(
-            self.aliases,
-            hostname,
-            trusted,
-            store.quotas,
-            full,
-            unknown,
-            forged_sender=smtp.forged_sender,
-            forged_from=smtp.forged_from,
-            relay_domains=frozenset(map(domain_key, routing.relay_domains)),
-        )
+
+    def _wake(self) -> None:
+        self.runner.wake()
 
     def configure(self, settings: Settings) -> None:
         """Use the routes, the limits and the times of these settings from now on."""
-        self.routes.configure(settings.routing, settings.outbound.tls)
-        self._cap.most = settings.queue.max_notices_per_hour
-        self.intake.max_returned = settings.queue.max_returned
-        self._sending.set_limits(settings.sending)
-        self._unknown.set_limits(settings.limits)
-        self.access.forged_sender, self.access.forged_from = settings.smtp.forged_sender, settings.smtp.forged_from
+        self._reception.configure(settings)
+        self.cap.most = settings.queue.max_notices_per_hour
+        self.sending.set_limits(settings.sending)
+        self.unknown.set_limits(settings.limits)
         self.runner.configure(settings.queue)
         # A route may lead around the next hop that is paused.
         self.runner.lift_pauses()
@@ -201,7 +164,7 @@ class Outbound:
 
     def start(self) -> None:
         """Start delivery of the mail that is due, and continue the counts for the sending limits."""
-        loaded = Deferred.fromCoroutine(self._sending.load())
+        loaded = Deferred.fromCoroutine(self.sending.load())
         _ = loaded.addErrback(lambda failure: self._telemetry.exception("sending-limits-exception", failure))
         self.runner.startService()
 
@@ -225,7 +188,7 @@ class Outbound:
     async def stop(self) -> None:
         """Stop leasing, wait `queue.stop_grace` for deliveries in progress, release other leases, close connections."""
         await maybeDeferred(self.runner.stopService)
-        await self._sending.stop()
+        await self.sending.stop()
         if self._pool is not None:
             await self._pool.close(_GOODBYE)
         if self._webhooks is not None:

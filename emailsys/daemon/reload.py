@@ -44,6 +44,7 @@ _REASONS: Final = (
     ("web.", "the web face is built while the daemon starts"),
     ("checks.", "plugins are loaded while the daemon starts"),
     ("store.", "the store is opened while the daemon starts"),
+    ("workers", "the worker processes are counted while the daemon starts"),
     ("pop3.workers", "the worker processes are counted while the daemon starts"),
     ("pop3.maildrop", "plugins are loaded while the daemon starts"),
     ("pop3.takeover_after", "the store is opened while the daemon starts"),

@@ -42,7 +42,6 @@ from emailsys.daemon.mail_log import MailLogFile
 from emailsys.daemon.metrics import MonitoringPages
 from emailsys.daemon.move_hold import Held, MoveHold
 from emailsys.daemon.outbound import Outbound
-from emailsys.daemon.pop3_workers import POP3Workers
 from emailsys.daemon.reload import Reload, Reloaded
 from emailsys.daemon.resources import OpenedResources
 from emailsys.daemon.route_explanation import explainer
@@ -58,6 +57,7 @@ from emailsys.daemon.systemd_reports import SystemdReports
 from emailsys.daemon.web import Web
 from emailsys.daemon.web_services import web_services
 from emailsys.daemon.wire_records import WireRecords
+from emailsys.daemon.workers import DaemonWorkers
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.interfaces.operators import Actor
 from emailsys.net.tls.server import ServerTLS
@@ -115,7 +115,7 @@ class Daemon(Service):
         self._control: ControlListener | None = None
         self._commands: Commands | None = None
         self._sessions: Sessions | None = None
-        self._workers = POP3Workers(reactor, tls, telemetry, lambda: self.wiretap.is_on)
+        self._workers = DaemonWorkers(reactor, tls, telemetry, lambda: self.wiretap.is_on)
         self._web = Web(reactor, settings, tls, telemetry)
         # Answers requests while there is no store.
         self._placeholder = StorePlaceholder("")
@@ -223,7 +223,7 @@ class Daemon(Service):
         parts = (now, telemetry, store, access, hashing, failed_logins, self.wiretap, self.answer)
         services = partial(web_services, *parts, self._count_sessions, lambda: self._uptime)
         others = {**self._pages.factories, **self._web.serve(portal, outbound.intake, store, services, checks)}
-        self._workers.prepare(settings, store, failed_logins, verified)
+        self._workers.prepare(settings, store, failed_logins, verified, outbound)
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
         self._sessions.add_drained(self._web.servers)
         explain = explainer(settings, store, outbound.runner.failure, outbound.routes)
@@ -393,7 +393,5 @@ class Daemon(Service):
         for part in (self._sessions, self._workers, self._outbound, self._login_limits):
             if part is not None:
                 part.configure(settings)
-        if self._store is not None and self._outbound is not None:
+        if self._store is not None:
             self._store.configure(settings.store)
-            if (passwords := self._outbound.access.passwords) is not None:
-                passwords.min_length = settings.login.min_password_length

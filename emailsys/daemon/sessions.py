@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.cred.portal import Portal
@@ -15,13 +14,15 @@ from emailsys.config.settings import Settings
 from emailsys.daemon.checks import DaemonChecks
 from emailsys.daemon.pop3 import configure_pop3, pop3_factory
 from emailsys.daemon.session_endings import Drainable, SessionEndings
+from emailsys.daemon.smtp import ask_checks, configure_smtp, smtp_factory
 from emailsys.interfaces import IDirectory, IIntake
 from emailsys.interfaces.wiretap import IWiretap
 from emailsys.mail.networks import Networks
+from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.serving.admission import Admission
 from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.server import ESMTPServerFactory
-from emailsys.net.smtp.service import Kind, SMTPService
+from emailsys.net.smtp.service import Kind
 from emailsys.net.tls.server import ServerTLS
 from emailsys.net.tls.tapped import ImplicitTLS
 from emailsys.policy.login_check import StoredSecrets
@@ -36,9 +37,6 @@ _RETIRE_SECONDS: Final = 2.0
 if TYPE_CHECKING:
     from emailsys.daemon.worker_connections import Acceptor
     from emailsys.daemon.worker_pool import Workers
-
-# The services whose connections workers serve.
-_OF_WORKERS: Final = frozenset({"pop3", "pop3s"})
 
 
 class Sessions:
@@ -79,16 +77,8 @@ class Sessions:
         self._is_exempt = exemption(trusted, settings.limits.exempt_loopback)
 
         def smtp(kind: Kind, max_connections: int) -> ESMTPServerFactory:
-            return ESMTPServerFactory(
-                SMTPService(
-                    environment=environment,
-                    kind=kind,
-                    intake=intake,
-                    settings=settings.smtp,
-                    admission=self._admission(max_connections, settings.smtp.max_connections_per_ip),
-                    is_trusted=trusted.__contains__,
-                )
-            )
+            admission = self._admission(max_connections, settings.smtp.max_connections_per_ip)
+            return smtp_factory(environment, settings, kind, intake, admission)
 
         self._pop3 = pop3 = pop3_factory(
             environment, settings, self._admission(settings.pop3.max_connections, settings.pop3.max_connections_per_ip)
@@ -96,14 +86,14 @@ class Sessions:
         # A flood on one port takes no connections from the others.
         self._receive = receive = smtp(Kind.RECEIVE, settings.smtp.max_connections)
         self._submission = submission = smtp(Kind.SUBMISSION, settings.smtp.max_submission_connections)
-        self._factories: dict[str, Drainable] = {
+        self._servers: dict[str, ESMTPServerFactory | POP3ServerFactory] = {
             "smtp": receive,
             "submission": submission,
             "submissions": submission,
             "pop3": pop3,
             "pop3s": pop3,
         }
-        self._endings = SessionEndings(reactor, dict(self._factories))
+        self._endings = SessionEndings(reactor, dict(self._servers))
 
     def add_drained(self, servers: Mapping[str, Drainable]) -> None:
         """Count and end the sessions of other servers, by service, too."""
@@ -111,12 +101,9 @@ class Sessions:
 
     def configure(self, settings: Settings) -> None:
         """Use these settings for connections that begin from now on."""
-        timeout, smtp, pop3 = settings.tls.handshake_timeout, settings.smtp, settings.pop3
+        smtp, pop3 = settings.smtp, settings.pop3
         for factory in (self._receive, self._submission):
-            service = factory.service
-            environment = replace(service.environment, handshake_timeout=timeout)
-            factory.service = replace(service, environment=environment, settings=smtp)
-            factory.timeout = int(smtp.command_timeout)
+            configure_smtp(factory, settings)
         configure_pop3(self._pop3, settings)
         self._receive.service.admission.limit(smtp.max_connections, smtp.max_connections_per_ip)
         self._submission.service.admission.limit(smtp.max_submission_connections, smtp.max_connections_per_ip)
@@ -136,18 +123,15 @@ class Sessions:
 
         @param others: factories of services that are not mail protocols. A service without a factory is skipped.
         @param checks: those that the SMTP sessions ask.
-        @param workers: serve the connections of POP3, if there are any.
+        @param workers: serve the connections of their services, if there are any.
         """
         self._workers = workers
         if checks is not None:
-            for server in (self._receive, self._submission):
-                server.service = replace(server.service, checks=checks.services.get(server.service.kind.value))
+            ask_checks((self._receive, self._submission), checks.services)
         for bound in listeners:
-            factory = (
-                self._port_factory(bound.service) if bound.service in self._factories else others.get(bound.service)
-            )
-            if factory is not None and workers is not None and bound.service in _OF_WORKERS:
-                self._ports.append(workers.listen(bound, factory, self._pop3))
+            factory = self._port_factory(bound.service) if bound.service in self._servers else others.get(bound.service)
+            if factory is not None and workers is not None and bound.service in workers.services:
+                self._ports.append(workers.listen(bound, factory, self._servers[bound.service].service.admission))
             elif factory is not None:
                 # The port duplicates the descriptor.
                 port = self._reactor.adoptStreamPort(bound.socket.fileno(), bound.socket.family, factory)
@@ -155,7 +139,7 @@ class Sessions:
 
     def _port_factory(self, service: str) -> IProtocolFactory:
         """Return the factory for a port, with TLS from the first octet if the service requires it."""
-        factory: Any = self._factories[service]
+        factory: Any = self._servers[service]
         if service in ("submissions", "pop3s"):
             factory = TLSMemoryBIOFactory(ImplicitTLS(self._tls), False, factory, self._reactor)
         port_factory: IProtocolFactory = factory
@@ -163,9 +147,10 @@ class Sessions:
 
     def count(self) -> dict[str, int]:
         """Return the number of sessions of each service."""
-        with_workers = 0 if self._workers is None else self._workers.connections
-        counts = self._endings.count()
-        return {name: count + with_workers if name in _OF_WORKERS else count for name, count in counts.items()}
+        counts, workers = self._endings.count(), self._workers
+        if workers is None:
+            return counts
+        return {name: count + workers.connections_of(name) for name, count in counts.items()}
 
     async def stop_listening(self) -> None:
         """Stop accepting connections."""

@@ -53,15 +53,16 @@ class Numbers:
             self._count_again = began + _COUNT_SHARE * self._took
             self._queue = {name: sum(getattr(row, name) for row in rows) for name in self._queue}
         database, counters = self._store.database, self._telemetry.counters
+        activity = database.activity
         return {
             "at": round(time.time(), 3),
             "uptime": round(self._uptime(), 1),
             **{name: counters[name] for name in _COUNTED},
             **self._queue,
             "sessions": dict(self._count_sessions()),
-            "commits": database.batches,
-            "committed": database.committed,
-            "commit_seconds": round(database.commit_seconds, 6),
+            "commits": activity.batches,
+            "committed": activity.committed,
+            "commit_seconds": round(activity.seconds, 6),
             "store_ms": round(1000 * self._took, 3),
             "disk_free": database.engine.free_octets(),
         }

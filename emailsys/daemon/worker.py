@@ -1,4 +1,4 @@
-"""A worker: a process that serves the POP3 connections that the daemon passes on. Only the daemon starts it."""
+"""A worker: a process that serves the connections that the daemon passes on. Only the daemon starts it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
@@ -25,7 +25,7 @@ from emailsys.daemon.pop3 import configure_pop3, pop3_factory
 from emailsys.daemon.session_endings import SessionEndings
 from emailsys.daemon.worker_channel import Channel, ChannelFactory, ChannelLost, Handler
 from emailsys.daemon.worker_connections import Receiver
-from emailsys.daemon.worker_sharing import PassedEvents, SharedAdmission, SharedFailedLogins, unpacked
+from emailsys.daemon.worker_sharing import POOLS, PassedEvents, SharedAdmission, SharedFailedLogins, unpacked
 from emailsys.interfaces import StoreError
 from emailsys.mail.networks import Networks
 from emailsys.net.pop3.server import POP3ServerFactory
@@ -37,6 +37,10 @@ from emailsys.policy.password_renewal import Renewal
 from emailsys.policy.trusted_networks import exemption
 from emailsys.store.open import Opening, Store, open_store
 from emailsys.supervisor import StartupError
+
+if TYPE_CHECKING:
+    from emailsys.daemon.worker_smtp import WorkerSMTP
+    from emailsys.net.smtp.server import ESMTPServerFactory
 
 # Seconds that sessions get for a command in progress: when the daemon stops, and when it has died.
 _DRAIN_SECONDS: Final = 10.0
@@ -58,7 +62,11 @@ class Worker:
     _hashing: HashingThreads
     _failed_logins: SharedFailedLogins
     _verified: VerifiedLogins
-    _factory: POP3ServerFactory
+    _pop3: POP3ServerFactory
+    # None if this worker serves POP3 alone.
+    _smtp: WorkerSMTP | None = None
+    # The servers by pool, and the factories by service.
+    _pools: Mapping[str, ESMTPServerFactory | POP3ServerFactory]
     _factories: Mapping[str, IProtocolFactory]
     _endings: SessionEndings
 
@@ -68,18 +76,20 @@ class Worker:
         # twistd would log to a file of its own; the daemon has the only log.
         globalLogBeginner.beginLoggingTo([self._telemetry], redirectStandardIO=False)
         self._receiver = Receiver(reactor, connections, self._take, self._no_more, self._telemetry)
-        handlers: Mapping[str, Handler] = {
+        self._handlers: dict[str, Handler] = {
             "begin": self._begin,
             "configure": self._configure,
             "certificates": self._read_certificates,
             "verify": self._verify,
             "verified": self._learn,
             "give-up": self._give_up,
+            "generation": self._generation,
+            "delivered": self._delivered,
             "relieve": self._relieve,
             "ping": self._ping,
             "stop": self._stop,
         }
-        self.channel = self._telemetry.channel = Channel(handlers, self._orphaned, self._telemetry)
+        self.channel = self._telemetry.channel = Channel(self._handlers, self._orphaned, self._telemetry)
         self._began = False
         self._ending: Deferred[None] | None = None
         # Fires when no more connections come.
@@ -97,13 +107,21 @@ class Worker:
             self._mailboxes = mailboxes = load_mailboxes(self._settings.pop3, self._settings.hostname, reactor)
             opening = Opening(self._settings.pop3.takeover_after, sweep=False, upgrade=False)
             self._store = store = open_store(self._settings.store, self._settings.state, reactor, telemetry, opening)
+            trusted = Networks(self._settings.routing.trusted_networks)
+            is_exempt = exemption(trusted, self._settings.limits.exempt_loopback)
+            if self._settings.workers:
+                self._smtp = _smtp_of(reactor, self._settings, store, telemetry, channel, is_exempt)
         except (StoreError, TLSConfigError, StartupError) as error:
             return {"problem": str(error)}
         store.maildrops.ask_others = self._ask_others
         store.database.engine.end_helpers = self._tell_doubt
+        store.directory.tell = lambda number: channel.tell("generation", number=number)
+        store.quotas.tell = lambda delivered: channel.tell("delivered", delivered=delivered)
         self._hashing = hashing = start_hashing(reactor, self._settings.login)
-        trusted = Networks(self._settings.routing.trusted_networks)
-        is_exempt = exemption(trusted, self._settings.limits.exempt_loopback)
+        smtp = self._smtp
+        access = None if smtp is None else smtp.access
+        if access is not None:
+            access.passwords = logins.password_changes(store.accounts, hashing, telemetry)
         self._failed_logins = SharedFailedLogins(channel, is_exempt)
         self._verified = VerifiedLogins(key=bytes.fromhex(key))
         self._verified.tell = lambda digest: channel.tell("verified", digest=digest.hex())
@@ -112,7 +130,7 @@ class Worker:
                 store.directory,
                 store.maildrops,
                 hashing,
-                None,
+                access,
                 Renewal(store.accounts, hashing, telemetry),
                 self._failed_logins,
                 self._verified,
@@ -126,17 +144,29 @@ class Worker:
             handshake_timeout=self._settings.tls.handshake_timeout,
             secrets=StoredSecrets(store.directory),
         )
-        self._factory = pop3_factory(environment, self._settings, SharedAdmission(channel))
-        clear: Any = self._factory
-        self._factories = {
-            "pop3": clear,
-            "pop3s": TLSMemoryBIOFactory(self._tls, False, clear, reactor),
-        }
-        self._endings = SessionEndings(reactor, {"pop3": self._factory})
+        self._pop3 = pop3 = pop3_factory(environment, self._settings, SharedAdmission(channel, "pop3"))
+        if smtp is not None:
+            smtp.serve(environment, self._settings)
+            self._handlers |= smtp.handlers
+        pools: dict[str, ESMTPServerFactory | POP3ServerFactory] = {"pop3": pop3}
+        if smtp is not None:
+            pools |= smtp.servers
+        self._pools = pools
+        of_service = {service: pools[pool] for service, pool in POOLS.items() if pool in pools}
+        self._factories = {service: self._factory(service, server) for service, server in of_service.items()}
+        self._endings = SessionEndings(reactor, dict(pools))
         self._began = True
         self._receiver.start()
         freeze_startup_objects()
         return {}
+
+    def _factory(self, service: str, server: Any) -> IProtocolFactory:
+        """Return the factory of a service, with TLS from the first octet if the service requires it."""
+        factory: Any = server
+        if service in ("submissions", "pop3s"):
+            factory = TLSMemoryBIOFactory(self._tls, False, factory, self._reactor)
+        adopted: IProtocolFactory = factory
+        return adopted
 
     def _take(self, service: str, ip: str, connection: socket.socket | None) -> None:
         """Serve a connection."""
@@ -147,7 +177,7 @@ class Worker:
                 self._reactor.adoptStreamConnection(connection.fileno(), connection.family, self._factories[service])
         except Exception as error:
             # No session will say that it has ended.
-            self.channel.tell("left", ip=ip)
+            self.channel.tell("left", pool=POOLS[service], ip=ip)
             # Usually the client has gone, or no descriptor is free.
             if not isinstance(error, OSError):
                 raise
@@ -164,8 +194,16 @@ class Worker:
     async def _give_up(self, account_id: int) -> bool:
         return await self._store.maildrops.give_up(account_id)
 
-    def _relieve(self, is_full: bool) -> None:
-        self._factory.relieve(is_full)
+    def _generation(self, number: int) -> None:
+        """Another process has changed the directory, perhaps quotas."""
+        self._store.directory.changed(number)
+        self._store.quotas.forget()
+
+    def _delivered(self, delivered: list[tuple[int, int]]) -> None:
+        self._store.quotas.count_elsewhere(delivered)
+
+    def _relieve(self, pool: str, is_full: bool) -> None:
+        self._pools[pool].relieve(is_full)
 
     async def _ask_others(self, account_id: int) -> bool:
         """Ask the daemon and its other workers to give up a maildrop."""
@@ -181,7 +219,10 @@ class Worker:
 
     def _configure(self, settings: str) -> None:
         self._settings = unpacked(settings)
-        configure_pop3(self._factory, self._settings)
+        configure_pop3(self._pop3, self._settings)
+        self._store.configure(self._settings.store)
+        if self._smtp is not None:
+            self._smtp.configure(self._settings)
 
     def _read_certificates(self, certificates: str) -> None:
         try:
@@ -190,7 +231,8 @@ class Worker:
             self._telemetry.event("certificates-refused", why=str(error))
 
     def _ping(self) -> Mapping[str, object]:
-        return {"sessions": len(self._factory.sessions), "damaged": self._store.database.damage.first_known()}
+        database = self._store.database
+        return {"damaged": database.damage.first_known(), "activity": database.activity}
 
     async def _stop(self, is_succeeded: bool) -> int:
         """End the sessions in order. Returns how many were interrupted. The channel closes when all is on disk."""
@@ -213,6 +255,8 @@ class Worker:
         self._reactor.stop()
 
     async def _close(self) -> None:
+        if self._smtp is not None:
+            await self._smtp.stop()
         self._logins.stop()
         await self._mailboxes.stop()
         self._hashing.stop()
@@ -222,6 +266,13 @@ class Worker:
     def _ended_badly(self, failure: Failure) -> None:
         self._telemetry.exception("worker-exception", failure)
         self._reactor.stop()
+
+
+def _smtp_of(*parts: Any) -> WorkerSMTP:
+    # Imported here: a worker that serves POP3 alone needs neither its memory nor its time.
+    from emailsys.daemon.worker_smtp import WorkerSMTP
+
+    return WorkerSMTP(*parts)
 
 
 def main() -> None:

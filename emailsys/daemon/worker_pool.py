@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
@@ -18,17 +17,14 @@ from emailsys.config.settings import Settings
 from emailsys.daemon.worker_channel import ChannelLost, Handler
 from emailsys.daemon.worker_connections import Acceptor
 from emailsys.daemon.worker_process import WorkerProcess
-from emailsys.daemon.worker_sharing import PassedExceptionError, login_outcome, packed, why_unverified
-from emailsys.interfaces import LoginBusy, StoreError
-from emailsys.net.pop3.server import POP3ServerFactory
-from emailsys.net.serving.admission import ConnectionLimit
+from emailsys.daemon.worker_requests import Requests, SharedParts
+from emailsys.daemon.worker_sharing import POOLS, packed
+from emailsys.interfaces import StoreError
+from emailsys.net.serving.admission import Admission, ConnectionLimit
 from emailsys.net.serving.eviction import LOOK_EVERY
 from emailsys.net.tls.server import ServerTLS
-from emailsys.policy.failed_logins import FailedLogins
-from emailsys.policy.login_check import VerifiedLogins
-from emailsys.store.open import Store
+from emailsys.store.commit.database import Activity, added
 from emailsys.supervisor import Bound
-from emailsys.telemetry import Telemetry
 
 # Seconds that a worker gets to serve: it imports everything and opens the store.
 _START_SECONDS: Final = 90.0
@@ -45,8 +41,8 @@ _END_SECONDS: Final = 20.0
 _FINISH_SECONDS: Final = 40.0
 # Connections that may wait for room in a full pool at a time.
 _MAX_WAITING: Final = 50
-# Seconds that another worker gets to give up a maildrop.
-_GIVE_UP_SECONDS: Final = 2.0
+# The services of workers that serve POP3 alone.
+_POP3: Final = ("pop3", "pop3s")
 
 
 class Workers:
@@ -54,7 +50,6 @@ class Workers:
 
     The daemon serves a connection itself if no worker takes it, if it must be refused, and while it records.
 
-    @param verified: the verified passwords. All processes recognise those that one of them has verified.
     @param is_recording: whether connections are recorded.
     """
 
@@ -62,22 +57,21 @@ class Workers:
         self,
         reactor: Any,
         settings: Settings,
-        telemetry: Telemetry,
-        store: Store,
-        failed_logins: FailedLogins,
+        parts: SharedParts,
         tls: ServerTLS,
-        verified: VerifiedLogins,
         is_recording: Callable[[], bool],
     ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._telemetry = telemetry
-        self._store = store
-        self._failed_logins = failed_logins
+        self._telemetry = parts.telemetry
+        self._store = parts.store
         self._tls = tls
-        self._verified = verified
+        self._verified = parts.verified
         self._is_recording = is_recording
-        self._most = settings.pop3.workers
+        self._requests = Requests(reactor, parts, self._serving)
+        #: The services whose connections workers serve.
+        self.services = frozenset(POOLS if settings.workers else _POP3)
+        self._most = settings.workers or settings.pop3.workers
         self._workers: list[WorkerProcess] = []
         # Those that end, and what fires when they have.
         self._ends: dict[WorkerProcess, Deferred[None]] = {}
@@ -88,14 +82,15 @@ class Workers:
         self._is_stopping = False
         self._pinging = LoopingCall(self._ping)
         self._pinging.clock = reactor
-        # The daemon's own server, and its factories by service.
-        self._own: POP3ServerFactory | None = None
+        # The daemon's own factories by service, and the connections that it counts, by pool.
         self._factories: dict[str, IProtocolFactory] = {}
+        self._admissions: dict[str, Admission] = {}
         self._waiting = 0
-        self._next_look = 0.0
-        store.maildrops.ask_others = partial(self._take_over, None)
-        store.database.engine.end_helpers = self._end_for_proof
-        verified.tell = lambda digest: self._tell_verified(None, digest.hex())
+        self._next_look: dict[str, float] = {}
+        # The commits of workers that have ended.
+        self._past = Activity()
+        self._store.database.engine.end_helpers = self._end_for_proof
+        self._store.database.elsewhere = lambda: added(self._past, *(worker.activity for worker in self._workers))
 
     def start(self) -> None:
         """Start the workers. Until they serve, the daemon does."""
@@ -103,10 +98,13 @@ class Workers:
             self._start_one()
         _ = self._pinging.start(_PING_EVERY, now=False)
 
-    def listen(self, bound: Bound, factory: IProtocolFactory, own: POP3ServerFactory) -> Acceptor:
-        """Accept connections on a socket. @param factory: for those that the daemon serves, by sessions of `own`."""
-        self._own = own
+    def listen(self, bound: Bound, factory: IProtocolFactory, admission: Admission) -> Acceptor:
+        """Accept connections on a socket.
+
+        @param factory: for those that the daemon serves. @param admission: counts them, and those of workers.
+        """
         self._factories[bound.service] = factory
+        self._admissions[POOLS[bound.service]] = admission
         acceptor = Acceptor(self._reactor, bound, self._accepted, self._telemetry)
         acceptor.start()
         return acceptor
@@ -122,10 +120,10 @@ class Workers:
         for worker in self._serving():
             worker.channel.tell("certificates", certificates=packed(self._tls.certificates))
 
-    @property
-    def connections(self) -> int:
-        """The connections that workers have."""
-        return sum(worker.connections for worker in self._workers)
+    def connections_of(self, service: str) -> int:
+        """Return how many connections workers have in the pool of a service."""
+        pool = POOLS.get(service)
+        return sum(worker.pools[pool] for worker in self._workers) if pool is not None else 0
 
     @property
     def damaged(self) -> Collection[Mapping[str, str]]:
@@ -137,6 +135,7 @@ class Workers:
         now = self._reactor.seconds()
         return {
             "wanted": self._most,
+            "services": sorted(self.services, key=list(POOLS).index),
             "serving": [
                 {
                     "pid": worker.pid,
@@ -200,9 +199,10 @@ class Workers:
         self._cancel_deadline(worker)
         self._workers.remove(worker)
         lost = worker.connections
-        if self._own is not None:
-            for ip in worker.clients.elements():
-                self._own.service.admission.leave(ip)
+        for pool, ip in worker.clients.elements():
+            self._admissions[pool].leave(ip)
+        self._past = added(self._past, worker.activity._replace(waiting_octets=0))
+        self._requests.ended(worker)
         ending = self._ends.pop(worker, None)
         if ending is not None:
             ending.callback(None)
@@ -291,18 +291,19 @@ class Workers:
 
     def _accepted(self, service: str, connection: socket.socket, ip: str) -> None:
         """Pass a new connection on, or serve it here."""
-        if not self._serving() or self._is_recording() or self._own is None:
+        if not self._serving() or self._is_recording():
             self._serve_here(service, connection)
             return
-        admission = self._own.service.admission
+        pool = POOLS[service]
+        admission = self._admissions[pool]
         now = self._reactor.seconds()
-        if admission.is_under_pressure and now >= self._next_look:
-            self._next_look = now + LOOK_EVERY
+        if admission.is_under_pressure and now >= self._next_look.get(pool, 0.0):
+            self._next_look[pool] = now + LOOK_EVERY
             for worker in self._serving():
-                worker.channel.tell("relieve", is_full=False)
+                worker.channel.tell("relieve", pool=pool, is_full=False)
         if admission.refusal(ip) is ConnectionLimit.TOTAL and self._waiting < _MAX_WAITING:
             self._waiting += 1
-            relieved = [worker.channel.ask("relieve", is_full=True) for worker in self._serving()]
+            relieved = [worker.channel.ask("relieve", pool=pool, is_full=True) for worker in self._serving()]
             _ = gatherResults(relieved, consumeErrors=True).addBoth(self._relieved, service, connection, ip)
         else:
             self._give(service, connection, ip)
@@ -312,8 +313,8 @@ class Workers:
         self._give(service, connection, ip)
 
     def _give(self, service: str, connection: socket.socket, ip: str) -> None:
-        own, serving = self._own, self._serving()
-        if own is None or not serving or own.service.admission.refusal(ip) is not None:
+        admission, serving = self._admissions[POOLS[service]], self._serving()
+        if not serving or admission.refusal(ip) is not None:
             self._serve_here(service, connection)
             return
         try:
@@ -323,7 +324,7 @@ class Workers:
         except OSError:
             self._serve_here(service, connection)
         else:
-            own.service.admission.enter(ip)
+            admission.enter(ip)
             connection.close()
 
     def _serve_here(self, service: str, connection: socket.socket) -> None:
@@ -335,62 +336,13 @@ class Workers:
                 # The client has gone, or no descriptor is free.
                 return
 
-    # Messages of the workers
-
     def _handlers(self, worker: WorkerProcess) -> Mapping[str, Handler]:
         return {
-            "event": self._event,
-            "exception": self._exception,
-            "left": partial(self._left, worker),
-            "login": partial(self._login, worker),
+            **self._requests.handlers(worker),
             "doubted": self._doubted,
-            "take-over": partial(self._take_over, worker),
-            "verified": partial(self._tell_verified, worker),
+            "left": partial(self._left, worker),
         }
 
-    def _event(self, level: str, name: str, fields: Mapping[str, object]) -> None:
-        log = self._telemetry.alarm if level == "critical" else self._telemetry.event
-        log(name, **fields)
-
-    def _exception(self, name: str, traceback: str, fields: Mapping[str, object]) -> None:
-        self._telemetry.exception(name, Failure(PassedExceptionError(traceback)), **fields)
-
-    def _left(self, worker: WorkerProcess, ip: str) -> None:
-        if worker.has_lost(ip) and self._own is not None:
-            self._own.service.admission.leave(ip)
-
-    async def _login(
-        self, worker: WorkerProcess, number: int, password: list[int] | None, ip: str, digest: str
-    ) -> bool | str:
-        """Count a login in the counters of all processes. The worker verifies the password when it is its turn."""
-
-        async def verify() -> bool:
-            return login_outcome(await worker.channel.ask("verify", number=number))
-
-        password_id = None if password is None else (password[0], password[1])
-        try:
-            return await self._failed_logins.verify(password_id, ip, bytes.fromhex(digest), verify)
-        except LoginBusy as error:
-            return why_unverified(error)
-
-    def _tell_verified(self, verifier: WorkerProcess | None, digest: str) -> None:
-        if verifier is not None:
-            self._verified.learn(bytes.fromhex(digest))
-        for worker in self._serving():
-            if worker is not verifier:
-                worker.channel.tell("verified", digest=digest)
-
-    async def _take_over(self, asking: WorkerProcess | None, account_id: int) -> bool:
-        """Have the process that serves a silent session give up its maildrop. Returns whether one did."""
-        if asking is not None and await self._store.maildrops.give_up(account_id):
-            return True
-        for worker in self._serving():
-            if worker is asking:
-                continue
-            asked = worker.channel.ask("give-up", account_id=account_id).addTimeout(_GIVE_UP_SECONDS, self._reactor)
-            try:
-                if await asked:
-                    return True
-            except (ChannelLost, NoAnswer):
-                continue
-        return False
+    def _left(self, worker: WorkerProcess, pool: str, ip: str) -> None:
+        if worker.has_lost(pool, ip):
+            self._admissions[pool].leave(ip)

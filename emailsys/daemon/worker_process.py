@@ -15,7 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from emailsys.daemon.worker_channel import Channel, ChannelFactory, Handler
+from emailsys.daemon.worker_sharing import POOLS
 from emailsys.platforms.descriptors import pass_connection, passing_pair, stream_pair
+from emailsys.store.commit.database import Activity
 from emailsys.telemetry import Telemetry
 
 _PROGRAM: Final = "emailsys.daemon.worker"
@@ -70,10 +72,10 @@ class WorkerProcess:
         self.is_serving = False
         #: When it began to, on the reactor's clock.
         self.serves_since = 0.0
-        #: Connections that it has, by the address of the client.
-        self.clients: Counter[str] = Counter()
-        #: How many these are.
-        self.connections = 0
+        #: Connections that it has, by pool and by the address of the client.
+        self.clients: Counter[tuple[str, str]] = Counter()
+        #: How many these are, by pool.
+        self.pools: Counter[str] = Counter()
         #: What it has said in answer to the last ping, and how many pings it has not answered.
         self.told: Mapping[str, Any] = {}
         self.unanswered = 0
@@ -86,23 +88,29 @@ class WorkerProcess:
         """The process."""
         return self._process.pid
 
+    @property
+    def connections(self) -> int:
+        """How many connections it has."""
+        return self.pools.total()
+
     def give(self, service: str, ip: str, connection: socket.socket) -> None:
         """Pass a connection on.
 
         @raise OSError: it takes no more at this moment.
         """
         pass_connection(self._connections, f"{service} {ip}".encode(), connection)
-        self.clients[ip] += 1
-        self.connections += 1
+        self.clients[POOLS[service], ip] += 1
+        self.pools[POOLS[service]] += 1
 
-    def has_lost(self, ip: str) -> bool:
+    def has_lost(self, pool: str, ip: str) -> bool:
         """Count the end of a connection. Returns whether there was one."""
-        if not self.clients[ip]:
+        client = pool, ip
+        if not self.clients[client]:
             return False
-        self.clients[ip] -= 1
-        self.connections -= 1
-        if not self.clients[ip]:
-            del self.clients[ip]
+        self.clients[client] -= 1
+        self.pools[pool] -= 1
+        if not self.clients[client]:
+            del self.clients[client]
         return True
 
     def ping(self) -> None:
@@ -113,6 +121,11 @@ class WorkerProcess:
 
     def _answered(self, told: Mapping[str, Any]) -> None:
         self.told, self.unanswered = told, 0
+
+    @property
+    def activity(self) -> Activity:
+        """Its commits, as of the last ping that it has answered."""
+        return Activity(*self.told.get("activity", ()))
 
     def no_more(self) -> None:
         """Say that no more connections come."""

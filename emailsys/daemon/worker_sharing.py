@@ -13,7 +13,6 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
-from emailsys.config.settings import CertificateFiles, Settings
 from emailsys.daemon.worker_channel import Channel
 from emailsys.interfaces import LoginBusy, LoginUnchecked, PasswordId, TooManyGuesses
 from emailsys.net.serving.admission import Admission
@@ -28,13 +27,23 @@ GUESS: Final = "guess"
 _CONCERNS: Final = (LogLevel.warn, LogLevel.error, LogLevel.critical)
 
 
-def packed(value: Settings | tuple[CertificateFiles, ...]) -> str:
-    """Return settings as text for the channel."""
+#: The pools of connections by service. Each pool has a limit of its own.
+POOLS: Final[Mapping[str, str]] = {
+    "smtp": "smtp",
+    "submission": "submission",
+    "submissions": "submission",
+    "pop3": "pop3",
+    "pop3s": "pop3",
+}
+
+
+def packed(value: object) -> str:
+    """Return settings, or another value of ours, as text for the channel."""
     return base64.b64encode(pickle.dumps(value)).decode("ascii")
 
 
 def unpacked(text: str) -> Any:
-    """Return the settings. Only the daemon and the worker have the channel from which the text comes."""
+    """Return the value. Only the daemon and the worker have the channel from which the text comes."""
     return pickle.loads(base64.b64decode(text))  # noqa: S301
 
 
@@ -77,16 +86,17 @@ class PassedExceptionError(Exception):
 
 
 class SharedAdmission(Admission):
-    """Admits every connection: the daemon has counted it, and is told of its end."""
+    """Admits every connection to a pool: the daemon has counted it, and is told of its end."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, pool: str) -> None:
         super().__init__()
         self._channel = channel
+        self._pool = pool
 
     @override
     def leave(self, ip: str) -> None:
         super().leave(ip)
-        self._channel.tell("left", ip=ip)
+        self._channel.tell("left", pool=self._pool, ip=ip)
 
 
 class SharedFailedLogins:

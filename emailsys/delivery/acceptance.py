@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from emailsys.delivery.limit_notices import limit_notices
 from emailsys.delivery.notice_writer import NoticeWriter
-from emailsys.delivery.sending_limits import SendingLimits
+from emailsys.delivery.sending_limits import Admission
 from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
 from emailsys.mail.dsn.report import Action, RecipientReport, reports_by_action
 from emailsys.mail.dsn_request import Notify, RecipientRequest, original_recipient
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
 from emailsys.mail.reply import MEMBER_FULL
+
+
+class SenderLimits(Protocol):
+    """Limits what senders send to other systems. `emailsys.delivery.sending_limits` does."""
+
+    def admit(self, envelope: Envelope) -> Admission | Deferred[Admission]:
+        """Count a message for its senders. Returns, at once or later, its envelope with the recipients to hold.
+
+        @raise TooMuchHeld: (also in the Deferred) the message must not be accepted.
+        """
+
+    def revoke(self, admission: Admission) -> None:
+        """Take back what was counted for a message that was not accepted."""
+
+    def log(self, admission: Admission, queue_id: str) -> None:
+        """Log the limits that were reached: the message was accepted."""
 
 
 @implementer(IIntake)
@@ -39,7 +55,7 @@ class QueueingIntake:
         writer: NoticeWriter,
         wake: Callable[[], None],
         max_returned: int,
-        limits: SendingLimits | None = None,
+        limits: SenderLimits | None = None,
     ) -> None:
         self.intake = intake
         self.writer = writer
@@ -112,7 +128,8 @@ class QueueingIncoming:
         if limits is None:
             await self._incoming.commit(envelope, notices)
             return
-        admission = limits.admit(envelope)
+        counted = limits.admit(envelope)
+        admission = await counted if isinstance(counted, Deferred) else counted
         try:
             if admission.crossings:
                 at = (intake.router, intake.hostname, self.queue_id, envelope.arrived_at)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from emailsys.delivery.notice_cap import NoticeCap
+from twisted.internet.defer import Deferred, maybeDeferred
+
 from emailsys.interfaces import IRouter, Notice
 from emailsys.mail.address import Address
 from emailsys.mail.dsn.composition import compose
@@ -22,10 +23,17 @@ class InThread(Protocol):
     def __call__(self, function: Callable[[], T]) -> Awaitable[T]: ...
 
 
+class NoticeLimit(Protocol):
+    """Limits how many notices leave for an address. `emailsys.delivery.notice_cap` does."""
+
+    def take(self, address: Address, routes: Sequence[Route], queue_id: str) -> bool | Deferred[bool]:
+        """Count a notice about a message. Returns, at once or later, whether it may be sent."""
+
+
 class NoticeWriter:
     """Composes notices off the reactor thread, and says where they go."""
 
-    def __init__(self, in_thread: InThread, cap: NoticeCap | None = None) -> None:
+    def __init__(self, in_thread: InThread, cap: NoticeLimit | None = None) -> None:
         """@param cap: None if any number of notices may go to one address."""
         self._in_thread = in_thread
         self._cap = cap
@@ -39,7 +47,7 @@ class NoticeWriter:
         if sender is None:
             return ()
         routes = await router.resolve(sender)
-        if routes and self._cap is not None and not self._cap.take(sender, routes, queue_id):
+        if routes and self._cap is not None and not await maybeDeferred(self._cap.take, sender, routes, queue_id):
             return ()
         return routes
 

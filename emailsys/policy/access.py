@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from zope.interface import implementer
 
@@ -19,11 +19,29 @@ from emailsys.mail.networks import Networks
 from emailsys.mail.reply import Reply
 from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.routing import Router
-from emailsys.policy.unknown_recipients import UnknownRecipients
 
 NOBODY_IS_TRUSTED = Networks()
 # Local parts whose mail is accepted even if their reader's maildrop is full.
 _ALWAYS_TAKEN: Final = frozenset(("postmaster", "abuse"))
+
+
+class RecipientGuesses(Protocol):
+    """Limits for guessing recipients. `emailsys.policy.unknown_recipients` has them."""
+
+    def has_guessed(self, ip: str) -> bool:
+        """Return whether the network of an address has reached the limit."""
+
+    def is_known(self, ip: str) -> bool:
+        """Return whether an address need not wait."""
+
+    def look_up(self, ip: str, resolve: Callable[[], Awaitable[Sequence[Route]]]) -> Awaitable[Sequence[Route] | Reply]:
+        """Wait for the turn of an address and return what `resolve` returns, or a reply that refuses to."""
+
+    def refuse(self, ip: str) -> Awaitable[Reply]:
+        """Count an unknown recipient, and return the reply after a delay that grows."""
+
+    def accepted(self, ip: str) -> None:
+        """Note that a message from this address was accepted."""
 
 
 @dataclass(slots=True)
@@ -41,7 +59,7 @@ class Access:
     trusted: Networks = NOBODY_IS_TRUSTED
     quotas: IQuotas | None = None
     full: Reply = reply.MAILBOX_FULL_NOW
-    unknown: UnknownRecipients | None = None
+    unknown: RecipientGuesses | None = None
     passwords: PasswordChanges | None = None
     forged_sender: ForgedSender = ForgedSender.REFUSE
     forged_from: ForgedFrom = ForgedFrom.MARK

@@ -42,6 +42,8 @@ class UnknownRecipients:
         self._queue = FairQueue(_LOOK_UPS, _MAX_WAITING)
         # Networks from which a message was accepted. The longest unused is first.
         self._known: OrderedDict[str, None] = OrderedDict()
+        #: Called with a network after it has guessed a recipient.
+        self.tell: Callable[[str], None] | None = None
 
     def set_limits(self, limits: LimitSettings) -> None:
         """Use other limits from now on. The counts stay."""
@@ -55,6 +57,11 @@ class UnknownRecipients:
     def is_known(self, ip: str) -> bool:
         """Return whether an address need not wait: its network has sent a message, or has no limits."""
         return client_network(ip) in self._known or self._is_exempt(ip)
+
+    def is_clean(self, ip: str) -> bool:
+        """Return whether the network of an address has sent a message, and has guessed no recipient."""
+        network = client_network(ip)
+        return network in self._known and not self._networks.count(network)
 
     async def look_up(self, ip: str, resolve: Callable[[], Awaitable[Sequence[Route]]]) -> Sequence[Route] | Reply:
         """Wait for the turn of an address and return what `resolve` returns, or a reply if too many recipients wait."""
@@ -77,6 +84,8 @@ class UnknownRecipients:
             # Another connection has reached the limit since `has_guessed`.
             return reply.TOO_MANY_UNKNOWN
         self._networks.add(network)
+        if self.tell is not None:
+            self.tell(network)
         self._neighbourhoods.add(neighbourhood(ip))
         seconds = growing_delay(self._networks.count(network))
         if seconds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -136,15 +136,18 @@ def _show_daemon(daemon: dict[str, Any]) -> None:
         click.echo(line)
 
 
-def _worker_lines(wanted: int, serving: list[dict[str, Any]], problem: str | None) -> Iterator[str]:
-    """Describe the worker processes, and why some of them are missing."""
+def _worker_lines(
+    wanted: int, serving: list[dict[str, Any]], problem: str | None, services: Sequence[str] = ("pop3",)
+) -> Iterator[str]:
+    """Describe the worker processes, and why some of them are missing. An older daemon does not tell the services."""
+    kind = "worker" if "smtp" in services else "POP3 worker"
     for worker in serving:
         connections = counted(worker["connections"], "connection")
-        yield f"  POP3 worker {worker['pid']}: {connections}, up {shown_span(worker['uptime'])}"
+        yield f"  {kind} {worker['pid']}: {connections}, up {shown_span(worker['uptime'])}"
     if len(serving) < wanted:
         who = "the others serve" if serving else "the daemon serves"
         why = "starting" if problem is None else f"the last one that ended: {problem}"
-        yield f"  {len(serving)} of {wanted} POP3 workers are running, {who} all sessions ({why})"
+        yield f"  {len(serving)} of {wanted} {kind}s are running, {who} all sessions ({why})"
 
 
 def _disk_line(free: int, required: int) -> str:

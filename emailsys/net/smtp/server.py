@@ -333,6 +333,10 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         service = replace(service, environment=parts.environment, intake=TappedIntake(service.intake, parts.tap))
         return ESMTPServer(service, session_id, self.sessions, parts.connect, parts.lines)
 
+    def relieve(self, is_full: bool) -> None:
+        """End silent sessions, as `Eviction.relieve` does: another process has counted too many connections."""
+        self._eviction.relieve(is_full)
+
     def drain(self) -> int:
         """End the idle sessions. The daemon calls this until no session is left.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, fail
@@ -52,6 +52,20 @@ class Reactor(Protocol):
         """Return the time of a monotonic clock, in seconds."""
 
 
+class Activity(NamedTuple):
+    """The work of writers: group commits, the jobs in them, their seconds, and octets of bodies that wait."""
+
+    batches: int = 0
+    committed: int = 0
+    seconds: float = 0.0
+    waiting_octets: int = 0
+
+
+def added(*activities: Activity) -> Activity:
+    """Return the sum of the activities of several processes."""
+    return Activity(*(sum(numbers) for numbers in zip(*activities, strict=True)))
+
+
 class Database:
     """Access to the database. All methods are called in the reactor thread."""
 
@@ -92,6 +106,8 @@ class Database:
         # Counts of group commits and of the jobs in them.
         self.batches = 0
         self.committed = 0
+        #: Returns the activity of the other processes of the daemon.
+        self.elsewhere: Callable[[], Activity] | None = None
         for writer in self._writers:
             writer.thread.start()
 
@@ -179,6 +195,12 @@ class Database:
     def waiting_octets(self) -> int:
         """The octets of bodies that wait for their commit."""
         return self._waiting_octets
+
+    @property
+    def activity(self) -> Activity:
+        """The commits of this process, and of the others of the daemon."""
+        own = Activity(self.batches, self.committed, self.commit_seconds, self._waiting_octets)
+        return own if self.elsewhere is None else added(own, self.elsewhere())
 
     def _put(self, job: Job, piece: bool = False) -> Deferred[Any]:
         if self._closing:

@@ -40,6 +40,14 @@ class Directory:
         self._generation = -1
         self._looked_at = float("-inf")
         self._answers: dict[tuple[str, ...], object] = {}
+        #: Called with the generation after a change by this process, to tell the others of the daemon at once.
+        self.tell: Callable[[int], None] | None = None
+
+    def announce(self, number: int) -> None:
+        """Note the generation of a change by this process, and tell others."""
+        self.changed(number)
+        if self.tell is not None:
+            self.tell(number)
 
     def changed(self, number: int) -> None:
         """Clear the cache if the generation has increased to a number."""

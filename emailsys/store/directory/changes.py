@@ -33,7 +33,7 @@ class Changes:
             return int(number), function(connection)
 
         number, result = await self.database.run(description, change)
-        self._directory.changed(number)
+        self._directory.announce(number)
         return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,6 +78,8 @@ class Quotas:
         self._telemetry = telemetry
         #: May be replaced at any time.
         self.default = default
+        #: Called with accounts and octets after mail was delivered here to maildrops with quotas.
+        self.tell: Callable[[Sequence[tuple[int, int]]], None] | None = None
         self._accounts: dict[int, _Counted] = {}
         self._domains: dict[int, _Counted] = {}
 
@@ -143,17 +145,33 @@ class Quotas:
         """Add committed maildrop rows to the counts."""
         if not self._accounts:
             return
+        limited = []
         for row in rows:
-            account = self._accounts.get(row.account_id)
-            if account is not None:
-                account.octets += row.octets
-                if account.limit:
-                    self._check_threshold(row.account_id, account)
-                domain = self._domains.get(account.domain_id)
-                if domain is not None:
-                    domain.octets += row.octets
-                    if domain.limit:
-                        self._check_threshold(account.domain_id, domain)
+            counted = self._add(row.account_id, row.octets)
+            for number, each in counted:
+                self._check_threshold(number, each)
+            if counted:
+                limited.append((row.account_id, row.octets))
+        if limited and self.tell is not None:
+            self.tell(limited)
+
+    def count_elsewhere(self, delivered: Iterable[tuple[int, int]]) -> None:
+        """Add what another process has delivered, by account. It has checked the thresholds."""
+        for account_id, octets in delivered:
+            self._add(account_id, octets)
+
+    def _add(self, account_id: int, octets: int) -> list[tuple[int, _Counted]]:
+        """Add octets to the counts of an account and of its domain. Returns those that have limits, and their ids."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            return []
+        counted = [(account_id, account)]
+        domain = self._domains.get(account.domain_id)
+        if domain is not None:
+            counted.append((account.domain_id, domain))
+        for _, each in counted:
+            each.octets += octets
+        return [(number, each) for number, each in counted if each.limit]
 
     def _count(self, connection: Connection, account_id: int, now: float) -> tuple[_Counted, _Counted]:
         found = connection.execute(

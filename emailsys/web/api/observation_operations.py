@@ -68,6 +68,7 @@ _HOP: Final = record(
 _WORKERS: Final = record(
     {
         "wanted": count("Worker processes of the configuration."),
+        "services": several(text("A service."), "The services whose sessions they serve."),
         "serving": several(
             record(
                 {

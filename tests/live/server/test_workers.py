@@ -154,7 +154,7 @@ class ProcessTests(SynchronousTestCase):
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory(prefix="emailsys-live-")
         self.addCleanup(folder.cleanup)
-        self.daemon = daemon = Daemon("[pop3]\nworkers = 2\n", folder=Path(folder.name))
+        self.daemon = daemon = Daemon(folder=Path(folder.name), environment={"EMAILSYS_WORKERS": "2"})
         self.addCleanup(self.end)
         daemon.start()
         self.users = daemon.users(2)

@@ -279,7 +279,8 @@ class LifeTests(OperationsCase):
 
     def test_the_status_says_which_workers_serve_and_why_others_do_not(self) -> None:
         seven = {"pid": 7, "connections": 1, "uptime": 90}
-        for serving, problem, told in (
+        for serving, problem, told, *services in (
+            ([seven], None, "worker 7: 1 connection, up 1m", "smtp", "pop3"),
             ([seven], None, "POP3 worker 7: 1 connection, up 1m"),
             ([seven], "signal 9 ended it", "1 of 2 POP3 workers are running, the others serve all sessions (the last "),
             ([], None, "0 of 2 POP3 workers are running, the daemon serves all sessions (starting)"),
@@ -294,7 +295,7 @@ class LifeTests(OperationsCase):
                 "listening": {},
                 "sessions": {},
                 "counters": {},
-                "workers": {"wanted": 2, "serving": serving, "problem": problem},
+                "workers": {"wanted": 2, "serving": serving, "problem": problem, "services": services or ["pop3"]},
             }
             self.patch(status_command, "daemon_status", lambda where, daemon=daemon: daemon)
             self.assertIn(f"\n  {told}", self.fine("status"))

@@ -191,6 +191,13 @@ class WrongFileTests(SynchronousTestCase):
         self.assertEqual(read("[pop3]\nworkers = 3").pop3.workers, 3)
         self.assertIn(read('[pop3]\nworkers = "cores"').pop3.workers, range(1, 65))
 
+    def test_workers_serve_all_services_or_pop3_alone(self) -> None:
+        self.assertEqual(read("workers = 2\n[pop3]\nworkers = 0").workers, 2)
+        self.assertEqual(
+            self.one("workers = 2\n[pop3]\nworkers = 1"),
+            "pop3.workers: found 1; allowed: 0, because workers = 2 serve POP3, too",
+        )
+
     def test_a_pop3_session_of_less_than_ten_minutes_is_refused(self) -> None:
         """RFC 1939 §3 requires at least ten minutes."""
         self.assertEqual(

@@ -127,6 +127,7 @@ class ReloadTests(SynchronousTestCase):
             "store.url",
             "pop3.takeover_after",
             "pop3.workers",
+            "workers",
             "web.listen",
             "wiretap.enabled",
             "login.max_waiting",

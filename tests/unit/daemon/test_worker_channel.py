@@ -132,11 +132,11 @@ class SharingTests(SynchronousTestCase):
         self.assertIn("seven", last["traceback"])
 
     def test_the_end_of_a_connection_is_told(self) -> None:
-        admission = SharedAdmission(self.channel)
+        admission = SharedAdmission(self.channel, "smtp")
         self.assertIsNone(admission.refusal("192.0.2.1"))
         admission.enter("192.0.2.1")
         admission.leave("192.0.2.1")
-        self.assertEqual(self.channel.told, [("left", {"ip": "192.0.2.1"})])
+        self.assertEqual(self.channel.told, [("left", {"pool": "smtp", "ip": "192.0.2.1"})])
 
     def test_the_daemon_decides_about_logins_and_the_worker_verifies(self) -> None:
         """An exempt address asks nobody. A login whose client has gone is verified by nobody."""

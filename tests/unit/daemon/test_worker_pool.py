@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,16 +19,19 @@ from emailsys.config.settings import CertificateFiles, POP3Settings, Settings
 from emailsys.daemon import worker_pool
 from emailsys.daemon.worker_channel import Channel, Handler
 from emailsys.daemon.worker_pool import Workers
+from emailsys.daemon.worker_requests import SharedParts
 from emailsys.daemon.worker_sharing import unpacked
 from emailsys.interfaces import StoreError
 from emailsys.policy.login_check import VerifiedLogins
+from emailsys.store.commit.database import Activity
 from tests.fakes.net.smtp_house import Events
 
 
 class Process:
     """A worker without a process: it says what a test says."""
 
-    clients: Mapping[str, int] = {}
+    clients: Counter[tuple[str, str]] = Counter()
+    activity = Activity()
     connections = 0
     is_serving = False
     serves_since = 0.0
@@ -92,13 +96,14 @@ class PoolTests(SynchronousTestCase):
         self.patch(worker_pool, "WorkerProcess", self.start)
         settings = Settings("mx.example.test", Path("state"), pop3=POP3Settings(workers=1))
         self.database = Database()
-        others: Any = SimpleNamespace(maildrops=SimpleNamespace(), database=self.database)
+        store: Any = SimpleNamespace(**{name: SimpleNamespace() for name in ("maildrops", "directory", "quotas")})
+        store.database = self.database
+        outbound: Any = SimpleNamespace(unknown=SimpleNamespace(accepted=None), runner=SimpleNamespace(wake=None))
+        failed_logins: Any = None
         tls: Any = SimpleNamespace(certificates=())
-        self.tls = tls
-        verified = VerifiedLogins()
-        self.pool = Workers(
-            self.clock, settings, self.events, others, others, tls, verified, is_recording=lambda: False
-        )
+        self.tls, self.store = tls, store
+        shared = SharedParts(self.events, store, failed_logins, VerifiedLogins(), outbound)
+        self.pool = Workers(self.clock, settings, shared, tls, is_recording=lambda: False)
         self.pool.start()
 
     def start(self, *arguments: Any) -> Process:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from emailsys.config.settings import Settings
 from emailsys.daemon.certificates import CertificateWatch
+from emailsys.daemon.outbound import Outbound
 from emailsys.net.tls.server import ServerTLS
 from emailsys.platforms.descriptors import CAN_PASS
 from emailsys.policy.failed_logins import FailedLogins
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 # Its modules are imported where they are used: a daemon without workers needs neither their memory nor their time.
 
 
-class POP3Workers:
-    """The workers of a daemon. With `pop3.workers = 0`, it imports and does nothing.
+class DaemonWorkers:
+    """The workers of a daemon. With `workers = 0` and `pop3.workers = 0`, it imports and does nothing.
 
     @param is_recording: whether connections are recorded.
     """
@@ -31,17 +32,25 @@ class POP3Workers:
         #: The workers, from `prepare` on, if there are any.
         self.pool: Workers | None = None
 
-    def prepare(self, settings: Settings, store: Store, failed_logins: FailedLogins, verified: VerifiedLogins) -> None:
+    def prepare(
+        self,
+        settings: Settings,
+        store: Store,
+        failed_logins: FailedLogins,
+        verified: VerifiedLogins,
+        outbound: Outbound,
+    ) -> None:
         """Make the workers that serve this store. They are started later."""
-        if not settings.pop3.workers:
+        if not (settings.workers or settings.pop3.workers):
             return
         if not CAN_PASS:
             self._telemetry.event("workers-unavailable", why="this system cannot pass connections to another process")
             return
         from emailsys.daemon.worker_pool import Workers
+        from emailsys.daemon.worker_requests import SharedParts
 
-        parts = (settings, self._telemetry, store, failed_logins, self._tls, verified, self._is_recording)
-        self.pool = Workers(self._reactor, *parts)
+        parts = SharedParts(self._telemetry, store, failed_logins, verified, outbound)
+        self.pool = Workers(self._reactor, settings, parts, self._tls, self._is_recording)
 
     def start(self, certificates: CertificateWatch) -> None:
         """Start the workers. They read certificates again when the daemon does."""

@@ -1,0 +1,1 @@
+`workers = N` lets N processes serve SMTP and POP3, so that TLS, logins and receiving use several cores. Limits, counters, the log and `emailsys status` hold for all of them together; if a process ends, only its own connections do, and no accepted mail is lost. `workers` of `[pop3]` still lets them serve POP3 alone.
