@@ -13,11 +13,11 @@ from typing import Final
 from emailsys.cli.options import Places, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.given import References
-from emailsys.config.loader import load
+from emailsys.config.loader import ConfigError, load
 from emailsys.config.store_url import NotReplaceable, with_store_url
 from emailsys.config.values import Unfit, a_store_url
 from emailsys.platforms.files import BINARY, NO_FOLLOW, sync_directory
-from emailsys.supervisor import check_configuration
+from emailsys.supervisor import as_owner, check_configuration
 
 #: What the name of the former file ends with.
 KEPT: Final = ".before-move"
@@ -87,6 +87,15 @@ class ConfigSwitch:
                 Exit.CONFIG,
             )
         return switch
+
+    def check_for_daemon(self, state: Path) -> None:
+        """@raise Refused: the user of the daemon cannot read the file, or a file that it names."""
+        try:
+            with as_owner(state):
+                load(self.draft, state)
+        except ConfigError as error:
+            why = error.problems[0].replace(str(self.draft), str(self.path))
+            raise Refused(f"the daemon could not read the new configuration. {why}", Exit.CONFIG) from None
 
     def commit(self) -> Path:
         """Put the draft into force, and keep the former file beside it. Returns the name of that."""

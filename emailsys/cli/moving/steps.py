@@ -116,6 +116,8 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
     with _locked(where.folder, with_daemon=daemon.is_running):
         switch = None if leave_config else ConfigSwitch.prepare(where, to, url)
         try:
+            if switch is not None and daemon.is_running:
+                switch.check_for_daemon(where.folder)
             with _refusals(), _opened(settings, url, tell) as move:
                 with as_owner(where.folder):
                     hint = move.begin()

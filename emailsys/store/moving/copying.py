@@ -19,6 +19,8 @@ from emailsys.store.schema import tables as schema
 _ATTEMPTS: Final = 5
 # Keys that may wait for their comparison before those of the next slice are compared.
 _MOST_DOUBTFUL: Final = 10_000
+# Octets that a commit with bodies counts for the engine's housekeeping.
+_OCTETS: Final = 1024 * 1024
 # Rows with octets that are compared at once.
 _AT_ONCE: Final = 64
 
@@ -104,11 +106,18 @@ class Copying:
     def _apply(self, source: Connection) -> list[int]:
         """Copy rows of which changes are recorded. Returns the numbers of the changes."""
         numbers, changed = self._record.read(source)
+        if not numbers:
+            return numbers
+        # One commit for all: in the last step, clients wait for it.
+        with writing(self._target_engine, self._target, _OCTETS if schema.bodies in changed else 0):
+            # First, because a new row may have the name of one that was deleted before.
+            for table, keys in changed.items():
+                put_rows(self._target, table, keys, [])
+            for table, keys in changed.items():
+                for part in parts(keys, _AT_ONCE):
+                    put_rows(self._target, table, part, list(named_rows(source, table, part).values()))
         for table, keys in changed.items():
-            for part in parts(keys, _AT_ONCE):
-                self._put(table, part, list(named_rows(source, table, part).values()))
-            if self._doubtful is not None:
-                self._doubtful.setdefault(table, set()).update(keys)
+            self._doubt(table, keys)
         return numbers
 
     def _put(self, table: Table, keys: Sequence[RowKey], rows: Sequence[RowValues]) -> None:

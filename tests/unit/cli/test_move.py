@@ -6,13 +6,19 @@ import json
 import os
 import sqlite3
 import stat
+import unittest
 from pathlib import Path
 
+from emailsys.cli.moving.config_switch import ConfigSwitch
+from emailsys.cli.options import Refused, choose_places
 from emailsys.config.exit_status import Exit
+from emailsys.platforms.users import give_folder, is_root
 from emailsys.store.moving import target as target_of
 from emailsys.supervisor import FolderLock
 from tests.unit.cli.cli_case import CLICase
 
+# A user without rights.
+_NOBODY = 65534
 _CONFIG = 'hostname = "mail.example.test"\n[outbound]\nenabled = false\n'
 
 
@@ -80,6 +86,17 @@ class MoveTests(CLICase):
     def test_without_a_configuration_file_the_reader_learns_how_to_make_one(self) -> None:
         del os.environ["EMAILSYS_CONFIG"]
         self.assertIn("config example", self.refused(Exit.CONFIG, "move", "--to", self.url))
+
+    @unittest.skipUnless(is_root(), "only root can become somebody else")
+    def test_a_configuration_that_the_user_of_the_daemon_cannot_read_is_refused(self) -> None:
+        """Otherwise no process could serve after the last step."""
+        give_folder(self.state, _NOBODY, _NOBODY)
+        switch = ConfigSwitch.prepare(choose_places(str(self.state), str(self.config)), self.url, self.url)
+        self.addCleanup(switch.discard)
+        switch.check_for_daemon(self.config.parent)
+        switch.draft.chmod(0o600)
+        error = self.assertRaises(Refused, switch.check_for_daemon, self.state)
+        self.assertIn(f"{self.config}: cannot be read", error.message)
 
     def test_two_moves_do_not_run_at_once(self) -> None:
         lock = FolderLock.take(self.state, "move.lock")
