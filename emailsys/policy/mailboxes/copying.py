@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final
 
@@ -56,5 +57,8 @@ class MessageCopy:
         return self._copy
 
     def close(self) -> None:
-        """Close the copy."""
+        """Close the copy, and the file of the plugin if it failed."""
         self._copy.close()
+        # Whatever it is: `take` has told of it.
+        with suppress(Exception):
+            self._source.close()

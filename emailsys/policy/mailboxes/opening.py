@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ class Mailboxes:
             kind, mailbox, log_out = avatar
         except (TypeError, ValueError):
             raise plugin.fault() from None
-        caller = Caller(plugin, kind is not IMaildrop and may_block(mailbox))
+        caller = Caller(plugin, kind is not IMaildrop and may_block(mailbox), _close_late_file)
         close = partial(self._close, account, caller, log_out)
         try:
             if kind is IMaildrop:
@@ -100,6 +101,12 @@ class Mailboxes:
         if self._log_outs:
             ended: Deferred[Any] = DeferredList(self._log_outs)
             await ended.addTimeout(_STOP_SECONDS, self._plugin.clock, lambda *_: None)
+
+
+def _close_late_file(result: Any) -> None:
+    """Close the file of a message for which the session no longer waits."""
+    with suppress(Exception):
+        result.close()
 
 
 def _is_logged(failure: Failure) -> None:

@@ -30,6 +30,11 @@ def _of_list(change: Callable[[Any], Any], result: Any) -> Any:
     return result if isinstance(result, tuple) else change(result)
 
 
+def _same(file: Any, octets: bytes) -> Any:
+    """Return a file in place of that of a message."""
+    return file
+
+
 class SessionTestCase(SynchronousTestCase):
     """Sessions of alice, who has two messages in the plugin."""
 
@@ -177,15 +182,18 @@ class Faults(SessionTestCase):
             def read(self, size: int = -1) -> bytes:
                 return b"x" * 100_000
 
-        for make in (lambda octets: io.StringIO("text"), lambda octets: Endless(), lambda octets: None):
+        files: list[Any] = [io.StringIO("text"), Endless(), None]
+        for file in files:
+            self.realm.file = partial(_same, file)
             peer = self.session()
             peer.heard()
-            self.realm.file = make
             self.assertEqual(self.said(peer, b"RETR 1"), TEMPORARY)
             self.assertEqual(len(self.events.exceptions), 1)
             self.events.exceptions.clear()
             self.assertEqual(self.said(peer, b"NOOP"), b"+OK\r\n")
             peer.lose()
+        # None stays open.
+        self.assertEqual([file.closed for file in files[:2]], [True, True])
 
     def test_an_avatar_that_is_none_is_a_fault(self) -> None:
         self.realm.answered = lambda result: None
@@ -198,6 +206,8 @@ class Deadlines(SessionTestCase):
         peer = self.session()
         peer.heard()
         self.threads.holds = True
+        file = io.BytesIO(ONE)
+        self.realm.file = partial(_same, file)
         self.assertEqual(self.said(peer, b"RETR 1"), b"")
         self.house.clock.advance(10)
         self.assertEqual(peer.heard(), TEMPORARY)
@@ -212,6 +222,7 @@ class Deadlines(SessionTestCase):
         # The thread ends, and only then the plugin is told of the end.
         self.threads.let_go()
         self.assertIn("logout", self.realm.steps)
+        self.assertTrue(file.closed)
         self.assertIn(b"+OK 2 messages", self.session().heard())
 
     def test_a_mailbox_that_opens_late_is_logged_out_of(self) -> None:
