@@ -20,7 +20,8 @@ _SURE_FIELDS: Final = frozenset(
 )
 # Lines in succession, fields between them not counted, that are no fields and still belong to the header.
 _MAX_BROKEN: Final = 5
-_ENDS_WITH_BLANK_LINE: Final = re.compile(rb"\n[ \t\r\n]*\Z")
+#: Broken lines of one header section that are read. Each makes a value longer, which costs time.
+MAX_BROKEN_LINES: Final = 50
 
 
 def broken_line_end(octets: bytes, at: int, last: Field) -> int:
@@ -33,7 +34,7 @@ def broken_line_end(octets: bytes, at: int, last: Field) -> int:
     """
     end = octets.find(b"\n", at) + 1 or len(octets)
     line = octets[at:end].strip()
-    if not line or line.startswith(b"--") or _ENDS_WITH_BLANK_LINE.search(last.value) is not None:
+    if not line or line.startswith(b"--") or (b"\n" in last.value and not last.value.rpartition(b"\n")[2].strip()):
         return -1
     if last.name.lower() in _WITH_PARAMETERS and (found := _PARAMETER.match(line)) is not None:
         is_sure = found[1].lower() in _SURE_PARAMETERS

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from emailsys.mail.message.embedded_files import take_out_files
-from emailsys.mail.message.header_lines import BLANK_LINE, FIELD, broken_line_end
+from emailsys.mail.message.header_lines import BLANK_LINE, FIELD, MAX_BROKEN_LINES, broken_line_end
 from emailsys.mail.message.part import Field, Part, describe
 from emailsys.mail.message.raw_headers import read_raw_headers
 from emailsys.mail.message.transfer_encoding import IDENTITY
@@ -45,6 +45,7 @@ class _Parser:
         self._levels: dict[bytes, list[int]] = {}
         self._boundaries: dict[int, bytes] = {}
         self._count = 0
+        self._broken_left = MAX_BROKEN_LINES
         self._guesses_left = _MAX_GUESSES
         self._octets_left = _MAX_GUESSES * len(octets)
         #: The parts whose header sections have 8-bit octets that are not UTF-8.
@@ -186,6 +187,7 @@ class _Parser:
         octets = self._octets
         fields: list[Field] = []
         at = part.start
+        self._broken_left = MAX_BROKEN_LINES
         delimits = False
         while True:
             found = FIELD.match(octets, at)
@@ -223,8 +225,10 @@ class _Parser:
             if fields:
                 part.defects.append("a From line of an mbox file is in the header")
             return mbox.end()
-        end = broken_line_end(self._octets, at, fields[-1]) if fields else -1
+        may_follow = fields and self._broken_left > 0
+        end = broken_line_end(self._octets, at, fields[-1]) if may_follow else -1
         if end >= 0:
+            self._broken_left -= 1
             last = fields[-1]
             broken = f"a line of the header is not a field: it is read as the end of {last.name}"
             if broken not in part.defects:

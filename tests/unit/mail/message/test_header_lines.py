@@ -47,3 +47,10 @@ class BrokenLines(SynchronousTestCase):
     def test_text_below_a_line_of_blanks_stays_text(self) -> None:
         text = b"The line above has a blank.\r\nContent-Type: text/html\r\n"
         self.assertEqual(parse(b"Subject: x\r\n \r\n" + text).raw, text)
+
+    def test_a_header_of_broken_lines_ends(self) -> None:
+        """A message of nothing else took minutes, since each line made the value before it longer."""
+        lines = b"charset=utf-8;\r\n" * 1_000
+        root = parse(b"Content-Type: text/plain;\r\n" + lines + b"\r\nhello")
+        self.assertEqual(root.raw, lines[: 950 * 16] + b"\r\nhello")
+        self.assertEqual(root.defects[-1], "the header ends with a line that is not a field")
