@@ -205,7 +205,7 @@ class QueueSettings:
     recipients_per_delivery: int = 100
     # Recipients held in memory.
     max_leased: int = 2000
-    # A runner that does not renew its lease for this time loses the row, which is then due again.
+    # A node that has hung for this time loses its leases. So does a row that its own node has lost track of.
     lease: float = 600.0
     # Pause before the next attempt at a next hop that could not be reached: the first one, and the longest one.
     first_pause: float = 60.0

@@ -50,6 +50,8 @@ class Dispatcher:
         self._room_made = room_made
         self.destinations = Destinations()
         self.in_hand = 0
+        #: The tenure in which the leases of all parcels are known to be valid.
+        self.tenure: int | None = None
         self._parcels: set[Parcel] = set()
         self._under_way = 0
         self._ready: deque[Destination] = deque()
@@ -148,8 +150,11 @@ class Dispatcher:
     # Deliveries
 
     def dispatch(self) -> None:
-        """Begin deliveries, one next hop after the other, as many as the limits allow."""
-        if self._dispatching:
+        """Begin deliveries, one next hop after the other, as many as the limits allow.
+
+        While the leases are uncertain, none begins.
+        """
+        if self._dispatching or self._queue.tenure() != self.tenure or self.tenure is None:
             return
         self._dispatching = True
         while self._running and self._ready and self._under_way < self.settings.max_deliveries:
@@ -185,7 +190,9 @@ class Dispatcher:
         parcel.sending = False
         destination.under_way -= 1
         self._under_way -= 1
-        again = outcomes is not None and self._running and self._learn(destination, parcel, outcomes)
+        # The host is not at fault if this system ended the attempt.
+        is_telling = outcomes is not None and not any(outcome.cut_short for outcome in outcomes)
+        again = outcomes is not None and is_telling and self._running and self._learn(destination, parcel, outcomes)
         self._make_ready(destination)
         self.dispatch()
         if again:

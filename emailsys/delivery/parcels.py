@@ -55,8 +55,8 @@ class Parcel:
 
 
 def transmission(parcel: Parcel, queue: IQueue) -> Transmission:
-    """Return the transmission that the relay sends for a parcel."""
-    first = parcel.rows[0]
+    """Return the transmission that the relay sends for a parcel, now that its leases are certain."""
+    first, tenure = parcel.rows[0], queue.tenure()
     return Transmission(
         queue_id=first.queue_id,
         reverse_path=parcel.sender,
@@ -65,6 +65,7 @@ def transmission(parcel: Parcel, queue: IQueue) -> Transmission:
         octets=first.octets,
         pieces=lambda: queue.pieces(first),
         parameters=first.parameters,
+        may_end=lambda: tenure is not None and queue.tenure() == tenure,
     )
 
 

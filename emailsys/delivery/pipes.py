@@ -131,6 +131,9 @@ class PipeRelay:
             # A command that begins now would be ended at once, and might have done its work nevertheless.
             message.close()
             return _not_begun()
+        if not transmission.may_end():
+            message.close()
+            return Outcome(OutcomeKind.DELAYED, replies.LEASE_UNCERTAIN)
         variables = environment(transmission, forward_path)
         run = self._make_run(arguments, variables, pipe.user, message, pipe.time_limit)
         self._runs[run] = ending = self._in_own_thread(run.run)

@@ -61,8 +61,6 @@ class QueueRunner(Service):
         self._timing = timing
         self._clock_watch = ClockWatch(timing)
         self._check_dates_at = 0.0
-        # The clock jumped, and the leases of the rows in memory are not renewed yet.
-        self._must_renew = False
         self._telemetry = telemetry
         self._waits = Waits(timing.clock)
         self._recorder = Recorder(queue, books, self._waits, timing, telemetry, self.wake)
@@ -83,6 +81,7 @@ class QueueRunner(Service):
     @override
     def startService(self) -> None:
         super().startService()
+        self._queue.on_returned = self.wake
         self._dispatcher.start()
         self._loop = self._begin(self._run(), "queue-runner-exception")
 
@@ -156,6 +155,15 @@ class QueueRunner(Service):
 
     async def _fill(self) -> float:
         """Lease due rows while there is room. Returns the seconds until the next look into the queue."""
+        try:
+            return await self._lease_due() if await self._check_tenure() else _TICK
+        except StoreError as error:
+            self._telemetry.event("queue-delayed", reason=str(error))
+        except Exception:
+            self._telemetry.exception("queue-runner-exception", Failure())
+        return _PATIENCE
+
+    async def _lease_due(self) -> float:
         most, in_hand = self._settings.max_leased, self._dispatcher.in_hand
         # Above three quarters, rows are leased only at ticks, to find mail for other hosts than the slow ones. Next
         # hops without progress fill at most one half, so one quarter always remains for the others.
@@ -165,39 +173,38 @@ class QueueRunner(Service):
             return self._settings.poll
         self._look_ahead = self._starved = False
         batch = max(1, most // 4)
-        try:
-            await self._check_clock()
-            later = await self._destinations.later(self._router, self._recorder.delay_rule, self._timing)
-            rows = await self._queue.lease(min(batch, most - self._dispatcher.in_hand), self._settings.lease, later)
-            if rows:
-                await self._take(rows, crowded)
-                return 0.0
-            due_at = await self._queue.next_due()
-        except StoreError as error:
-            self._telemetry.event("queue-delayed", reason=str(error))
-            return _PATIENCE
-        except Exception:
-            self._telemetry.exception("queue-runner-exception", Failure())
-            return _PATIENCE
+        await self._check_clock()
+        later = await self._destinations.later(self._router, self._recorder.delay_rule, self._timing)
+        rows = await self._queue.lease(min(batch, most - self._dispatcher.in_hand), self._settings.lease, later)
+        if rows:
+            await self._take(rows, crowded)
+            return 0.0
+        due_at = await self._queue.next_due()
         if due_at is None:
             return self._settings.poll
         return min(max((due_at - self._now()).total_seconds(), _LEAST_SLEEP), self._settings.poll)
 
-    async def _check_clock(self) -> None:
-        """Correct dates after a jump of the wall clock. They are also checked at the start, and at intervals.
+    async def _check_tenure(self) -> bool:
+        """Find out which leases were lost, if others can have taken some. Returns whether the rest is certain.
 
-        After a jump forward, the leases of rows in memory would seem to have ended, and they would be sent twice.
+        @raise StoreError: that cannot be found out now.
         """
+        tenure = self._queue.tenure()
+        if tenure is None:
+            return False
+        if tenure != self._dispatcher.tenure:
+            if self._dispatcher.in_hand:
+                await self._renew()
+            self._dispatcher.tenure = tenure
+        self._dispatcher.dispatch()
+        return True
+
+    async def _check_clock(self) -> None:
+        """Correct dates after a jump of the wall clock. They are also checked at the start, and at intervals."""
         jump, now = self._clock_watch.jump(), self._clock.seconds()
         if jump:
             self._telemetry.alarm("clock-jumped", seconds=round(jump))
-            self._check_dates_at = self._renew_at = now
-            self._must_renew = True
-        if self._must_renew:
-            # If this fails, nothing is leased until it succeeds.
-            if self._dispatcher.in_hand:
-                await self._renew()
-            self._must_renew = False
+            self._check_dates_at = now
         if now >= self._check_dates_at:
             rows = await self._queue.correct_dates(latest_date(self._settings))
             self._check_dates_at = now + _DATES_EVERY
@@ -258,6 +265,11 @@ class QueueRunner(Service):
         for destination in self._destinations:
             destination.measure(now - self._ticked_at)
         self._ticked_at = now
+        if self._queue.tenure() != self._dispatcher.tenure:
+            self.wake()
+        else:
+            # It may have been uncertain since the last tick.
+            self._dispatcher.dispatch()
         if self._dispatcher.in_hand * 2 >= self._settings.max_leased:
             postponed = self._dispatcher.postpone_stalled()
             if postponed:

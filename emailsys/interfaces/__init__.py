@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from emailsys.interfaces.checks import IChecks, IHeldMessage, ISessionChecks, Ruling
     from emailsys.interfaces.errors import (
+        LeaseUncertain,
         LoginBusy,
         LoginUnchecked,
         MaildropInUse,
@@ -77,6 +78,7 @@ __all__ = [
     "ISentKeys",
     "ISessionChecks",
     "KnownNetwork",
+    "LeaseUncertain",
     "Listed",
     "Login",
     "LoginBusy",
@@ -120,6 +122,7 @@ _MODULES: Final = {
     "MaildropInUse": "errors",
     "MaildropLost": "errors",
     "NoDomains": "errors",
+    "LeaseUncertain": "errors",
     "StoreDamaged": "errors",
     "StoreError": "errors",
     "StoreFull": "errors",

@@ -22,6 +22,10 @@ class NoDomains(StoreMissing):
     """The store has no domain: it is new, or it is the wrong store. Becomes the same replies."""
 
 
+class LeaseUncertain(StoreError):
+    """Another node may have taken the lease of a message that is being sent, so its end must not be sent."""
+
+
 class StoreDamaged(StoreError):
     """Stored data differs from what was accepted or cannot be read. Becomes -ERR [SYS/PERM]; queued mail is held."""
 

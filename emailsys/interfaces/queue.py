@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from emailsys.interfaces.intake import Notice
 from emailsys.mail.address import Address
@@ -112,13 +112,25 @@ class Settlement:
 class IQueue(Interface):
     """Queue of recipients on other hosts, each delivered at least once (RFC 1047).
 
-    A row whose lease has expired may be leased again.
+    A lease belongs to its process. Another process gets the row only after that one has ended, or hangs. The process
+    itself gets it again if it does not renew the lease.
     """
+
+    on_returned: Callable[[], None] = Attribute(
+        """Called when leases of other processes ended, and their rows are due."""
+    )
+
+    def tenure() -> int | None:
+        """Return a number that stays the same as long as no other process can have taken leases of this one.
+
+        None if that is uncertain at this moment: begin no delivery, and end none. If the number has changed, `renew`
+        tells which leases were taken.
+        """
 
     async def lease(
         limit: int, seconds: float, later: Mapping[DomainPair, DelayRule] = NO_DELAYS
     ) -> Sequence[QueueRow]:
-        """Lease at most `limit` due rows for `seconds`, the longest due first. Until then, no other runner gets them.
+        """Lease at most `limit` due rows for `seconds`, the longest due first.
 
         The time in which a row was due without being leased does not count toward its age, if it was long: the clock
         jumped or the daemon was down.
@@ -149,9 +161,11 @@ class IQueue(Interface):
         """
 
     async def next_due() -> datetime | None:
-        """Return when the next row is due or its lease expires; None for an empty queue."""
+        """Return when the next row is due or the next lease of this process ends; None for neither."""
 
     def pieces(row: QueueRow) -> AsyncIterator[bytes]:
         """Return the accepted body in pieces of at most 256 KiB, each read in its own transaction.
+
+        @raise StoreError: the lease has ended, or the body cannot be read now.
 
         @raise StoreDamaged: the next piece differs from what was accepted; it is not returned."""

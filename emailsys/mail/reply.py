@@ -82,6 +82,7 @@ TOO_MUCH_HELD: Final = Reply(
 )
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 BROKEN_OFF: Final = Reply(451, "4.3.2", "the attempt was aborted, because this service was stopping")
+LEASE_UNCERTAIN: Final = Reply(451, "4.3.2", "the attempt was aborted, because another node may be sending the message")
 MESSAGE_DAMAGED: Final = Reply(451, "4.3.0", "the message is damaged in the store here and held (emailsys verify)")
 OUTBOUND_OFF: Final = Reply(451, "4.3.2", "mail to other systems is switched off here (outbound.enabled)")
 # RFC 3463 §3.4, X.3.5: the system is not configured to accept the message.

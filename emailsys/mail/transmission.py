@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
 from emailsys.mail.envelope import NO_PARAMETERS, MailParameters
-from emailsys.mail.reply import BROKEN_OFF, Reply
+from emailsys.mail.reply import BROKEN_OFF, LEASE_UNCERTAIN, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,17 @@ class Forward:
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Transmission:
     """A message with those of its recipients that have the same next hop.
 
     @ivar octets: its size with CRLF lines, without dot-stuffing.
     @ivar pieces: starts to read the body from its beginning, in pieces of any size with CRLF lines.
+    @ivar may_end: whether the message may still be sent to its end. If not, the attempt ends with LEASE_UNCERTAIN.
     """
 
     queue_id: str
@@ -35,6 +40,7 @@ class Transmission:
     octets: int
     pieces: Callable[[], AsyncIterator[bytes]] = field(repr=False, compare=False)
     parameters: MailParameters = NO_PARAMETERS
+    may_end: Callable[[], bool] = field(default=_always, repr=False, compare=False)
 
 
 async def close_pieces(pieces: AsyncIterator[bytes]) -> None:
@@ -83,9 +89,9 @@ class Outcome:
 
     @property
     def cut_short(self) -> bool:
-        """Whether a shutdown ended the attempt before a host could have received the message. Such an attempt does not
-        count."""
-        return self.reply == BROKEN_OFF and not self.in_doubt
+        """Whether a shutdown or a lost lease ended the attempt before a host could have received the message. Such an
+        attempt does not count."""
+        return self.reply in (BROKEN_OFF, LEASE_UNCERTAIN) and not self.in_doubt
 
     @property
     def may_try_elsewhere(self) -> bool:

@@ -41,8 +41,10 @@ from emailsys.store.maintenance.retention import Retention
 from emailsys.store.maintenance.sweeper import RESERVE_OCTETS, Sweeper
 from emailsys.store.message.intake import Intake
 from emailsys.store.moving.changes import stop_recording
-from emailsys.store.queue.leases import Queue, record_interrupted, return_leases
+from emailsys.store.queue.ended_nodes import EndedNodes
+from emailsys.store.queue.leases import Queue
 from emailsys.store.queue.operations import QueueOperations
+from emailsys.store.queue.returns import record_interrupted, return_leases
 from emailsys.store.queue.sent_counts import SentCounts
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import of_seconds
@@ -119,7 +121,8 @@ class Store:
         self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota, warnings)
         self.declaration = Declaration(changes, self.directory, self.quotas, self.sweeper.wake, now)
         self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.count_delivered)
-        self.queue = Queue(database, self.sweeper, now)
+        self.queue = Queue(database, self.sweeper, locks.tenure, now)
+        self.ended_nodes = EndedNodes(database, locks, self.queue, reactor, telemetry, now)
         self.sent_counts = SentCounts(database)
         self.queue_operations = QueueOperations(database, self.sweeper, now)
         self.trace = Trace(database)
@@ -139,6 +142,7 @@ class Store:
         self._closing = True
         self.sweeper.stop()
         self.retention.stop()
+        self.ended_nodes.stop()
         await self.database.close()
         self._locks.close()
         self.database.engine.unlimit_statements()
@@ -217,6 +221,7 @@ def open_on(
         engine.keep_reserve()
         store.sweeper.start()
         store.retention.start()
+        store.ended_nodes.start()
     return store
 
 
@@ -294,7 +299,9 @@ def _prepare(
                 connection.execute(insert(commits).values(node=locks.node, writer=writer, last_id=0))
             _sweep_staged(connection, locks)
             ids = IdSource(locks.node, max((int(row.last_id) for row in known), default=0), opening.now)
-            _return_leases(connection, locks, ids, of_seconds(opening.now()))
+            if isinstance(locks, KernelLocks):
+                # On PostgreSQL, a node whose number is free may still run: `EndedNodes` waits until that is certain.
+                _return_leases(connection, locks, ids, of_seconds(opening.now()))
         if kept is not None:
             kept.keep(identity, telemetry)
         return ids
@@ -316,7 +323,7 @@ def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) ->
             connection.execute(delete(staged).where(unfinished))
 
 
-def _return_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks, ids: IdSource, now: int) -> None:
+def _return_leases(connection: Connection, locks: KernelLocks, ids: IdSource, now: int) -> None:
     """Make queue rows due if the process that leased them has ended, so that they do not wait for the lease."""
     queue = tables.queue
     leases = connection.execute(select(queue.c.lease).where(queue.c.lease.is_not(None)).distinct()).scalars().all()

@@ -55,6 +55,12 @@ class MailCase(StoreCase):
         assert isinstance(found, Account)
         return found
 
+    async def watch_other_nodes(self, store: Any) -> None:
+        """Let a store look after other nodes for some seconds."""
+        for _ in range(5):
+            self.clock.advance(2.0)
+            await store.ended_nodes.step()
+
     async def send(self, body: bytes, to: Envelope, chunk: int = 65_536) -> str:
         """Send a message. Returns its queue id."""
         incoming = self.store.intake.begin()

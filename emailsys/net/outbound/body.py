@@ -11,8 +11,17 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from emailsys.interfaces import LeaseUncertain
+from emailsys.mail.reply import LEASE_UNCERTAIN, Reply
 from emailsys.net.outbound.pending import PendingTransmission
 from emailsys.wire.smtp.client import SMTPClientSession
+
+
+def why_unsent(failure: Failure) -> Reply:
+    """Return why the end of a body was not sent, from the exception of `BodyFlow.send`."""
+    if failure.check(LeaseUncertain):
+        return LEASE_UNCERTAIN
+    return Reply(451, "4.3.0", "the message could not be read here to its end")
 
 
 @implementer(IPushProducer)
@@ -55,6 +64,7 @@ class BodyFlow:
         """Send a whole body, or stop when the host refuses it.
 
         @raise ConnectionLost: the connection was lost.
+        @raise LeaseUncertain: the lease of the message has become uncertain. Its end was not sent.
         @raise Exception: the body could not be read completely. Its end was not sent.
         """
         session = self._session
@@ -70,4 +80,6 @@ class BodyFlow:
         if session.body_unwanted:
             session.stop_body()
         elif not session.ended:
+            if not pending.transmission.may_end():
+                raise LeaseUncertain()
             session.end_body()

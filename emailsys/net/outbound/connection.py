@@ -21,7 +21,7 @@ from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.base.failures import why
 from emailsys.net.base.socket_writes import begin_writing
 from emailsys.net.outbound import state as states
-from emailsys.net.outbound.body import BodyFlow
+from emailsys.net.outbound.body import BodyFlow, why_unsent
 from emailsys.net.outbound.owner import Owner
 from emailsys.net.outbound.pending import PendingTransmission, PendingTransmissions
 from emailsys.net.outbound.time_limits import ClientDeadline
@@ -325,7 +325,7 @@ class SMTPClient(StreamProtocol):
         pending = self._transmissions.begin()
         # A body is sent without waiting only to a host that has just replied. If the host closed an idle connection,
         # only commands were sent, and the outcome is not in doubt.
-        whole = pending.second is None and self._state is not states.WOKEN
+        whole = pending.second is None and self._state is not states.WOKEN and pending.transmission.may_end()
         self._change(states.BEGAN)
         self._session.begin(pending.transmission, pending.first if whole else None)
         if self._transmissions.next is None and self._transmissions.left:
@@ -334,7 +334,7 @@ class SMTPClient(StreamProtocol):
 
     def _send_body(self, transmission: Transmission) -> None:
         pending = self._transmissions.of(transmission)
-        if pending.second is None:
+        if pending.second is None and transmission.may_end():
             self._session.body(pending.first, last=True)
             self._session.end_body()
         else:
@@ -353,7 +353,7 @@ class SMTPClient(StreamProtocol):
             return
         pending.failure = failure
         # A truncated message must not be completed by the final dot.
-        self.abort(Reply(451, "4.3.0", "the message could not be read here to its end"))
+        self.abort(why_unsent(failure))
 
     def _has_settled(self, event: Settled) -> None:
         pending = self._transmissions.end(event.transmission)

@@ -20,7 +20,7 @@ from typing_extensions import override
 from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
-from emailsys.interfaces import IRelay, StoreDamaged, StoreError
+from emailsys.interfaces import IRelay, LeaseUncertain, StoreDamaged, StoreError
 from emailsys.mail import reply as replies
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
@@ -153,6 +153,8 @@ class _Content:
                 yield piece
         finally:
             await close_pieces(message)
+        if not self._transmission.may_end():
+            raise LeaseUncertain()
         yield b"\r\n--%b--\r\n" % boundary
 
 
@@ -289,6 +291,8 @@ class WebhookRelay:
         except CancelledError:
             post.end()
             raise
+        except LeaseUncertain:
+            return Outcome(OutcomeKind.DELAYED, replies.LEASE_UNCERTAIN)
         except StoreDamaged:
             return Outcome(OutcomeKind.DELAYED, replies.MESSAGE_DAMAGED, hold=True)
         except StoreError as error:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from sqlalchemy import ColumnElement, Integer, and_, literal
+
 # 41 bits of milliseconds since 2025-01-01 UTC (until 2094), 10 bits of node, 12 bits of sequence.
 _EPOCH_MS: Final = 1_735_689_600_000
 _NODE_BITS: Final = 10
@@ -21,6 +23,13 @@ _PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 def node_of(number: int) -> int:
     """Return the number of the node that made an id."""
     return (number >> _SEQUENCE_BITS) & (NODES - 1)
+
+
+def is_made_by(column: ColumnElement[int], ids: IdSource) -> ColumnElement[bool]:
+    """Return the condition that this process made the ids in a column."""
+    return and_(
+        column > ids.above, column.bitwise_rshift(literal(_SEQUENCE_BITS, Integer)).bitwise_and(NODES - 1) == ids.node
+    )
 
 
 def id_text(number: int) -> str:
@@ -71,6 +80,8 @@ class IdSource:
         self._lock = threading.Lock()
         # Ids start in the millisecond after that of `last_id`, so that no sequence number is used twice.
         self._last = (last_id >> _MOMENT_BITS << _NODE_BITS | node) << _SEQUENCE_BITS | _MAX_SEQUENCE if last_id else -1
+        #: All ids of this process are above, and all of earlier processes with its number are not.
+        self.above = self._last
 
     def make(self) -> int:
         """Return the next id."""

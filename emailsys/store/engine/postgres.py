@@ -29,6 +29,12 @@ _OPTIONS: Final[Mapping[str, str | int]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+# The same for the server's side of these connections: if a node loses its power or its network, the server notices
+# within half a minute, and frees the locks of that node. Ignored by Unix sockets.
+_NOTICE_ENDS: Final = (
+    "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),"
+    " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '25000', false)"
+)
 # Seconds that a statement may take. With `connect_timeout`, a client hears 451 or -ERR within 15 seconds.
 STATEMENT_SECONDS: Final = 8.0
 
@@ -83,6 +89,7 @@ class Postgres(Engine):
         # A server may be configured to confirm commits before they are on disk. This store never allows that.
         if connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off":
             connection.exec_driver_sql("SET synchronous_commit = on")
+        connection.exec_driver_sql(_NOTICE_ENDS)
         connection.commit()
         return connection
 
@@ -95,7 +102,9 @@ class Postgres(Engine):
 
     @override
     def connect_reader(self) -> Connection:
-        return self._reader.connect()
+        connection = self._reader.connect()
+        connection.exec_driver_sql(_NOTICE_ENDS)
+        return connection
 
     @override
     def verdict(self, error: Exception) -> Verdict:

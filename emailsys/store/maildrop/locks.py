@@ -1,35 +1,21 @@
-"""Locks on maildrops and node numbers: file locks on one machine, advisory locks of PostgreSQL across machines."""
+"""Locks on maildrops and nodes: file locks on one machine, advisory locks of PostgreSQL across machines."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection, text, update
-from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import StoreError
-from emailsys.store.commit.database import Database, DelayedCall, Reactor
+from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import NODES
-from emailsys.store.engine.base import Engine, error_text
+from emailsys.store.engine.base import Engine
 from emailsys.store.engine.file_locks import ByteLocks
+from emailsys.store.node.lock_connection import LockConnection
+from emailsys.store.node.watch import NodeWatch
 from emailsys.store.schema import tables
-
-# First key of the two-key advisory locks in PostgreSQL. Maildrops use the other kind, with one 64-bit key.
-NODE_LOCKS: Final = 1
-# Seconds between two checks that the lock connection, and with it the node number, is still held.
-_CHECK_EVERY: Final = 5.0
-# Seconds after a failed connection in which the next calls fail at once: they were waiting for that connection.
-_FAIL_TOGETHER: Final = 0.5
-# Milliseconds to wait for the end of a server process whose connection was lost (PostgreSQL 14 and newer wait).
-_STALE_BACKEND_TIMEOUT_MS: Final = 2000
-
-
-class NodeTaken(StoreError):
-    """Another process uses this process's node number."""
 
 
 class MaildropLocks(Protocol):
@@ -46,6 +32,23 @@ class MaildropLocks(Protocol):
 
     def is_node_alive(self, node: int) -> bool:
         """Whether any process, including this one, uses the node number."""
+
+    def tenure(self) -> int | None:
+        """Return a number that stays the same as long as no other process can have taken leases of this one.
+
+        None if that is uncertain at this moment. Callable in any thread.
+        """
+
+    async def ended_nodes(self, nodes: Collection[int], patience: float) -> Sequence[int]:
+        """Return those nodes whose processes have ended, so that their leases may be taken. Called every few seconds.
+
+        The number of this process stands for an earlier process that had the same number.
+
+        @param patience: seconds without a sign of life after which a process that hangs counts as ended.
+        """
+
+    def lock_ended(self, connection: Connection, node: int) -> bool:
+        """Lock the number of an ended node until the transaction ends. Returns whether it was still free."""
 
     def close(self) -> None:
         """Release all locks."""
@@ -75,131 +78,55 @@ class KernelLocks:
         """Check the byte of the node."""
         return node == self.node or self._bytes.is_locked(node)
 
+    def tenure(self) -> int:
+        """Return 1: the kernel never takes a lock from a running process."""
+        return 1
+
+    async def ended_nodes(self, nodes: Collection[int], patience: float) -> Sequence[int]:
+        """Return the nodes whose bytes are free. A process that hangs keeps its leases."""
+        return [node for node in nodes if self.lock_ended(None, node)]
+
+    def lock_ended(self, connection: Connection | None, node: int) -> bool:
+        """Check the byte of the node. Locks nothing: a new process with this number makes new leases."""
+        return node == self.node or not self._bytes.is_locked(node)
+
     def close(self) -> None:
         """Close the file, which releases its locks."""
         self._bytes.close()
 
 
 class AdvisoryLocks:
-    """Advisory locks, on a separate connection because they belong to a connection, with one thread for it.
+    """Advisory locks on a connection of their own.
 
     If the connection is lost, its locks are lost. Another node may then open a maildrop that a session here still uses.
     Each session gets a new fencing number, and a session deletes nothing if its number is no longer the latest.
-
-    The node number is such a lock, too, and is checked regularly. If another process has taken it, the store refuses
-    writes until the number is free again, because two processes with one number would make the same ids.
     """
 
     def __init__(self, engine: Engine, reactor: Reactor) -> None:
-        self._engine = engine
+        #: The connection, which holds the node number.
+        self.connection = LockConnection(engine, reactor)
         self._reactor = reactor
-        self._connection: Connection | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-locks")
-        self.database: Database | None = None
-        self._closed = False
-        # Accounts that the present connection has locked. Used only in the thread.
-        self._held: set[int] = set()
-        # Process id and start time of the server process for the connection that holds the node number.
-        self._backend: Any = None
-        self._next: DelayedCall | None = None
-        # When a connection failed for the last time, by the monotonic clock.
-        self._unreachable_at = float("-inf")
-        self.node = -1
-        self.node = self._thread.submit(self._call, _ping).result()
-
-    def _claim_node(self, connection: Connection) -> int:
-        if self._backend is not None:
-            # After a network failure, the old server process may hold the node number for hours.
-            connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid, :wait) FROM pg_stat_activity"
-                    " WHERE pid = :pid AND backend_start = :since"
-                ),
-                {"pid": self._backend.pid, "since": self._backend.since, "wait": _STALE_BACKEND_TIMEOUT_MS},
-            )
-        asked = text("SELECT pg_try_advisory_lock(:kind, :node)")
-        for node in [self.node] if self.node >= 0 else range(NODES):
-            if connection.execute(asked, {"kind": NODE_LOCKS, "node": node}).scalar():
-                self._backend = connection.execute(
-                    text("SELECT pid, backend_start AS since FROM pg_stat_activity WHERE pid = pg_backend_pid()")
-                ).one()
-                return node
-        if self.node < 0:
-            raise StoreError("too many processes use the store")
-        raise NodeTaken("another process took this process's node number while the database was unreachable")
-
-    def _call(self, function: Callable[[Connection], Any]) -> Any:
-        """Call the function, on a new connection if the old one is lost. Runs in the thread."""
-        for is_last in (False, True):
-            connecting = self._connection is None
-            if connecting and time.monotonic() < self._unreachable_at + _FAIL_TOGETHER:
-                raise StoreError("the lock connection is lost")
-            try:
-                if self._connection is None:
-                    self._connection = self._engine.connect_reader()
-                    connecting = False
-                    node = self._claim_node(self._connection)
-                    if self.node < 0:
-                        return node
-                result = function(self._connection)
-                self._connection.rollback()
-                return result
-            except StoreError:
-                # Without the node number, the connection is useless.
-                self._drop()
-                raise
-            except Exception as error:
-                self._drop()
-                if connecting:
-                    self._unreachable_at = time.monotonic()
-                if is_last or connecting:
-                    raise StoreError(f"the lock connection is lost: {error_text(error)}") from error
-        return None
+        self._watch = NodeWatch()
+        self._database: Database | None = None
+        self.node = self.connection.node
 
     def watch(self, database: Database) -> None:
         """Check the node number regularly, and block writes to the database while another process has it."""
-        self.database = database
-        self._next = self._reactor.callLater(_CHECK_EVERY, self._check)
-
-    def _check(self) -> None:
-        self._next = None
-        checking = self._thread.submit(self._call, _ping)
-        checking.add_done_callback(lambda future: self._reactor.callFromThread(self._checked, future))
-
-    def _checked(self, future: Future[Any]) -> None:
-        if self._closed or self.database is None:
-            return
-        error = future.exception()
-        # If the server is unreachable, writes fail by themselves.
-        if error is None or isinstance(error, NodeTaken):
-            self.database.block_writes(None if error is None else str(error))
-        self._next = self._reactor.callLater(_CHECK_EVERY, self._check)
-
-    def _drop(self) -> None:
-        self._held.clear()
-        if self._connection is not None:
-            self._connection.invalidate()
-            self._connection.close()
-            self._connection = None
-
-    def _answer(self, future: Future[Any], done: Deferred[Any]) -> None:
-        error = future.exception()
-        if error is None:
-            self._reactor.callFromThread(done.callback, future.result())
-        else:
-            self._reactor.callFromThread(done.errback, error)
+        self._database = database
+        self.connection.watch(database)
 
     async def acquire(self, account_id: int) -> int | None:
         """Lock a maildrop, then take the next fencing number."""
-        assert self.database is not None
+        assert self._database is not None
+        held = self.connection.held
 
         def lock(connection: Connection) -> bool:
             # A connection can lock twice, and would then have to unlock twice.
-            if account_id not in self._held:
+            if account_id not in held:
                 asked = text("SELECT pg_try_advisory_lock(:key)")
                 if not connection.execute(asked, {"key": account_id}).scalar():
                     return False
-                self._held.add(account_id)
+                held.add(account_id)
             return True
 
         def fence(connection: Connection) -> int:
@@ -212,12 +139,10 @@ class AdvisoryLocks:
             ).scalar()
             return 0 if number is None else int(number)
 
-        done: Deferred[bool] = Deferred()
-        self._thread.submit(self._call, lock).add_done_callback(lambda future: self._answer(future, done))
         try:
-            if not await done:
+            if not await self.connection.later(lock):
                 return None
-            return await self.database.run("fence", fence)
+            return await self._database.run("fence", fence)
         except BaseException:
             # Cancelled or failed. The thread works in order, so the release comes after the lock.
             self.release(account_id)
@@ -225,64 +150,46 @@ class AdvisoryLocks:
 
     def release(self, account_id: int) -> None:
         """Release the lock later, in the thread. Does nothing after `close`."""
-        if self._closed:
+        if self.connection.is_closed:
             return
+        held = self.connection.held
 
         def unlock(connection: Connection) -> None:
-            if account_id in self._held:
-                self._held.remove(account_id)
+            if account_id in held:
+                held.remove(account_id)
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": account_id})
 
         def release() -> None:
             # A lock is lost with its connection.
-            if account_id in self._held:
-                self._call(unlock)
+            if account_id in held:
+                self.connection.call(unlock)
 
-        self._thread.submit(release)
+        self.connection.submit(release)
+
+    async def ended_nodes(self, nodes: Collection[int], patience: float) -> Sequence[int]:
+        """Return the nodes whose numbers have been free for some seconds. Ends the connections of those that hang."""
+        signs = {node: sign for node, sign in (await self.connection.signs()).items() if node != self.node}
+        ended, hanging = self._watch.look(nodes, signs, self._reactor.seconds(), patience)
+        for sign in hanging:
+            await self.connection.terminate(sign)
+        return ended
 
     async def settle(self) -> None:
         """Wait for the thread, which works in order."""
-        done: Deferred[None] = Deferred()
-        self._thread.submit(_nothing).add_done_callback(lambda future: self._answer(future, done))
-        await done
+        await self.connection.settle()
 
     def is_node_alive(self, node: int) -> bool:
         """Try to lock the node number. Called only while the store is opened."""
-        if node == self.node:
-            return True
+        return self.connection.is_node_alive(node)
 
-        def probe(connection: Connection) -> bool:
-            keys = {"kind": NODE_LOCKS, "node": node}
-            free = bool(connection.execute(text("SELECT pg_try_advisory_lock(:kind, :node)"), keys).scalar())
-            if free:
-                connection.execute(text("SELECT pg_advisory_unlock(:kind, :node)"), keys)
-            return not free
+    def tenure(self) -> int | None:
+        """Return how often this process has locked its number. None if the lock may be lost at this moment."""
+        return self.connection.tenure()
 
-        return bool(self._thread.submit(self._call, probe).result())
+    def lock_ended(self, connection: Connection, node: int) -> bool:
+        """Lock the number of an ended node until the transaction ends. Returns whether it was still free."""
+        return self.connection.lock_other(connection, node)
 
     def close(self) -> None:
         """Close the connection, which releases its locks."""
-        self._closed = True
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-        self._thread.submit(self._unlock_all)
-        self._thread.shutdown()
-
-    def _unlock_all(self) -> None:
-        """Unlock all, then close the connection: the server would notice its end only a moment later."""
-        try:
-            if self._connection is not None:
-                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
-        except self._engine.errors:
-            # The connection is lost, and its locks with it.
-            self._connection = None
-        self._drop()
-
-
-def _nothing() -> None:
-    """Only tell that the thread has done what came before."""
-
-
-def _ping(connection: Connection) -> None:
-    connection.execute(text("SELECT 1"))
+        self.connection.close()

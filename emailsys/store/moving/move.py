@@ -15,10 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.store.commit.ids import node_of
 from emailsys.store.engine.base import Engine, error_text, no_store_text
-from emailsys.store.maildrop.locks import NODE_LOCKS
 from emailsys.store.moving import target as target_of
 from emailsys.store.moving.changes import stop_recording
 from emailsys.store.moving.copying import Copying, Report
+from emailsys.store.node.lock_connection import NODE_LOCKS
 from emailsys.store.schema import tables as schema
 from emailsys.store.schema.identity import KeptIdentity, read_identity
 from emailsys.store.schema.migrate import lock_schema

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select, update
 
 from emailsys.store.commit.database import Database
 from emailsys.store.schema.columns import SECOND
@@ -52,16 +52,21 @@ def age_starts(connection: Connection, rows: Sequence[Any], now: int) -> dict[in
     return starts
 
 
-async def correct_dates(database: Database, now: int, ahead: int) -> int:
+async def correct_dates(database: Database, now: int, steady: int, ahead: int, is_own: ColumnElement[bool]) -> int:
     """Make rows due now that are due more than `ahead` microseconds after `now`, in short steps. Returns their number.
 
-    A leased row keeps its lease, but only for `ahead`. The age of mail from the future begins now.
+    A row that this process leased keeps its lease, but only for `ahead`. The age of mail from the future begins now.
+
+    @param steady: the time by the clock of leases, in microseconds since 1970.
+    @param is_own: the condition that this process made the lease of a row.
     """
-    latest = now + ahead
+    latest, latest_lease = now + ahead, steady + ahead
+    is_far = or_(and_(queue.c.lease.is_(None), queue.c.due_at > latest), and_(is_own, queue.c.due_at > latest_lease))
     asked = (
         select(queue.c.row_id, queue.c.due_at, queue.c.lease, queue.c.aged_from, messages.c.arrived_at)
         .join(messages, messages.c.message_id == queue.c.message_id)
-        .where(queue.c.due_at > latest, queue.c.due_at < NEVER)
+        # The first condition is for the index.
+        .where(queue.c.due_at > min(latest, latest_lease), queue.c.due_at < NEVER, is_far)
         .limit(_STEP)
     )
 
@@ -74,7 +79,7 @@ async def correct_dates(database: Database, now: int, ahead: int) -> int:
                 {
                     "row": row.row_id,
                     "was_due": row.due_at,
-                    "due": now if row.lease is None else latest,
+                    "due": now if row.lease is None else latest_lease,
                     "start": now if start > now + _FUTURE else row.aged_from,
                 }
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, or_, select, update
 from zope.interface import implementer
 
 from emailsys.interfaces import (
@@ -21,22 +22,22 @@ from emailsys.interfaces import (
     StoreDamaged,
     StoreError,
 )
-from emailsys.interfaces.operators import EventKind
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import RecipientRequest, parse_notify, parse_orcpt
 from emailsys.store.body.pieces import CHANGED, MISSING, UNREADABLE, LaterPieces
 from emailsys.store.commit.batching import Batcher
 from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
-from emailsys.store.commit.ids import id_text
-from emailsys.store.ledger.events import Event
+from emailsys.store.commit.ids import id_text, is_made_by
 from emailsys.store.maintenance.sweeper import Sweeper
 from emailsys.store.queue.clock_corrections import age_starts, correct_dates
+from emailsys.store.queue.lease_clock import LeaseClock
 from emailsys.store.queue.postponement import Delayed, Due, Postponement, chunks
+from emailsys.store.queue.returns import record_interrupted, return_leases
 from emailsys.store.queue.settlements import Settlements
 from emailsys.store.schema.columns import microseconds, moment, of_seconds, reverse_path
 from emailsys.store.schema.rows import PARAMETER_COLUMNS, parameters_of
-from emailsys.store.schema.tables import NEVER, bodies, events, messages, queue
+from emailsys.store.schema.tables import NEVER, bodies, messages, queue
 
 # Queries for due rows in one lease, if some of the rows found are postponed.
 _QUERIES: Final = 4
@@ -55,6 +56,7 @@ _FIRST_PIECES_AT_ONCE: Final = 16
 _SELECT_FIRST_PIECES: Final = (
     select(
         queue.c.row_id,
+        queue.c.lease,
         messages.c.message_id,
         messages.c.pieces,
         messages.c.octets,
@@ -67,17 +69,36 @@ _SELECT_FIRST_PIECES: Final = (
     .outerjoin(bodies, bodies.c.body_id == messages.c.message_id)
     .where(queue.c.row_id.in_(bindparam("rows", expanding=True)))
 )
-# A message id, the number of pieces, the first piece, the octets of the others, and a description of damage or "".
-_FirstPiece = tuple[int, int, bytes, int, str]
+# The lease, the message id, the number of pieces, the first piece, the octets of the others, and a description of
+# damage or "".
+_FirstPiece = tuple[int | None, int, int, bytes, int, str]
 
 
 @implementer(IQueue)
 class Queue:
-    """The recipients on other hosts. The intake adds them, with their message."""
+    """The recipients on other hosts. The intake adds them, with their message.
 
-    def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float] = time.time) -> None:
+    A lease lasts as long as its process. Other processes take it when that has ended (`ended_nodes`), whatever their
+    clocks say. The end of a lease counts only for the process that wrote it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sweeper: Sweeper,
+        tenure: Callable[[], int | None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """@param tenure: IQueue.tenure."""
         self._database = database
         self._now = now
+        self._lease_clock = LeaseClock(database.seconds, now)
+        self._is_own = is_made_by(queue.c.lease, database.ids)
+        self.tenure = tenure
+        #: The duration of the latest lease in seconds. If this process leases nothing, it never ends one that hangs.
+        self.lease_seconds = math.inf
+        #: Called when leases of other processes were returned.
+        self.on_returned: Callable[[], None] = _nothing
         self._settlements = Settlements(database, sweeper, now)
         self._postponement = Postponement(database)
         self._first_pieces: Batcher[int, _FirstPiece | None] = Batcher(
@@ -98,12 +119,14 @@ class Queue:
         """
         make = self._database.ids.make
         lease, now = make(), self._microseconds()
+        steady = self._lease_clock.microseconds()
+        self.lease_seconds = seconds
 
         def take(connection: Connection) -> tuple[list[QueueRow], list[Delayed]]:
             taken: list[QueueRow] = []
             delayed: list[Delayed] = []
             for _ in range(_QUERIES):
-                rows = connection.execute(due_rows(now, limit - len(taken))).mappings().all()
+                rows = connection.execute(due_rows(now, limit - len(taken), self._is_own, steady)).mappings().all()
                 record_interrupted(connection, [row for row in rows if row[queue.c.lease] is not None], make, now)
                 ages = age_starts(connection, rows, now)
                 due = Due(rows, later, ages)
@@ -112,7 +135,7 @@ class Queue:
                     connection.execute(
                         update(queue)
                         .where(queue.c.row_id.in_(some))
-                        .values(state="leased", lease=lease, due_at=now + of_seconds(seconds))
+                        .values(state="leased", lease=lease, due_at=steady + of_seconds(seconds))
                     )
                 taken += [_queue_row(row, lease, ages) for row in due.taken]
                 if not due.postponed or len(taken) >= limit:
@@ -129,7 +152,7 @@ class Queue:
 
         @return: the rows whose lease was already lost.
         """
-        until = self._microseconds() + of_seconds(seconds)
+        until = self._lease_clock.microseconds() + of_seconds(seconds)
 
         def prolong(connection: Connection) -> set[tuple[int, int]]:
             held: set[tuple[int, int]] = set()
@@ -163,17 +186,22 @@ class Queue:
 
     async def correct_dates(self, ahead: float) -> int:
         """Make rows due now that are due more than `ahead` seconds from now. Returns their number."""
-        return await correct_dates(self._database, self._microseconds(), of_seconds(ahead))
+        now, steady = self._microseconds(), self._lease_clock.microseconds()
+        return await correct_dates(self._database, now, steady, of_seconds(ahead), self._is_own)
 
     async def next_due(self) -> datetime | None:
-        """Return the time when the next row is due or the next lease ends."""
-        due_at = await self._database.read(
-            "next-due",
-            lambda connection: connection.execute(
-                select(func.min(queue.c.due_at)).where(queue.c.due_at < NEVER)
-            ).scalar(),
+        """Return the time when the next row is due or the next lease of this process ends."""
+        asked = (
+            select(queue.c.due_at, queue.c.lease)
+            .where(queue.c.due_at < NEVER, or_(queue.c.lease.is_(None), self._is_own))
+            .order_by(queue.c.due_at)
+            .limit(1)
         )
-        return None if due_at is None else moment(due_at)
+        found = await self._database.read("next-due", lambda connection: connection.execute(asked).first())
+        if found is None:
+            return None
+        ahead = 0 if found.lease is None else self._microseconds() - self._lease_clock.microseconds()
+        return moment(found.due_at + ahead)
 
     async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
         """Read the body as it was accepted, each piece in a transaction of its own.
@@ -181,9 +209,9 @@ class Queue:
         @raise StoreDamaged: the next piece is not the one that was accepted.
         """
         found = await self._first_piece(row)
-        if found is None:
-            raise StoreError("the recipient is settled, and its message may be deleted")
-        message_id, pieces, content, octets, wrong = found
+        if found is None or found[0] != row.lease:
+            raise StoreError("the lease of the recipient has ended, and its message may be deleted")
+        _, message_id, pieces, content, octets, wrong = found
         if wrong:
             raise self._database.damage.report(message_id, wrong.format(0))
         rest = LaterPieces(self._database, message_id, pieces, octets)
@@ -219,6 +247,7 @@ def _read_first_pieces(connection: Connection, row_ids: Sequence[int]) -> list[_
 
 
 def _check_first_piece(
+    lease: int | None,
     message_id: int,
     pieces: int,
     octets: int,
@@ -228,20 +257,25 @@ def _check_first_piece(
     digest: bytes | None,
 ) -> _FirstPiece:
     if content is None:
-        return message_id, pieces, b"", 0, MISSING
+        return lease, message_id, pieces, b"", 0, MISSING
     wrong = "" if is_intact(message_id, 0, dots, content, checksum, digest) else CHANGED
-    return message_id, pieces, bytes(content), octets - len(content), wrong
+    return lease, message_id, pieces, bytes(content), octets - len(content), wrong
 
 
-def due_rows(now: int, limit: int) -> Select[Any]:
+def due_rows(now: int, limit: int, is_own: ColumnElement[bool], steady: int) -> Select[Any]:
     """Return the query for due rows with their messages, the longest due first, along the index of due_at.
 
     @param now: microseconds since 1970.
+    @param is_own: the condition that this process made the lease of a row.
+    @param steady: the time by the clock of leases, in microseconds since 1970.
     """
+    is_waiting = and_(queue.c.lease.is_(None), queue.c.due_at <= now)
+    has_ended = and_(is_own, queue.c.due_at <= steady)
     return (
         select(queue, *ENVELOPE)
         .join(messages, messages.c.message_id == queue.c.message_id)
-        .where(queue.c.due_at <= now)
+        # The first condition is for the index.
+        .where(queue.c.due_at <= max(now, steady), or_(is_waiting, has_ended))
         .order_by(queue.c.due_at, queue.c.row_id)
         .limit(limit)
         # Skip rows that another node is leasing. SQLite has one writer and ignores this.
@@ -249,45 +283,8 @@ def due_rows(now: int, limit: int) -> Select[Any]:
     )
 
 
-def record_interrupted(connection: Connection, rows: Sequence[Any], make: Callable[[], int], now: int) -> None:
-    """Record recipients whose lease ended without a result. They may receive the message twice (RFC 1047).
-
-    @param rows: mappings with the columns message_id, row_id, forward_local and forward_domain of the queue.
-    @param make: makes ids.
-    @param now: microseconds since 1970.
-    """
-    interrupted = [
-        Event(
-            row[queue.c.message_id],
-            EventKind.INTERRUPTED,
-            row[queue.c.row_id],
-            str(Address(row[queue.c.forward_local], row[queue.c.forward_domain])),
-        )
-        for row in rows
-    ]
-    if interrupted:
-        connection.execute(insert(events), [event.row(make(), now)._asdict() for event in interrupted])
-
-
-def return_leases(connection: Connection, leases: Any, row_ids: Sequence[int], now: int) -> int:
-    """End leases without an attempt. Returns the number of leases.
-
-    A row whose lease ended earlier is due since then, so that `lease` knows for how long it was left alone.
-
-    @param leases: the condition that selects the leases.
-    @param now: microseconds since 1970.
-    """
-    changed = 0
-    since = case((queue.c.due_at < now, queue.c.due_at), else_=now)
-    for some in chunks(row_ids):
-        here = queue.c.row_id.in_(some) & leases
-        changed += connection.execute(
-            update(queue).where(here, queue.c.state == "leased").values(state="waiting", lease=None, due_at=since)
-        ).rowcount
-        changed += connection.execute(
-            update(queue).where(here, queue.c.state == "holding").values(state="held", lease=None, due_at=NEVER)
-        ).rowcount
-    return changed
+def _nothing() -> None:
+    """No runner waits for returned leases."""
 
 
 def _by_lease(rows: Sequence[QueueRow]) -> dict[int, list[int]]:

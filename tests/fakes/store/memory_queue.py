@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,19 @@ class MemoryQueue:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
+        #: What `tenure` returns.
+        self.held: int | None = 1
+        self.on_returned: Callable[[], None] = lambda: None
+
+    def tenure(self) -> int | None:
+        return self.held
+
+    def _steady(self) -> datetime:
+        """The clock of leases, which never jumps."""
+        return self._store.now() - timedelta(seconds=self._store.jumped)
+
+    def _is_due(self, row: WaitingRow) -> bool:
+        return row.due_at <= (self._store.now() if row.lease is None else self._steady())
 
     async def lease(
         self, limit: int, seconds: float, later: Mapping[DomainPair, DelayRule] = NO_DELAYS
@@ -44,13 +57,13 @@ class MemoryQueue:
                 row.aged_from = now
             sender = row.message.envelope.reverse_path
             way = (None if sender is None else sender.domain, row.forward_path.domain)
-            if way in later and row.due_at <= now and not row.on_hold:
+            if way in later and self._is_due(row) and not row.on_hold:
                 self._postpone(row, later[way])
         for stopped in self._store.waiting:
-            if stopped.on_hold and stopped.due_at <= now:
+            if stopped.on_hold and self._is_due(stopped):
                 stopped.lease = None
         due = sorted(
-            (row for row in self._store.waiting if row.due_at <= now and not row.on_hold),
+            (row for row in self._store.waiting if self._is_due(row) and not row.on_hold),
             key=lambda row: (row.due_at, row.row_id),
         )
         leased = []
@@ -58,7 +71,7 @@ class MemoryQueue:
             if row.lease is not None:
                 self._store.tell(row.message, EventKind.INTERRUPTED, row.forward_path)
             row.lease = self._store.make_id()
-            row.due_at = now + timedelta(seconds=seconds)
+            row.due_at = self._steady() + timedelta(seconds=seconds)
             envelope = row.message.envelope
             leased.append(
                 QueueRow(
@@ -103,7 +116,7 @@ class MemoryQueue:
             if row is None:
                 lost.append(leased)
             else:
-                row.due_at = self._store.now() + timedelta(seconds=seconds)
+                row.due_at = self._steady() + timedelta(seconds=seconds)
         return lost
 
     async def settle(self, settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
@@ -142,8 +155,8 @@ class MemoryQueue:
 
     async def correct_dates(self, ahead: float) -> int:
         now, corrected = self._store.now(), 0
-        latest = now + timedelta(seconds=ahead)
         for row in self._store.waiting:
+            latest = (now if row.lease is None else self._steady()) + timedelta(seconds=ahead)
             if row.due_at > latest and not row.on_hold:
                 start = row.message.envelope.arrived_at if row.aged_from is None else row.aged_from
                 if start > now + timedelta(days=1):
@@ -153,7 +166,15 @@ class MemoryQueue:
         return corrected
 
     async def next_due(self) -> datetime | None:
-        return min((row.due_at for row in self._store.waiting if row.lease or not row.on_hold), default=None)
+        jumped = timedelta(seconds=self._store.jumped)
+        return min(
+            (
+                row.due_at + jumped if row.lease else row.due_at
+                for row in self._store.waiting
+                if row.lease or not row.on_hold
+            ),
+            default=None,
+        )
 
     async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
         body = next((w.message.body for w in self._store.waiting if w.row_id == row.row_id), None)

@@ -36,8 +36,8 @@ class MemoryRelay:
     Knobs: `down`, hosts that refuse connections; `hanging`, hosts that answer nothing until `release_held`; `replies`,
     what a recipient is told, by address, one after the other, the last again and again; `speaks_dsn`; `seconds`, with
     `later`, how long a delivery takes; `most_connections`, what a host bears.
-    Record: `attempts`, host and recipients, in order; `delivered`; `most_at_once`, by host; `idled`; `grace`, of
-    `shut_down`.
+    Record: `attempts`, host and recipients, in order; `transmissions` of these; `delivered`; `most_at_once`, by host;
+    `idled`; `grace`, of `shut_down`.
     """
 
     down: set[str] = field(default_factory=set)
@@ -49,6 +49,7 @@ class MemoryRelay:
     most_connections: int = 1_000_000
     raises: Exception | None = None
     attempts: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    transmissions: list[Transmission] = field(default_factory=list)
     delivered: list[Delivery] = field(default_factory=list)
     idled: list[str] = field(default_factory=list)
     at_once: dict[str, int] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class MemoryRelay:
         host = next_hop.name
         recipients = tuple(str(forward.forward_path) for forward in transmission.recipients)
         self.attempts.append((host, recipients))
+        self.transmissions.append(transmission)
         if self.raises is not None:
             raise self.raises
         now = self.at_once[host] = self.at_once.get(host, 0) + 1

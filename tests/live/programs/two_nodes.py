@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 
 from sqlalchemy import create_engine, make_url
 
@@ -86,12 +91,39 @@ class Host:
         self._listening.close()
 
 
-def node(store: str, host: Host, lease: int) -> Daemon:
+def node(store: str, host: Host, lease: int, environment: Mapping[str, str] | None = None) -> Daemon:
     """A daemon on the store, which sends all mail to the host and looks into the queue each second."""
     return Daemon(
         f'[store]\nurl = "{store}"\n[queue]\nlease = {lease}\npoll = 1\nmax_leased = 20\nmax_per_next_hop = 4\n'
-        f'[[routing.routes]]\nhost = "[127.0.0.1]"\nport = {host.port}\ntls = "none"\n'
+        f'[[routing.routes]]\nhost = "[127.0.0.1]"\nport = {host.port}\ntls = "none"\n',
+        environment=environment,
     )
+
+
+def clock_ahead(seconds: int, folder: Path) -> dict[str, str]:
+    """The environment of a process whose wall clock is ahead of that of the tests, as by `.ci/at`.
+
+    @param folder: where the library lies that this needs.
+    """
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
+    faketime = next(Path("/usr/lib").rglob("libfaketime.so.1"))
+    shim = folder / "real_sleep.so"
+    source = Path(__file__).resolve().parents[3] / ".ci" / "real_sleep.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, source], check=True)
+    offset = int(os.environ.get("FAKETIME", "0")) + seconds
+    settings = {"FAKETIME": f"{offset:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+    return {**settings, "LD_PRELOAD": f"{shim}:{faketime}"}
+
+
+def cut_lock_connections(store: str) -> int:
+    """End the connections by which nodes hold their numbers, as an administrator or a network does. Their number."""
+    with create_engine(make_url(store), isolation_level="AUTOCOMMIT").connect() as connection:
+        ended = connection.exec_driver_sql(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1"
+            " AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ).scalar()
+    return int(ended or 0)
 
 
 def submit(daemon: Daemon, user: User, numbers: range) -> None:

@@ -162,7 +162,7 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
             raise unittest.SkipTest("needs Unix")
         store = self.open_again(self.url.render_as_string(hide_password=False))
         self.patch(store.database.engine._limit, "seconds", 0.2)
-        pid = store._locks._backend.pid
+        pid = store._locks.connection._backend.pid
         os.kill(pid, signal.SIGSTOP)
         # The stop blocks the reactor, so a thread ends it if the limit does not.
         resume = threading.Timer(5, os.kill, (pid, signal.SIGCONT))
@@ -298,7 +298,7 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
     async def looked(self) -> None:
         """The time has come to look after the number, and that was done."""
         self.clock.advance(5)
-        await deferToThread(lambda: self.store._locks._thread.submit(int).result())
+        await deferToThread(lambda: self.store._locks.connection.submit(int).result())
 
     async def test_a_number_that_was_lost_with_its_connection_is_taken_again_before_another_comes(self) -> None:
         """A node that only receives opens no maildrop, and so would never have noticed."""
@@ -330,9 +330,9 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         """It would keep number and maildrops of this node for hours, until the server's own patience ends."""
         alice, _bob = await self.users()
         await self.open(alice)
-        locks = self.store._locks
+        locks = self.store._locks.connection
         ghost, locks._connection = locks._connection, None
-        locks._held.clear()
+        locks.held.clear()
         self.addCleanup(ghost.invalidate)
         await self.looked()
         await self.send(b"x\r\n", envelope(local(alice)))

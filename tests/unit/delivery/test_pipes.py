@@ -11,6 +11,7 @@ import tempfile
 import threading
 import unittest
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import IO, Any
@@ -25,7 +26,7 @@ from emailsys.delivery.pipes import PipeRelay
 from emailsys.interfaces import StoreDamaged, StoreError
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.pipe import Pipe, read_command
-from emailsys.mail.reply import BROKEN_OFF, LOCAL_ERROR, MESSAGE_DAMAGED
+from emailsys.mail.reply import BROKEN_OFF, LEASE_UNCERTAIN, LOCAL_ERROR, MESSAGE_DAMAGED
 from emailsys.mail.transmission import Outcome, Transmission
 from emailsys.platforms.commands import Command, Ended
 from emailsys.platforms.users import is_root
@@ -265,6 +266,10 @@ class PipeTests(TestCase):
         self.spool = full
         self.assertEqual((await self.send(script("exit 0"))).reply, LOCAL_ERROR)
         self.assertEqual(self.ended, [])
+
+    async def test_a_message_whose_lease_is_uncertain_is_given_to_no_command(self) -> None:
+        outcome = await self.send(script("exit 0"), replace(transmission(), may_end=lambda: False))
+        self.assertEqual((outcome.reply, outcome.cut_short), (LEASE_UNCERTAIN, True))
 
     async def test_what_is_cancelled_or_stopped_ends(self) -> None:
         attempt = self.begin(script("echo $$; sleep 999"), transmission("a@example.net", "b@example.net"))

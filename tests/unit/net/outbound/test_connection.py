@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 from twisted.internet import error
 from twisted.internet.defer import Deferred
@@ -10,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import OutboundSettings
 from emailsys.interfaces import StoreDamaged
+from emailsys.mail.reply import LEASE_UNCERTAIN
 from emailsys.mail.transmission import Outcome, OutcomeKind
 from tests.fakes.net.memory_hosts import (
     BODY,
@@ -252,6 +255,23 @@ class BodyTests(SynchronousTestCase):
         server.client.dataReceived(b"554 no\r\n")
         server.client.dataReceived(b"250 yes\r\n" * 1000)
         self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 554)])
+
+    def test_a_body_whose_lease_has_become_uncertain_is_not_ended(self) -> None:
+        """Another node may be sending the message by now. The host gets no final dot, and no BDAT of the end."""
+        for chunking in (False, True):
+            for pieces in ((b"a\r\n",), (b"a\r\n", b"b\r\n", b"c\r\n")):
+                hosts, certain = MemoryHosts(), [True]
+                message = replace(transmission(pieces=pieces_of(*pieces)), may_end=partial(all, certain))
+                sent = hosts.send(message)
+                server = hosts.connect()
+                certain[0] = False
+                greet(server, *([CHUNKING] if chunking else []))
+                server.reply("250 ok", "250 ok", "354 go")
+                heard = server.heard()
+                self.assertNotIn(b"\r\n.\r\n", heard)
+                self.assertNotIn(b"LAST", heard)
+                [outcome] = self.successResultOf(sent)
+                self.assertEqual((outcome.reply, outcome.cut_short), (LEASE_UNCERTAIN, True))
 
     def test_the_body_is_what_was_accepted(self) -> None:
         """Octets in are octets out."""

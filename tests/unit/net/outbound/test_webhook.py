@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from emailsys.config.settings import OutboundSettings
 from emailsys.interfaces import StoreDamaged, StoreError
 from emailsys.mail.next_hop import NextHop
-from emailsys.mail.reply import BROKEN_OFF, LOCAL_ERROR, MESSAGE_DAMAGED
+from emailsys.mail.reply import BROKEN_OFF, LEASE_UNCERTAIN, LOCAL_ERROR, MESSAGE_DAMAGED
 from emailsys.mail.transmission import Outcome, Transmission
 from emailsys.mail.webhook import Signature, Webhook, read_url
 from emailsys.net.outbound import webhook as module
@@ -168,6 +169,11 @@ class WebhookTests(TestCase):
             for good_reads in (0, 1):
                 outcome = await self.send(transmission(pieces=failing(error, good_reads)))
                 self.assertEqual((outcome.reply, outcome.hold, outcome.kind.value), (reply, hold, "delayed"))
+        self.assertEqual(self.program.requests, [])
+
+    async def test_a_message_whose_lease_is_uncertain_is_not_sent(self) -> None:
+        outcome = await self.send(replace(transmission(), may_end=lambda: False))
+        self.assertEqual((outcome.reply, outcome.cut_short), (LEASE_UNCERTAIN, True))
         self.assertEqual(self.program.requests, [])
 
     async def test_what_is_cancelled_or_stopped_ends(self) -> None:

@@ -1,0 +1,1 @@
+Several nodes on PostgreSQL: if a node is killed, the others take its mail within ten seconds instead of ten minutes. Clocks that differ no longer make mail arrive twice, and a node that loses its database connection stops sending before another takes over.
