@@ -12,8 +12,8 @@ from zope.interface.verify import verifyObject
 
 from emailsys.interfaces.operators.wire import IWireRecords
 from emailsys.interfaces.wiretap import ITap, IWiretap
-from emailsys.wiretap.conversation import Conversation, Direction, Kind
-from emailsys.wiretap.recorder import Recorder
+from emailsys.wiretap.conversation import Conversation, Direction, Event, Kind
+from emailsys.wiretap.recorder import Recorder, event_line
 from emailsys.wiretap.recording import MIN_OCTETS
 from emailsys.wiretap.tap import Tap
 
@@ -218,6 +218,18 @@ class WatcherTests(SynchronousTestCase):
         always = recorder()
         always.watch(lambda line: None, 0)()
         self.assertTrue(always.is_on)
+
+    def test_the_line_of_an_event_is_its_json(self) -> None:
+        """Whatever a peer sends, and however short the time was."""
+        hostile = '"\\\n\x00\x1b]\u202e\ud800\U0001f40d</script>'
+        for event in (
+            Event(0.0, Kind.OPENED),
+            Event(0.000001, Kind.COMMAND, hostile, Direction.IN, 12),
+            Event(123456.7891234, Kind.SECURED, "TLS", details={"version": hostile, "sizes": [1, 2.5, None, True]}),
+            Event(1e9, Kind.REPLY, "250 ok", Direction.OUT, 8, {"tampered": {"was": "x"}}),
+        ):
+            expected = json.dumps({"session": hostile, "event": event.to_json()}, separators=(",", ":"))
+            self.assertEqual(event_line(hostile, event), expected.encode("ascii"))
 
     def test_a_watcher_hears_past_conversations_and_then_events(self) -> None:
         records = recorder()

@@ -14,6 +14,8 @@ from emailsys.interfaces.wiretap import ITap
 from emailsys.web.api import wire_watchers
 from emailsys.web.api.wire_operations import Wire
 from emailsys.web.api.wire_watchers import WireStream
+from emailsys.wiretap import recorder
+from emailsys.wiretap.conversation import Event
 from emailsys.wiretap.recorder import Recorder
 
 
@@ -88,8 +90,16 @@ class WatcherTests(SynchronousTestCase):
         encode, decode = JSONEncoder.encode, JSONDecoder.decode
 
         def encode_and_count(encoder: JSONEncoder, value: object) -> str:
-            written.append(value)
+            # The texts of an event are parts of its line, which is counted as one.
+            if not isinstance(value, str):
+                written.append(value)
             return encode(encoder, value)
+
+        line = recorder.event_line
+
+        def line_and_count(session: str, event: Event) -> bytes:
+            written.append(event)
+            return line(session, event)
 
         def decode_and_count(decoder: JSONDecoder, *arguments: Any) -> Any:
             read.append(arguments)
@@ -97,6 +107,7 @@ class WatcherTests(SynchronousTestCase):
 
         readers = [self.reader() for _ in range(watchers)]
         patches = (
+            self.patch(recorder, "event_line", line_and_count),
             self.patch(JSONEncoder, "encode", encode_and_count),
             self.patch(JSONDecoder, "decode", decode_and_count),
         )
