@@ -37,13 +37,17 @@ _CONCLUSIONS: Final = {
 
 
 def conclusion(report: Report) -> str:
-    """Returns what the report means, in a sentence or two."""
+    """Returns what the report means, in a sentence or two, and the names of the worst findings."""
     if report.error and not report.versions and report.verdict is Verdict.UNTESTED:
         return "The server could not be examined."
     more = (
         " Not everything could be tested." if report.verdict is not Verdict.UNTESTED and not report.is_complete else ""
     )
-    return _CONCLUSIONS[report.verdict] + more
+    found = ""
+    if report.verdict in (Verdict.WEAK, Verdict.BAD):
+        worst = dict.fromkeys(one.check for one in report.findings if one.verdict is report.verdict)
+        found = f" Correct: {', '.join(worst)}." if worst else ""
+    return _CONCLUSIONS[report.verdict] + found + more
 
 
 def report_text(report: Report) -> str:

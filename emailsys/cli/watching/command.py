@@ -57,6 +57,9 @@ def watch(
     decision, login, commit or refusal, L draws it as a ladder between client and server, E explains each line,
     Q quits.
 
+    In plain lines, < is what the peer sent, > what this host sent, and * what happened: a state, a decision, a login
+    or a commit.
+
     FILTER chooses conversations: protocol:smtp, peer:192.0.2.7, role:client, or words that occur in them.
     """
     if plain and as_json:

@@ -75,7 +75,7 @@ class ProbeTests(CLICase):
         self.assertEqual((status, err), (Exit.FAILED, ""))
         self.assertIn("STARTTLS is not offered: everything crosses the network in the clear.", out)
         self.assertIn("-> Install a certificate and switch TLS on.", out)
-        self.assertIn("BAD: There are faults that attackers can use.", out)
+        self.assertIn("BAD: There are faults that attackers can use. Correct: TLS offered.", out)
 
     def test_json(self) -> None:
         """One document, with the conversation."""
