@@ -39,7 +39,10 @@ class Summary:
 
 def one_line(text: str, most: int = _MAX_TEXT) -> str:
     """Return a text on one line, without control characters, cut if it is long."""
-    words = " ".join("".join(one if one.isprintable() else " " for one in text[: most * 4]).split())
+    text = text[: most * 4]
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else " " for one in text)
+    words = " ".join(text.split())
     return words if len(words) <= most else f"{words[:most]}…"
 
 
