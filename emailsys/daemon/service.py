@@ -330,8 +330,9 @@ class Daemon(Service):
         if not is_succeeded:
             (self.settings.state / SOCKET_NAME).unlink(missing_ok=True)
         sent = None if self._outbound is None else Deferred.fromCoroutine(self._outbound.stop())
-        workers = Deferred.fromCoroutine(self._workers.stop(is_succeeded))
-        left = await sessions.end(DRAIN_SECONDS, is_succeeded and not self.succession.is_urgent) + await workers
+        may_finish = is_succeeded and not self.succession.is_urgent
+        workers = Deferred.fromCoroutine(self._workers.stop(may_finish))
+        left = await sessions.end(DRAIN_SECONDS, may_finish) + await workers
         await self._web.close()
         await self._close_rest(sent)
         self.telemetry.event("stopped", aborted=left)
