@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, make_url
 
 from tests.contract.engines import postgresql_url
 from tests.live.programs.daemon import PATIENCE, Daemon, User
-from tests.live.programs.wire import plain, smtp
+from tests.live.programs.wire import Wire, plain, smtp
 
 _NUMBER = re.compile(rb"^Subject: ([0-9]+)\r$", re.MULTILINE)
 _schemas = 0
@@ -124,6 +124,13 @@ def cut_lock_connections(store: str) -> int:
             " AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         ).scalar()
     return int(ended or 0)
+
+
+def knows(daemon: Daemon, user: User) -> bool:
+    """Whether the user can log in there. A node notices within a second what was added on another."""
+    with Wire(daemon, "submission") as wire:
+        is_open = wire.reply().startswith(b"220 ") and wire.code(b"EHLO client.example.org") == 250
+        return is_open and wire.code(b"AUTH PLAIN " + plain(user)) == 235
 
 
 def submit(daemon: Daemon, user: User, numbers: range) -> None:

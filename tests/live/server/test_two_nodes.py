@@ -13,7 +13,7 @@ from emailsys.control.requests import QueueList, Status
 from tests.live.programs.daemon import PATIENCE, Daemon
 from tests.live.programs.installed import needs
 from tests.live.programs.lab import wait_for
-from tests.live.programs.two_nodes import Host, clock_ahead, cut_lock_connections, fresh_store, node, submit
+from tests.live.programs.two_nodes import Host, clock_ahead, cut_lock_connections, fresh_store, knows, node, submit
 
 
 def waiting(daemon: Daemon) -> list[dict[str, Any]]:
@@ -42,6 +42,7 @@ class TwoNodeTests(SynchronousTestCase):
         self.second = node(self.database, self.host, 600, clock)
         self.addCleanup(self.second.close)
         self.user = self.first.user()
+        wait_for(lambda: knows(self.second, self.user))
 
     def test_both_nodes_send_and_nothing_goes_out_twice(self) -> None:
         self.start()
