@@ -235,7 +235,12 @@ STATUS = {
     "listening": {"smtp": ["127.0.0.1:25"]},
     "uptime": 1.5,
     "sessions": {"smtp": 0},
-    "workers": {"wanted": 2, "serving": [{"pid": 8, "connections": 3, "uptime": 1.5}], "problem": "signal 9 ended it"},
+    "workers": {
+        "wanted": 2,
+        "services": ["pop3", "pop3s"],
+        "serving": [{"pid": 8, "connections": 3, "uptime": 1.5}],
+        "problem": "signal 9 ended it",
+    },
     "outbound": True,
     "next_hops": [
         {"name": "mx.example.net:25", "held": 1, "active": 0, "paused_until": None, "reason": None, "alarm": None}
