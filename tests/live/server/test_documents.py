@@ -292,6 +292,7 @@ ID=$(emailsys trace alice@example.org --json | jq -r '.[0].queue_id')
                 ("docs/containers.md", "openssl"): "needs a container engine, and the image of PostgreSQL",
                 ("docs/deploying.md", "certbot"): "a certificate authority must reach the machine by its public name",
                 ("docs/lab.md", "emailsys"): "tests/live/lab runs each lesson",
+                ("docs/operations.md", "emailsys"): "the host is an example",
                 ("docs/operations.md", "openssl"): "the host is an example",
                 ("docs/wire.md", "emailsys"): "the host is an example",
             },
