@@ -186,7 +186,7 @@ MUTANTS: Final = (
         ("faults", "lost_commit"),
     ),
     Mutant(
-        "helpers-stay",
+        "workers-stay",
         "After a checkpoint that failed, the workers keep the store open, and mail gets 451 until a restart.",
         (
             (

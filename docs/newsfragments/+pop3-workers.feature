@@ -1,1 +1,1 @@
-`workers` of `[pop3]` lets several processes serve POP3, so that it uses several cores. Limits, failed logins, the log and `emailsys status` hold for all of them together; if a process ends, only its own connections do, and the daemon starts another one.
+`workers` of `[pop3]` lets several processes serve POP3, so that it uses several cores.

@@ -41,7 +41,7 @@ class MonitoringSettings:
 class WiretapSettings:
     """Recording of connections."""
 
-    # Whether connections are recorded all the time. Otherwise they are while an operator watches.
+    # Whether connections are recorded all the time. Otherwise, they are recorded only while an operator watches.
     enabled: bool = False
     # How many conversations are kept, and the memory for each, in octets.
     conversations: int = 200

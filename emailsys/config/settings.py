@@ -97,7 +97,7 @@ class POP3Settings:
     session_timeout: float = 600.0
     takeover_after: float = 60.0
     close_timeout: float = 5.0
-    # Processes that serve these sessions alone, if `Settings.workers` is 0. 0: the daemon serves them itself.
+    # Processes that serve only these sessions, if `Settings.workers` is 0. 0: the daemon serves them itself.
     workers: int = 0
     # As with SMTP.
     max_connections: int = 5000
@@ -205,7 +205,7 @@ class QueueSettings:
     recipients_per_delivery: int = 100
     # Recipients held in memory.
     max_leased: int = 2000
-    # A node that has hung for this time loses its leases. So does a row that its own node has lost track of.
+    # A node that hangs for this time loses its leases. A row that its own node lost track of is due again after it.
     lease: float = 600.0
     # Pause before the next attempt at a next hop that could not be reached: the first one, and the longest one.
     first_pause: float = 60.0

@@ -14,7 +14,7 @@ _DOTTED: Final = re.compile(r"""(\s*)store\s*\.\s*url\s*=\s*("(?:[^"\\]|\\.)*"|'
 
 
 class NotReplaceable(Exception):
-    """The text is written in a way in which the key cannot be replaced safely."""
+    """The text is written in such a way that the key cannot be replaced safely."""
 
 
 def with_store_url(text: str, url: str) -> str:

@@ -25,7 +25,7 @@ class Restart(Request):
 
 @dataclass(frozen=True, slots=True)
 class MoveHold(Request):
-    """Prepare for the last step of a move, for so many seconds; 0 ends that.
+    """Prepare for the last step of a move, for a number of seconds. With 0, return to normal.
 
     The daemon starts the process that will take over, up to the moment at which it reads its configuration, and
     delivers nothing. `Restart` lets that process take over.

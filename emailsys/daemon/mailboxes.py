@@ -35,7 +35,7 @@ class DaemonMailboxes:
         self._mailboxes: Mailboxes | None = None
 
     def serve(self, maildrops: IMaildrops, telemetry: Telemetry) -> Mailboxes | None:
-        """Ask the plugin from now on. None if there is none."""
+        """Return the mailboxes that POP3 opens from now on; None without a plugin."""
         if self._realm is None:
             return None
         self._calls = calls = Calls(self._reactor, self._settings.maildrop_deadline, telemetry)
@@ -46,7 +46,7 @@ class DaemonMailboxes:
         return self._mailboxes
 
     async def stop(self) -> None:
-        """Ask no more, once the last sessions have logged out."""
+        """Wait until the last sessions have logged out, then stop calling the plugin."""
         mailboxes, self._mailboxes = self._mailboxes, None
         if mailboxes is not None:
             await mailboxes.stop()

@@ -61,7 +61,7 @@ class MoveHold:
         self._end_call: IDelayedCall | None = None
 
     async def begin(self, seconds: float) -> Held:
-        """Prepare for so many seconds; 0 ends it."""
+        """Prepare for a number of seconds. With 0, return to normal."""
         if self._end_call is not None and self._end_call.active():
             self._end_call.cancel()
         outbound = self._outbound()

@@ -114,7 +114,7 @@ class Worker:
         except (StoreError, TLSConfigError, StartupError) as error:
             return {"problem": str(error)}
         store.maildrops.ask_others = self._ask_others
-        store.database.engine.end_helpers = self._tell_doubt
+        store.database.engine.end_other_processes = self._tell_doubt
         store.directory.tell = lambda number: channel.tell("generation", number=number)
         store.quotas.tell = lambda delivered: channel.tell("delivered", delivered=delivered)
         self._hashing = hashing = start_hashing(reactor, self._settings.login)

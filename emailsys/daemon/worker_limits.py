@@ -1,4 +1,4 @@
-"""Limits for guessed recipients, senders and notices that a worker shares: the daemon counts for all processes."""
+"""Limits for guessed recipients, senders and notices in a worker: the daemon counts for all processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from emailsys.mail.ip import client_network
 from emailsys.mail.reply import Reply
 from emailsys.policy.decaying_counters import MAX_KEYS
 
-#: Answers to a worker that may or may not look up a recipient. A clean network needs no further question.
+#: Answers to a worker that asks whether it may look up a recipient. For a clean network, it need not ask again.
 GUESSED: Final = "guessed"
 BUSY: Final = "busy"
 GO_ON: Final = "go-on"
@@ -30,10 +30,10 @@ CLEAN: Final = "clean"
 
 
 class SharedGuesses:
-    """Has unknown recipients counted by the daemon, and asks it for the turn of a look-up.
+    """The limit for guessed recipients in a worker: the daemon counts them, and gives each look-up its turn.
 
-    A network that has sent a message and guessed no recipient is clean: the daemon is not asked again about it, and
-    says when it guesses one.
+    A network that has sent a message and guessed no recipient is clean. The worker does not ask about it again, until
+    the daemon reports that it has guessed one.
 
     @param is_exempt: whether an IP address has no limits.
     """
@@ -114,7 +114,7 @@ class CountedAdmission(Admission):
 
 
 class SharedSenderLimits:
-    """Has messages counted for their senders by the daemon, as `SendingLimits` does."""
+    """The limits for senders in a worker: the daemon counts the messages. See `SendingLimits`."""
 
     def __init__(self, channel: Channel, settings: SendingSettings) -> None:
         self._channel = channel
@@ -152,7 +152,7 @@ class SharedSenderLimits:
 
 
 class SharedNoticeLimit:
-    """Has notices counted by the daemon, as `NoticeCap` does."""
+    """The limit for notices in a worker: the daemon counts them. See `NoticeCap`."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

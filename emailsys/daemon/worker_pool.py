@@ -89,7 +89,7 @@ class Workers:
         self._next_look: dict[str, float] = {}
         # The commits of workers that have ended.
         self._past = Activity()
-        self._store.database.engine.end_helpers = self._end_for_proof
+        self._store.database.engine.end_other_processes = self._end_for_proof
         self._store.database.elsewhere = lambda: added(self._past, *(worker.activity for worker in self._workers))
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests of workers: what they tell the daemon, and what they ask it, because it counts for all processes."""
+"""Messages of workers to the daemon: what they report, and what they ask, because it counts for all processes."""
 
 from __future__ import annotations
 

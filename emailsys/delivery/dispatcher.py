@@ -191,8 +191,8 @@ class Dispatcher:
         destination.under_way -= 1
         self._under_way -= 1
         # The host is not at fault if this system ended the attempt.
-        is_telling = outcomes is not None and not any(outcome.cut_short for outcome in outcomes)
-        again = outcomes is not None and is_telling and self._running and self._learn(destination, parcel, outcomes)
+        is_about_host = outcomes is not None and not any(outcome.cut_short for outcome in outcomes)
+        again = outcomes is not None and is_about_host and self._running and self._learn(destination, parcel, outcomes)
         self._make_ready(destination)
         self.dispatch()
         if again:

@@ -242,7 +242,7 @@ class QueueRunner(Service):
         try:
             await self._queue.settle(settlements)
         except Exception:
-            # The leases expire by themselves; no other runner takes these rows before that.
+            # The leases expire by themselves. Then this process leases the rows again; no other process takes them.
             self._telemetry.exception("postponement-exception", Failure(), rows=len(settlements))
 
     def _room_made(self) -> None:

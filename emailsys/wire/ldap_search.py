@@ -22,7 +22,7 @@ _ENTRY, _DONE, _REFERENCE = 0x64, 0x65, 0x73
 _EQUALITY: Final = 0xA3
 _WHOLE_SUBTREE: Final = b"\x02"
 _ZERO: Final = b"\x00"
-# One entry is wanted. A second one tells that the name is not unique.
+# At most two entries: a second one shows that the name is not unique.
 _SIZE_LIMIT: Final = b"\x02"
 # RFC 4511 §4.5.1.8: no attributes.
 _NO_ATTRIBUTES: Final = b"1.1"

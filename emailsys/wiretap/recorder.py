@@ -130,7 +130,7 @@ class Recorder:
 
 
 def event_line(session: str, event: Event) -> bytes:
-    """Return what `_line` makes of an event's session and JSON, in half of its time: sessions wait for it."""
+    """Return the JSON line of an event, as `_line` would, in half the time, because sessions wait for it."""
     direction = "" if event.direction is None else f',"direction":"{event.direction}"'
     text = f',"text":{_JSON.encode(event.text)}' if event.text else ""
     octets = f',"octets":{event.octets}' if event.octets else ""

@@ -1,4 +1,4 @@
-"""Signals that request the end of a command which has started daemons: one exception, and a cleanup that none cuts."""
+"""Signals that end a command which has started daemons: they raise one exception, and never interrupt its cleanup."""
 
 from __future__ import annotations
 

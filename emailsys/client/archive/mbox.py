@@ -94,7 +94,7 @@ class _Reader:
         yield moment, _unquoted(lines)
 
     def _may_follow(self, lines: list[bytes], line: bytes) -> bool:
-        """Whether a From line may stand below these lines: an empty one, or any for a program that repeats its line."""
+        """Whether a From line may start a message here: below an empty line, or if it repeats the undated first one."""
         return lines[-1] in _BLANK or (not self._needs_date and line == self._first)
 
     def _separates(self, line: bytes, following: bytes) -> bool:

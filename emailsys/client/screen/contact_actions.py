@@ -72,7 +72,7 @@ class ContactActions:
 
     async def _add_sender(self, summary: Summary | None) -> None:
         if summary is None:
-            self._screen.show_status("The list is empty, so that there is no sender to add.")
+            self._screen.show_status("The list is empty, so there is no sender to add.")
             return
         octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
         found = read_mailboxes(parse_header(octets).text_of("from"))[:1]

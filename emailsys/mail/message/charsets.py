@@ -80,7 +80,7 @@ _MAIL: Final[Mapping[str, str]] = {
 # half of these octets are no UTF-8 at all.
 _ENOUGH: Final = 4
 _HAS_UTF_8: Final = re.compile(rb"[\xc3-\xdf][\x80-\xbf](?![\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{2}(?![\x80-\xbf])")
-# Octets above 0x7F of which one may be wrong, where text in another charset than the stated one is UTF-8.
+# Text in another charset than the stated one is UTF-8 if fewer than one in 20 octets above 0x7F are wrong.
 _ALMOST_ALL: Final = 20
 _PUNCTUATION: Final = re.compile(r"[^a-z0-9]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")

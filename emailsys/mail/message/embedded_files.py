@@ -10,7 +10,7 @@ from emailsys.mail.message.part import Part
 from emailsys.mail.message.transfer_encoding import IDENTITY
 from emailsys.mail.message.yenc import YENC_BEGIN, YENC_END, yenc_name
 
-# The name, and lines of data up to the end. Each line of data lacks the small letters that the first and the last have.
+# The name, and lines of data up to the end line. Data has no lower-case letters, so `end` cannot be a line of it.
 _UUENCODED: Final = re.compile(
     rb"^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n((?:[ -`]{1,90}\r?\n)++)(?:\r?\n)?end[ \t]*+(?:\r?\n|\Z)", re.M
 )

@@ -12,13 +12,13 @@ FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?"
 BLANK_LINE: Final = re.compile(rb"\r?\n")
 _PARAMETER: Final = re.compile(rb"([A-Za-z][A-Za-z0-9-]{0,40})\*?[0-9]{0,3}\*?[ \t]*=")
 _WITH_PARAMETERS: Final = frozenset({"content-type", "content-disposition"})
-# Parameters of these fields that are one even if no semicolon precedes them.
+# Parameters of these fields that are recognized even if no semicolon precedes them.
 _SURE_PARAMETERS: Final = frozenset({b"boundary", b"charset", b"filename", b"name"})
-# Fields that no text begins a line with.
+# Fields that prove that the header goes on, because text does not begin a line with them.
 _SURE_FIELDS: Final = frozenset(
     {b"content-type", b"content-transfer-encoding", b"content-disposition", b"mime-version", b"message-id", b"received"}
 )
-# Lines in succession, fields between them not counted, that are no fields and still belong to the header.
+# The most broken lines before such a field that still belong to the header. Other fields between them do not count.
 _MAX_BROKEN: Final = 5
 #: Broken lines of one header section that are read. Each makes a value longer, which costs time.
 MAX_BROKEN_LINES: Final = 50

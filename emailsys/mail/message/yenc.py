@@ -1,4 +1,4 @@
-"""yEnc: files in the text of messages of news, whose octets are moved by 42 (yEnc draft 1.3)."""
+"""yEnc: files in the text of Usenet messages, whose octets are shifted by 42 (yEnc draft 1.3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PART: Final = re.compile(rb"=ypart [^\r\n]*\r?\n")
 _ESCAPED: Final = re.compile(rb"=(.)", re.S)
 _MOVED: Final = bytes((octet - 42) % 256 for octet in range(256))
 _SIZE: Final = re.compile(rb" size=([0-9]{1,12})\b")
-# The sum of the octets here. That of a whole file in several messages has another name.
+# The checksum of a file, or of the piece in this message ("pcrc32").
 _SUM: Final = re.compile(rb" (p?)crc32=([0-9A-Fa-f]{1,8})\b")
 
 

@@ -41,7 +41,7 @@ _ALLOWED: Final = (
 )
 _START_TLS, _BIND, _READER_BIND, _SEARCH = 1, 2, 3, 4
 _OPTIONS: Final = frozenset({"ca_file", "bind_dn", "password_file"})
-# What is searched for if the URL has only the name of the attribute. Those of Active Directory have the address, too.
+# What is searched for if the URL has only the name of an attribute. These have whole addresses.
 _OF_ATTRIBUTE: Final = {"mail": "{address}", "userprincipalname": "{address}"}
 _OF_OTHERS: Final = "{user}"
 _PLACEHOLDER: Final = re.compile(r"\{(?:user|domain|address)\}")
@@ -134,7 +134,7 @@ class LDAPLogin:
         attribute, template = self._searched
         wanted = _filled(template, address, str)
         if any(character in wanted for character in ' "\\'):
-            # For a directory, names are the same that differ by spaces. For mail, they are not.
+            # A directory may ignore differences in spaces. Addresses of mail differ by them.
             raise UnauthorizedLogin("login failed")
         if self._reader is not None:
             question.write(bind_request(_READER_BIND, *self._reader))
@@ -171,7 +171,7 @@ def _parts(query: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
 
 
 def _reader(options: Mapping[str, str]) -> tuple[bytes, bytes] | None:
-    """Return the name and the password that may search; None if nobody logs in for it.
+    """Return the name and the password of the account that searches; None for an anonymous search.
 
     @raise ValueError: one of them is missing, or the file cannot be read.
     """

@@ -59,6 +59,6 @@ class MessageCopy:
     def close(self) -> None:
         """Close the copy, and the file of the plugin if it failed."""
         self._copy.close()
-        # Whatever it is: `take` has told of it.
+        # `take` has already reported the fault of the file.
         with suppress(Exception):
             self._source.close()

@@ -136,9 +136,9 @@ class Engine(ABC):
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
     #: The file or URL of the database, without a password.
     location: str
-    #: Ends the processes that this one has started and that use the store, because a proof needs it for itself alone.
+    #: Ends the other processes of this daemon that use the store, because a proof needs it for one process alone.
     #: Returns whether there were any. Called in a store thread, inside `commit_lock`.
-    end_helpers: Callable[[], bool] = staticmethod(lambda: False)
+    end_other_processes: Callable[[], bool] = staticmethod(lambda: False)
 
     @abstractmethod
     def connect_writer(self) -> Connection:

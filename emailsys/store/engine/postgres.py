@@ -31,7 +31,7 @@ _OPTIONS: Final[Mapping[str, str | int]] = {
 }
 # The same for the server's side of these connections: if a node loses its power or its network, the server notices
 # within half a minute, and frees the locks of that node. Ignored by Unix sockets.
-_NOTICE_ENDS: Final = (
+_SERVER_KEEPALIVES: Final = (
     "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),"
     " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '25000', false)"
 )
@@ -89,7 +89,7 @@ class Postgres(Engine):
         # A server may be configured to confirm commits before they are on disk. This store never allows that.
         if connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off":
             connection.exec_driver_sql("SET synchronous_commit = on")
-        connection.exec_driver_sql(_NOTICE_ENDS)
+        connection.exec_driver_sql(_SERVER_KEEPALIVES)
         connection.commit()
         return connection
 
@@ -103,7 +103,7 @@ class Postgres(Engine):
     @override
     def connect_reader(self) -> Connection:
         connection = self._reader.connect()
-        connection.exec_driver_sql(_NOTICE_ENDS)
+        connection.exec_driver_sql(_SERVER_KEEPALIVES)
         return connection
 
     @override

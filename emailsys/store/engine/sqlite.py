@@ -51,7 +51,7 @@ SPARE_OCTETS: Final = RESTART_OCTETS
 _RESTART_WAIT_MS: Final = 20
 _BUSY_WAIT_MS: Final = 10_000
 
-# Seconds that helpers get to end.
+# Seconds that the other processes of the daemon get to end.
 _END_WITHIN: Final = 2.0
 
 # Milliseconds that a new writer waits for readers before it leaves the log unchanged.
@@ -200,7 +200,7 @@ class SQLite(Engine):
         """
         is_exclusive = self._file_lock.try_exclusive()
         if not is_exclusive and (self._copies_doubtful or self._lock.is_in_doubt()):
-            is_exclusive = self.end_helpers() and self._file_lock.try_exclusive(_END_WITHIN)
+            is_exclusive = self.end_other_processes() and self._file_lock.try_exclusive(_END_WITHIN)
             if not is_exclusive:
                 raise StoreError(f"a checkpoint failed while another process has {self.path} open. End that process.")
         if is_exclusive:
@@ -333,7 +333,7 @@ class SQLite(Engine):
                     self._copies_doubtful = True
                     # Other processes must not empty the log. They learn it before they get the commit lock.
                     self._lock.tell_doubt()
-                    self.end_helpers()
+                    self.end_other_processes()
                 raise
             finally:
                 raw.execute(f"PRAGMA busy_timeout={_BUSY_WAIT_MS}")

@@ -30,7 +30,7 @@ class CopyFailed(StoreError):
 
 
 class Report(Protocol):
-    """Told how far a long step is."""
+    """Called with the progress of a long step."""
 
     def __call__(self, step: str, table: str, done: int, of: int) -> None:
         """@param step: copying, or comparing."""

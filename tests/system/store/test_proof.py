@@ -138,7 +138,7 @@ class ProofTests(FaultyCase):
         holder.close()
         await self.send(b"x\r\n", envelope(local(alice)))
 
-    async def test_helpers_end_after_a_checkpoint_that_failed_and_mail_goes_on(self) -> None:
+    async def test_workers_end_after_a_checkpoint_that_failed_and_mail_goes_on(self) -> None:
         """A worker has the store open as long as the daemon runs, so nothing would be proven until a restart."""
         alice, _bob = await self.users()
         helper = SQLite(self.state / "mail.sqlite", create=False)
@@ -152,7 +152,7 @@ class ProofTests(FaultyCase):
                 helper.close()
             return was_there
 
-        self.disk.end_helpers = end
+        self.disk.end_other_processes = end
         self.disk._copies_doubtful = True
         self.disk.after = raising(io_error())
         await self.send(b"x\r\n", envelope(local(alice)))

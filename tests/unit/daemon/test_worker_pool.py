@@ -135,10 +135,10 @@ class PoolTests(SynchronousTestCase):
 
     def test_workers_end_when_the_store_must_be_proven_and_are_started_again(self) -> None:
         [first] = self.processes
-        self.assertTrue(self.database.engine.end_helpers())
+        self.assertTrue(self.database.engine.end_other_processes())
         [why] = first.killed
         first.end(why)
-        self.assertFalse(self.database.engine.end_helpers(), "all have ended")
+        self.assertFalse(self.database.engine.end_other_processes(), "all have ended")
         self.clock.advance(1)
         self.assertEqual((len(self.processes), self.pool.status()["problem"]), (2, why))
 
