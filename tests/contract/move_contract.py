@@ -28,7 +28,7 @@ LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcde\r\n" * 40_000
 
 
 def nothing(step: str, table: str, done: int, of: int) -> None:
-    """Look at no progress."""
+    """Ignore the progress."""
 
 
 def nothing_yet(engine: Any, connection: Any) -> None:

@@ -114,7 +114,7 @@ def _faults(case: Case, part: Part) -> list[Fault]:
 
 
 def _judge(case: Case, lane: Lane, fault: Fault, kept: Mapping[str, str]) -> None:
-    """Run a life with a fault, and tell what came of it."""
+    """Run a life with a fault, and report its flaws."""
     part = fault.part
     is_first = part.template is None
     began = time.monotonic()

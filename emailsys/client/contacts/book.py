@@ -50,7 +50,7 @@ class Contact:
 
 
 def name_of(text: str) -> str:
-    """Return a text of a stranger as the name of a contact: one line, of characters that can be printed."""
+    """Return a text from outside as the name of a contact: one line, without characters that cannot be printed."""
     return "".join(filter(str.isprintable, " ".join(text.split())))[:_MAX_NAME]
 
 

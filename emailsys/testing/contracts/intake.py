@@ -24,7 +24,7 @@ class IntakeContract(Contract):
         raise AssertionError(f"{type(self).__name__} has no intake")
 
     async def make_envelope(self) -> Envelope:
-        """Return an envelope with one recipient of whom the intake takes messages."""
+        """Return an envelope with one recipient for whom the intake accepts messages."""
         raise AssertionError(f"{type(self).__name__} makes no envelope")
 
     async def accepted(self) -> Sequence[bytes]:

@@ -74,7 +74,7 @@ class TellingLoop(asyncio.SelectorEventLoop):
         return True
 
     def wake(self) -> None:
-        """Let those go on who wait, though there may be something to do."""
+        """Let every waiting test go on, even if there is still work to do."""
         for one in self._waiting:
             if not one.done():
                 one.set_result(None)

@@ -117,7 +117,7 @@ def clock_ahead(seconds: int, folder: Path) -> dict[str, str]:
 
 
 def cut_lock_connections(store: str) -> int:
-    """End the connections by which nodes hold their numbers, as an administrator or a network does. Their number."""
+    """End the connections by which nodes hold their numbers, as a cut network does. Returns how many there were."""
     with create_engine(make_url(store), isolation_level="AUTOCOMMIT").connect() as connection:
         ended = connection.exec_driver_sql(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1"

@@ -1,4 +1,4 @@
-"""Packages of somebody else, one for each door, installed by pip: a real daemon has them all at the same time."""
+"""Packages of other people, one for each extension point, installed by pip: one real daemon has all of them."""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ class TwoNodeTests(SynchronousTestCase):
         self.assertLessEqual({number for number, times in self.host.read.items() if times > 1}, unanswered)
 
     def test_rows_leased_by_a_killed_node_are_sent_by_the_other_within_seconds(self) -> None:
-        """Not after ten minutes, when the leases would end. Twice at most what the host had read to the final dot and
-        not answered (RFC 1047); nothing is lost."""
+        """Not after ten minutes, when the leases would end. Nothing is lost. A message may arrive twice only if the
+        host had read its final dot and not answered (RFC 1047)."""
         self.start()
         submit(self.first, self.user, range(60))
         wait_for(lambda: self.host.total == 2)

@@ -42,7 +42,7 @@ class WebMailTests(SynchronousTestCase):
         self.axe = axe.read_text("utf-8")
 
     def receive(self, subject: str, html: str = "", evil: str = "") -> None:
-        """Send a message to the user. @param evil: what its sender, a field and a file are called, too."""
+        """Send a message to the user. @param evil: the name of its sender, of a field and of a file."""
         message = EmailMessage()
         message["From"] = Address(evil or "Ada", "ada", "away.example")
         message["To"], message["Subject"] = self.user.address, subject

@@ -16,7 +16,7 @@ class UncertainLeases(SynchronousTestCase):
         self.system.accept("bob@slow.test")
 
     def sent(self) -> list[str]:
-        """To whom deliveries were begun."""
+        """Return the recipients to whom deliveries were begun."""
         return [to for _, recipients in self.system.relay.attempts for to in recipients]
 
     def test_no_delivery_begins_until_the_lock_is_certain_again(self) -> None:

@@ -270,7 +270,7 @@ class LedgerCase(MailCase):
         self.assertEqual(await ask(), 2)
 
     async def test_after_a_crash_all_is_due_again(self) -> None:
-        """What a dead process has leased waits for nobody, and may arrive twice. What was to be held is held."""
+        """Rows that a dead process has leased are due at once, and may arrive twice. Rows to be held are held."""
         sent = [await self.send(b"x\r\n", envelope(remote(DAVE))) for _ in range(3)]
         rows = await self.store.queue.lease(2, 3600)
         await self.change(

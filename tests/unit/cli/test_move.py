@@ -38,7 +38,7 @@ class MoveTests(CLICase):
         return [user["address"] for user in json.loads(self.fine("user", "list", "--json"))]
 
     def test_the_configuration_names_the_new_store_and_the_old_one_is_closed(self) -> None:
-        """The former configuration is kept. Who sets `store.url` back by hand is told what happened."""
+        """The former configuration is kept. If `store.url` is set back by hand, the error says what happened."""
         out = self.fine("move", "--to", self.url)
         self.assertIn("1 accounts", out)
         self.assertIn(f'url = "{self.url}"', self.config.read_text())
@@ -87,7 +87,7 @@ class MoveTests(CLICase):
         del os.environ["EMAILSYS_CONFIG"]
         self.assertIn("config example", self.refused(Exit.CONFIG, "move", "--to", self.url))
 
-    @unittest.skipUnless(is_root(), "only root can become somebody else")
+    @unittest.skipUnless(is_root(), "only root can become another user")
     def test_a_configuration_that_the_user_of_the_daemon_cannot_read_is_refused(self) -> None:
         """Otherwise no process could serve after the last step."""
         give_folder(self.state, _NOBODY, _NOBODY)

@@ -1,4 +1,4 @@
-"""The end of sessions when another process serves already: whose client has spoken may go on."""
+"""The end of sessions when another process serves already: a session whose client has just spoken goes on."""
 
 from __future__ import annotations
 

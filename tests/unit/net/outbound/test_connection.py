@@ -257,7 +257,7 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 554)])
 
     def test_a_body_whose_lease_has_become_uncertain_is_not_ended(self) -> None:
-        """Another node may be sending the message by now. The host gets no final dot, and no BDAT of the end."""
+        """Another node may be sending the message already. The host gets no final dot, and no BDAT of the end."""
         for chunking in (False, True):
             for pieces in ((b"a\r\n",), (b"a\r\n", b"b\r\n", b"c\r\n")):
                 hosts, certain = MemoryHosts(), [True]

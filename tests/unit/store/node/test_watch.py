@@ -15,7 +15,7 @@ class NodeWatchTests(SynchronousTestCase):
         self.now = 1000.0
 
     def look(self, sign: Sign | None, after: float = 2.0) -> tuple[list[int], list[Sign]]:
-        """What the watch says to that sign, so many seconds after the last look."""
+        """Let the watch see a sign, some seconds after the last look. Returns what it decides."""
         self.now += after
         return self.watch.look([3], {} if sign is None else {3: sign}, self.now, patience=30.0)
 

@@ -32,7 +32,7 @@ class EditingTests(Case):
         super().setUp()
         self.patch(mail_case, "run", self.ended)
         for name in _SIGNALS:
-            # Whoever runs the tests may ignore them.
+            # The process that runs the tests may ignore them.
             number = getattr(signal, name)
             self.addCleanup(signal.signal, number, signal.signal(number, signal.SIG_DFL))
 
