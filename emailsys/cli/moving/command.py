@@ -61,7 +61,7 @@ def move(where: Places, to: str, leave_config: bool, as_json: bool) -> int:
         return Exit.OK
     click.echo(
         f"The daemon cannot use the store yet, and answers 451: {outcome.served.problem}\n"
-        "Mend that, then run: emailsys restart",
+        "Correct the problem, then run: emailsys restart",
         err=True,
     )
     return Exit.UNAVAILABLE
