@@ -54,6 +54,8 @@ class Postgres(Engine):
         self.location = url.render_as_string(hide_password=True)
         options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
         try:
+            from psycopg import Error, InterfaceError, OperationalError
+
             from emailsys.store.engine.statement_limit import LimitedConnection, StatementLimit
 
             self._writer = create_engine(url, poolclass=NullPool, connect_args=options)
@@ -71,9 +73,10 @@ class Postgres(Engine):
 
         for engine in (self._writer, self._reader):
             event.listen(engine, "do_connect", connect)
-        driver = self._reader.dialect.dbapi
-        if driver is not None:
-            self.errors = (*Engine.errors, driver.Error)
+        self.errors = (*Engine.errors, Error)
+        self._driver_error = Error
+        # Classes of errors that leave no connection.
+        self._losses = (OperationalError, InterfaceError)
 
     @override
     def limit_statements(self) -> None:
@@ -112,8 +115,8 @@ class Postgres(Engine):
         state = getattr(cause, "sqlstate", None)
         if state is None:
             # psycopg sets no SQLSTATE if the server was not involved: a lost connection, or a value it cannot send.
-            lost = type(cause).__name__ in ("OperationalError", "InterfaceError") or not isinstance(error, DBAPIError)
-            return Verdict.LOST if lost else Verdict.REFUSED
+            is_lost = isinstance(cause, self._losses) or not isinstance(cause, self._driver_error)
+            return Verdict.LOST if is_lost else Verdict.REFUSED
         if state == _DISK_FULL:
             return Verdict.FULL
         if state in _DAMAGED:
