@@ -168,6 +168,10 @@ class AdvisoryLocks:
 
     async def ended_nodes(self, nodes: Collection[int], patience: float) -> Sequence[int]:
         """Return the nodes whose numbers have been free for some seconds. Ends the connections of those that hang."""
+        if not nodes:
+            # What was seen of nodes that had leases says nothing of them when they have leases again.
+            self._watch.look((), {}, self._reactor.seconds(), patience)
+            return ()
         signs = {node: sign for node, sign in (await self.connection.signs()).items() if node != self.node}
         ended, hanging = self._watch.look(nodes, signs, self._reactor.seconds(), patience)
         for sign in hanging:

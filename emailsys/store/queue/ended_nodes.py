@@ -60,8 +60,6 @@ class EndedNodes(MaintenanceTask):
         by_node: dict[int, list[int]] = {}
         for lease in leases:
             by_node.setdefault(node_of(lease), []).append(lease)
-        if not by_node:
-            return False
         more = False
         for node in await self._locks.ended_nodes(by_node.keys(), self._leases.lease_seconds):
             returned = await self._database.run("return-leases", self._return(node, by_node[node][:_STEP]))

@@ -144,6 +144,20 @@ class PostgreSQLTests(PostgreSQLCase, LeaseCase):
         self.assertFalse(await self.looked(2 * SILENT_FOR))
         self.assertEqual(list(await other.queue.renew([row], LEASE)), [])
 
+    async def test_a_former_cut_does_not_count_after_a_time_without_leases(self) -> None:
+        other = self.other_node()
+        await self.queued(2)
+        (row,) = await other.queue.lease(1, LEASE)
+        await self.cut(other)
+        self.assertFalse(await self.looked(SILENT_FOR - 2.0))
+        await other._locks.connection.later(ping)
+        await other.queue.settle([Settlement(row)])
+        self.assertFalse(await self.looked(SILENT_FOR))
+        self.assertEqual(len(await other.queue.lease(1, LEASE)), 1)
+        await self.cut(other)
+        self.assertFalse(await self.looked(SILENT_FOR))
+        self.assertTrue(await self.looked(2.0))
+
     async def test_a_node_that_hangs_loses_its_leases(self) -> None:
         """Its process is stopped: it holds its number, and its clock stands still."""
         other = self.other_node()
