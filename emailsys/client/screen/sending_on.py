@@ -35,7 +35,9 @@ class SendingOnActions:
 
     async def bounce(self, summaries: Sequence[Summary]) -> None:
         """Ask for recipients, and send messages on to them as they were received, with Resent fields on top."""
-        what = f"“{safe_line(summaries[0].subject)}”" if len(summaries) == 1 else message_count(len(summaries))
+        subject = safe_line(summaries[0].subject).strip()
+        named = f"“{subject}”" if subject else "the message"
+        what = named if len(summaries) == 1 else message_count(len(summaries))
         dialog = RecipientsDialog(f"Send {what} on to", self._mailbox.people)
         typed = await self._app.push_screen_wait(dialog) or ""
         if not typed.strip():

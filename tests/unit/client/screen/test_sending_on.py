@@ -65,6 +65,17 @@ class SendingOnTests(ScreenCase):
         self.drive(steps)
         self.assertEqual(self.subjects("Sent"), ["Third", "Second"])
 
+    def test_the_question_names_a_message_without_a_subject_in_other_words(self) -> None:
+        octets = b"From: L <l@lists.example>\r\nDate: Mon, 09 Mar 2026 11:59:00 +0000\r\n\r\ntext\r\n"
+        self.mailbox.archive.add(Addition(octets, Folder("alice", "Inbox")))
+
+        async def steps(driver: Driver) -> None:
+            driver.burst("b", "d@x.example", "enter")
+            self.assertIn("Send the message on to d@x.example", await answered(driver, "n"))
+
+        self.drive(steps)
+        self.assertEqual(self.network.sent, [])
+
     def news(self, *fields: str) -> str:
         """Add a message of a mailing list, the newest."""
         head = ["From: L <l@lists.example>", "Subject: News", "Date: Mon, 09 Mar 2026 11:59:00 +0000", *fields]
