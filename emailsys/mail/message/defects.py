@@ -11,7 +11,7 @@ from typing import Final
 
 from emailsys.mail.message.charsets import decode_charset
 from emailsys.mail.message.dates import date_defect
-from emailsys.mail.message.fields import parameter_defects, word_defects
+from emailsys.mail.message.fields import MAX_STRUCTURED, parameter_defects, word_defects
 from emailsys.mail.message.ids import id_defect, replied_defect
 from emailsys.mail.message.mailboxes import guessed_addresses, unusable_addresses
 from emailsys.mail.message.part import Field, Part
@@ -97,6 +97,8 @@ def _each(fields: Sequence[Field], is_message: bool) -> Iterator[str]:
 
 
 def _of_addresses(text: str) -> Iterator[str]:
+    if len(text) > MAX_STRUCTURED:
+        yield f"only its first {MAX_STRUCTURED:,} characters are read"
     yield from (f"no usable address in {one[:_MAX_QUOTED]!r}" for one in unusable_addresses(text))
     yield from (
         f"{written[:_MAX_QUOTED]!r} is not a well-formed address, and is read as {address}"

@@ -103,7 +103,9 @@ def word_defects(text: str) -> list[str]:
     """Return what is wrong with the encoded words of a text that `decode_words` reads all the same, or leaves."""
     if "=?" not in text:
         return []
-    text = text[:MAX_STRUCTURED]
+    if len(text) > MAX_STRUCTURED:
+        # Without the word at the limit, which is not broken.
+        text = text[:MAX_STRUCTURED].rpartition("=?")[0]
     defects: dict[str, None] = {}
     for found in _WORD.finditer(text):
         before, after = text[found.start() - 1 : found.start()], text[found.end() : found.end() + 1]

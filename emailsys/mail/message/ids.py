@@ -94,6 +94,8 @@ def id_defect(text: str) -> str:
 
 def replied_defect(text: str) -> str:
     """Return what `message_ids` and `replied_ids` do not use of a field of ids; "" if it is well-formed."""
-    text = text.strip()[:MAX_STRUCTURED]
+    text = text.strip()
+    if len(text) > MAX_STRUCTURED:
+        return f"only its first {MAX_STRUCTURED:,} characters are read"
     rest = _BRACKETED.sub(" ", text).strip(" \t\r\n,")
     return f"this is no message id in brackets: {rest[:100]!r}" if rest else ""

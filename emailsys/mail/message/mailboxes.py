@@ -223,14 +223,14 @@ def _one_line(text: str) -> str:
     return _BLANKS.sub(" ", _CONTROL.sub(" ", text)).strip()
 
 
-def read_mailboxes(text: str, longest: int = MAX_STRUCTURED) -> list[Mailbox]:
+def read_mailboxes(text: str, longest: int | None = None) -> list[Mailbox]:
     """Parse the mailboxes of a received field. Names are decoded, malformed mailboxes are left out.
 
     @param text: the field unfolded, but not decoded.
-    @param longest: characters of the field that are read.
+    @param longest: characters of the field that are read. None: the whole mailboxes in as many as are read of a field.
     """
     found = []
-    for piece in _pieces(text, longest=longest):
+    for piece in _pieces(_whole(text)) if longest is None else _pieces(text, longest=longest):
         if "@" not in piece.outside and (piece.inside is None or "@" not in piece.inside):
             continue
         try:
@@ -240,12 +240,21 @@ def read_mailboxes(text: str, longest: int = MAX_STRUCTURED) -> list[Mailbox]:
     return found
 
 
+def _whole(text: str) -> str:
+    """Return as much of a list as is read, without the mailbox at the limit: cut, it may name somebody else."""
+    if len(text) <= MAX_STRUCTURED:
+        return text
+    comma = text.rfind(",", 0, MAX_STRUCTURED)
+    return text[:comma] if comma > 0 else text
+
+
 def unusable_addresses(text: str) -> list[str]:
     """Return what a received field has in place of addresses and `read_mailboxes` leaves out, on one line each.
 
     @param text: the field unfolded, but not decoded.
     """
-    return [written for written, mailbox in _flawed(text) if mailbox is None]
+    unread = _one_line(text[len(_whole(text)) :].lstrip(", "))
+    return [*(written for written, mailbox in _flawed(text) if mailbox is None), *filter(None, [unread])]
 
 
 def guessed_addresses(text: str) -> list[tuple[str, Address]]:
@@ -258,7 +267,7 @@ def guessed_addresses(text: str) -> list[tuple[str, Address]]:
 
 def _flawed(text: str) -> Iterator[tuple[str, Mailbox | None]]:
     """Yield each malformed mailbox as it is written, and as it is read; None if it has no usable address."""
-    for piece in _pieces(text):
+    for piece in _pieces(_whole(text)):
         written = (piece.outside if piece.inside is None else piece.inside).strip()
         shown = _one_line(f"{_name(piece.outside)} <{written}>" if piece.inside is not None else written)
         try:

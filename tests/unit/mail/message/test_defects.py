@@ -106,6 +106,19 @@ class Fields(SynchronousTestCase):
         ):
             self.assertIn(words, " ".join(of_field(line)), line)
 
+    def test_a_field_beyond_the_limit_has_no_other_defects_than_that(self) -> None:
+        """Nothing that the limit cuts is taken for a mistake of the sender."""
+        for begin in range(8):
+            ids = " ".join(f"<{number:05}@x>" for number in range(9_000))
+            beyond = "References: only its first 65,536 characters are read"
+            self.assertEqual(of_field(f"References: <{'x' * begin}1@x> {ids}"), [beyond])
+            words = "\r\n ".join(["=?utf-8?b?8J+YgA==?="] * 4_000)
+            self.assertEqual(of_field(f"Subject: {'x' * begin}\r\n {words}"), [])
+        people = ", ".join(f"person{number:05}@x.example" for number in range(4_000))
+        beyond, unread = of_field(f"To: {people}")
+        self.assertEqual(beyond, "To: only its first 65,536 characters are read")
+        self.assertIn("no usable address in 'person", unread)
+
     def test_each_further_field_of_a_kind_that_stands_once_is_named(self) -> None:
         for name in ("From", "Subject", "Date", "Message-ID", "To"):
             found = told(f"{name}: <a@x.example>\r\n{name}: <evil@x.example>\r\n\r\n")

@@ -5,7 +5,14 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address, AddressSyntaxError
-from emailsys.mail.message.mailboxes import Mailbox, list_name, parse_mailboxes, read_mailboxes
+from emailsys.mail.message.mailboxes import (
+    Mailbox,
+    guessed_addresses,
+    list_name,
+    parse_mailboxes,
+    read_mailboxes,
+    unusable_addresses,
+)
 
 ALICE = Mailbox("Alice", Address("alice", "example.org"))
 BOB = Mailbox("", Address("bob", "example.org"))
@@ -51,6 +58,18 @@ class Lists(SynchronousTestCase):
         self.assertIn("65,536", str(error))
         fits = people[:65_000].rpartition(",")[0]
         self.assertEqual(len(parse_mailboxes(fits)), fits.count(",") + 1)
+
+    def test_a_list_of_a_message_that_is_too_long_names_nobody_else(self) -> None:
+        """The limit cuts no address into that of somebody else, and what is not read is told."""
+        people = [f"Person {number:05} <person{number:05}@example.org>" for number in range(2_000)]
+        for begin in (0, 12, 24, 36):
+            text = f"{'x' * begin}@example.org, {', '.join(people)}"
+            found = read_mailboxes(text)[bool(begin) :]
+            self.assertEqual([str(one) for one in found], people[: len(found)])
+            self.assertEqual(guessed_addresses(text), [])
+            self.assertEqual(unusable_addresses(text)[not begin :], [", ".join(people[len(found) :])])
+        whole = ", ".join(people)
+        self.assertEqual(len(read_mailboxes(whole, len(whole))), len(people))
 
     def test_a_quoted_local_part_is_an_address(self) -> None:
         self.assertEqual(parse_mailboxes('"a b"@example.org'), [Mailbox("", Address("a b", "example.org"))])
