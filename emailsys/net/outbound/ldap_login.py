@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +45,8 @@ _OPTIONS: Final = frozenset({"ca_file", "bind_dn", "password_file"})
 # What is searched for if the URL has only the name of an attribute. These have whole addresses.
 _OF_ATTRIBUTE: Final = {"mail": "{address}", "userprincipalname": "{address}"}
 _OF_OTHERS: Final = "{user}"
+# Printable characters that directories ignore (RFC 4518 §2.2).
+_IGNORED: Final = re.compile(r"[\u034f\u180b-\u180d\ufe00-\ufe0f\ufffc]")
 _PLACEHOLDER: Final = re.compile(r"\{(?:user|domain|address)\}")
 
 
@@ -129,6 +132,8 @@ class LDAPLogin:
 
         @raise UnauthorizedLogin: there is none.
         """
+        if _is_ambiguous(address.rpartition("@")[0]):
+            raise UnauthorizedLogin("login failed")
         if self._searched is None:
             return _filled(self._path, address, escaped).encode()
         attribute, template = self._searched
@@ -152,6 +157,20 @@ class LDAPLogin:
         if not found.names[0]:
             raise CheckFailed("the LDAP server found an entry without a name")
         return found.names[0]
+
+
+def _is_ambiguous(user: str) -> bool:
+    """Return whether a directory may take a name for another one, which has an account of its own here (RFC 4518 §2).
+
+    With `create_accounts`, a person could make accounts whose addresses look like that of somebody else.
+    """
+    return (
+        not user.isprintable()
+        or unicodedata.normalize("NFKC", user) != user
+        or _IGNORED.search(user) is not None
+        # A space at the beginning, at the end, or after another one.
+        or "" in user.split(" ")
+    )
 
 
 def _parts(query: str) -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -159,6 +159,17 @@ class LDAP(CheckerTestCase):
             self.failureResultOf(asked, UnauthorizedLogin)
             self.assertEqual(self.said(), b"")
 
+    def test_a_name_that_is_another_one_for_a_directory_is_not_asked_for(self) -> None:
+        """Wide letters, spaces of other kinds and at the ends, and what is not shown at all."""
+        for url in ("//localhost/dc=x?uid", "//localhost/uid={user},dc=x"):
+            for name in ("\uff41lice", "alice\u00a0", "alice ", " alice", "ali  ce", "al\u00adice", "alice\ufe0f"):
+                asked = self.ask(self.checker(url=url), ClientPassword(f"{name}@x.test".encode(), b"secret", ""))
+                self.failureResultOf(asked, UnauthorizedLogin)
+                self.assertEqual(self.said(), b"")
+            for name in ("alice", "ren\u00e9", "\u5f20\u4f1f"):
+                _ = self.ask(self.checker(url=url), ClientPassword(f"{name}@x.test".encode(), b"secret", ""))
+                self.assertNotEqual(self.said(), b"")
+
     def test_a_reader_logs_in_for_the_search(self) -> None:
         file = Path(self.mktemp())
         file.write_text("reader's\n")
