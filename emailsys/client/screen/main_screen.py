@@ -243,14 +243,7 @@ class MainScreen(MovingPanes):
         if self.focused is self.query_one(FolderPane):
             # Whoever types the name of a folder there must not move and delete messages.
             self.show_status("This key acts on messages. Press i to go to their list.")
-        elif self.reader.has_waiting_keys:
-            # Space may open the next message when the text is there. This key is for that one.
-            self.reader.when_ready(lambda: self._act_on_current(action))
-        else:
-            self._act_on_current(action)
-
-    def _act_on_current(self, action: MessageAction) -> None:
-        if (current := self.find_current()) is not None:
+        elif (current := self.find_current()) is not None:
             self.attempt(lambda: action(self._list_actions.objects(current)))
 
     def _forward(self, summaries: Sequence[Summary]) -> None:

@@ -91,11 +91,6 @@ class ReaderPane(Surviving, VerticalScroll):
             self._is_laid_out = True
             self._load()
 
-    @property
-    def has_waiting_keys(self) -> bool:
-        """Whether keys wait for the text of the message."""
-        return bool(self._waiting)
-
     def when_ready(self, act: Callable[[], None]) -> None:
         """Run what a key does: at once, or as soon as the text that it is for is laid out."""
         self._waiting.append(act)

@@ -118,14 +118,13 @@ class Writer:
             self._connection = self._engine.connect_writer()
         return self._connection
 
-    def _check_files(self, connection: Connection, check: Callable[[], None] | None = None) -> None:
+    def _check_files(self, connection: Connection) -> None:
         """Check the store's files. If they changed, checkpoint what was committed before raising.
 
-        @param check: raises StoreUntrusted; by default `Engine.raise_if_untrusted`.
         @raise StoreUntrusted: the files of the store were removed or replaced.
         """
         try:
-            (check or self._engine.raise_if_untrusted)()
+            self._engine.raise_if_untrusted()
         except StoreUntrusted:
             try:
                 self._engine.save_log(connection)
@@ -175,8 +174,7 @@ class Writer:
         try:
             connection = self._connected()
             with self._engine.commit_lock():
-                # What counts is the check after the commit. This one spares files that were lost long before.
-                self._check_files(connection, self._engine.raise_if_untrusted_cached)
+                self._check_files(connection)
                 octets = sum(job.octets for job in batch)
                 if octets and not self._engine.has_room(connection, octets):
                     raise StoreFull("the free space that is left on the disk is reserved for deleting mail")

@@ -204,7 +204,7 @@ class Engine(ABC):
         return None
 
     def raise_if_untrusted_cached(self) -> None:
-        """Like `raise_if_untrusted`, for reads and before commits. May miss a change in the last tenth of a second.
+        """Like `raise_if_untrusted`, for readers. May miss a change in the last tenth of a second.
 
         @raise StoreUntrusted: `why_untrusted` has a reason.
         """

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.control import requests
-from emailsys.control.daemon_requests import Reload, Restart
+from emailsys.control.daemon_requests import MoveHold, Reload, Restart
 from emailsys.control.directory_requests import DirectoryChange, DirectoryRead
 from emailsys.control.request_reading import REQUESTS, read_request
 from emailsys.control.request_values import MalformedRequest
@@ -62,6 +62,7 @@ EXAMPLES: tuple[Request, ...] = (
     requests.Status(),
     Reload(check=True),
     Restart(),
+    MoveHold(30.0),
     requests.Init(adopt=True),
 )
 
