@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from emailsys.store.moving import target as target_of
 from emailsys.store.moving.changes import stop_recording
 from emailsys.store.moving.copying import Copying
 from emailsys.store.moving.keys import key_columns
-from emailsys.store.moving.move import Move, Moved
+from emailsys.store.moving.move import Move, Moved, TooBusy
 from emailsys.store.moving.target import TargetInUse
 from emailsys.store.open import engine_of
 from emailsys.store.schema.identity import KeptIdentity
@@ -33,6 +35,15 @@ def nothing(step: str, table: str, done: int, of: int) -> None:
 
 def nothing_yet(engine: Any, connection: Any) -> None:
     """Make an empty database."""
+
+
+def refusal(identity: str, engine: Any, connection: Any) -> str:
+    """Return why a database cannot become the copy of the store with an identity, "" if it can."""
+    try:
+        target_of.prepare(engine, connection, identity)
+    except TargetInUse as error:
+        return str(error)
+    return ""
 
 
 class RowsContract(MailCase):
@@ -166,6 +177,26 @@ class MoveContract(RowsContract):
         maildrop = await other.maildrops.open(alice.account_id)
         self.assertEqual(len(maildrop.listMessages()), 2)
         maildrop.release()
+
+    async def test_after_its_time_the_store_is_not_retired(self) -> None:
+        """The daemon may deliver mail again then, which would be sent once more from the copy."""
+        alice, _ = await self.users()
+        move = self.move_between(self.here, self.there)
+        move.begin()
+        move.copy()
+        error = self.assertRaises(TooBusy, move.switch, time.monotonic() - 1.0)
+        self.assertIn("Try again", str(error))
+        await self.send(b"Subject: after\r\n\r\n", envelope(local(alice)))
+
+    async def test_the_complete_copy_of_another_store_is_kept(self) -> None:
+        """That store may be retired already, so that nothing else has its mail."""
+        await self.store.close()
+        patched = self.patch(target_of, "release", lambda *parts: self.fail("killed"))
+        self.assertRaises(self.failureException, self.moved)
+        patched.restore()
+        for identity, is_kept in (("another", True), (KeptIdentity(Path(self.state)).read() or "", False)):
+            refused = self.on(self.there, partial(refusal, identity))
+            self.assertEqual(bool(refused), is_kept, refused)
 
     async def test_a_move_that_was_killed_between_its_last_commits_is_finished_by_the_next(self) -> None:
         alice, _ = await self.users()

@@ -71,7 +71,10 @@ class ConfigSwitch:
         draft = path.with_name(f"{path.name}.{os.getpid()}.new")
         try:
             _write(draft, text, status)
+            _try_link(path, draft.with_suffix(".link"))
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
             raise Refused(f"{path} cannot be replaced: {error.strerror}. {_BY_HAND}", Exit.NO_PERMISSION) from None
         switch = cls(path, draft)
         try:
@@ -98,18 +101,35 @@ class ConfigSwitch:
             raise Refused(f"the daemon could not read the new configuration. {why}", Exit.CONFIG) from None
 
     def commit(self) -> Path:
-        """Put the draft into force, and keep the former file beside it. Returns the name of that."""
+        """Put the draft into force, and keep the former file beside it. Returns the name of that.
+
+        @raise Refused: the file cannot be replaced. The store was moved nevertheless.
+        """
         kept = self.path.with_name(self.path.name + KEPT)
-        kept.unlink(missing_ok=True)
-        os.link(self.path, kept)
-        self.draft.replace(self.path)
-        sync_directory(self.path.parent)
+        try:
+            kept.unlink(missing_ok=True)
+            os.link(self.path, kept)
+            self.draft.replace(self.path)
+            sync_directory(self.path.parent)
+        except OSError as error:
+            raise Refused(
+                f"the store was moved, but {self.path} cannot be replaced: {error.strerror}. Mend that and run the "
+                "command again, or set store.url to the new database there, and then run: emailsys restart",
+                Exit.CONFIG,
+            ) from None
         return kept
 
     def discard(self) -> None:
         """Remove the draft, if it is not in force."""
         with suppress(OSError):
             self.draft.unlink()
+
+
+def _try_link(path: Path, other: Path) -> None:
+    """Give a file a second name for a moment, as `commit` will: a file that is a mount of its own can have none."""
+    other.unlink(missing_ok=True)
+    os.link(path, other)
+    other.unlink()
 
 
 def _write(draft: Path, text: str, status: os.stat_result) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from emailsys.supervisor import holder_of
 # Seconds that the daemon stays prepared, and to wait for it: it waits for deliveries, and starts a process.
 _HOLD_SECONDS: Final = 120.0
 _ANSWER_SECONDS: Final = 150.0
+# Seconds of the former that an answer may take on its way, and the last commit.
+_MARGIN_SECONDS: Final = 20.0
 _STOP_FIRST: Final = "Stop the daemon, and move then"
 
 
@@ -41,14 +45,16 @@ class RunningDaemon:
         self.is_running = holder_of(where.folder) is not None
 
     @contextmanager
-    def prepared(self, config: Path | None) -> Iterator[None]:
+    def prepared(self, config: Path | None) -> Iterator[float]:
         """Let the daemon prepare. If what follows fails, the daemon goes on as before.
+
+        Yields until when the daemon certainly delivers no mail, by the monotonic clock.
 
         @param config: the file in which its store will be replaced.
         @raise Refused: the daemon cannot prepare, or reads another file.
         """
         if not self.is_running:
-            yield
+            yield math.inf
             return
         try:
             answer = self._ask(MoveHold(_HOLD_SECONDS))
@@ -57,7 +63,7 @@ class RunningDaemon:
             found = answer["config"]
             if config is None or found is None or os.path.realpath(found) != os.fspath(config):
                 raise Refused(f"the daemon reads another configuration: {found}. Name it with --config", Exit.CONFIG)
-            yield
+            yield time.monotonic() + _HOLD_SECONDS - _MARGIN_SECONDS
         except BaseException:
             with suppress(Refused):
                 self._ask(MoveHold(0.0))

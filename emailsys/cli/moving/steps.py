@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -114,20 +115,22 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
     if daemon.is_running and leave_config:
         raise Refused("--leave-config is for a store that no daemon uses: stop the daemon first", Exit.USAGE)
     with _locked(where.folder, with_daemon=daemon.is_running):
-        switch = None if leave_config else ConfigSwitch.prepare(where, to, url)
+        switch = None if leave_config else _draft(where, to, url, daemon)
         try:
-            if switch is not None and daemon.is_running:
-                switch.check_for_daemon(where.folder)
             with _refusals(), _opened(settings, url, tell) as move:
                 with as_owner(where.folder):
                     hint = move.begin()
                     move.copy()
                     move.approach()
+                if switch is not None:
+                    # The configuration may have been edited since.
+                    switch = _draft(where, to, url, daemon)
                 tell("waiting for the daemon" if daemon.is_running else "switching")
                 config = None if switch is None else switch.path
-                with nullcontext() if move.is_finishing else daemon.prepared(config), _signals_ignored():
+                prepared = nullcontext(math.inf) if move.is_finishing else daemon.prepared(config)
+                with prepared as until, _signals_ignored():
                     with as_owner(where.folder):
-                        moved = move.switch()
+                        moved = move.switch(until)
                     kept = None if switch is None else switch.commit()
                     served = daemon.take_over()
                     without = time.monotonic() - moved.locked_at
@@ -138,6 +141,18 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
                 switch.discard()
     source = without_password(settings.store.url or str(sqlite_path(None, where.folder)))
     return Outcome(source, without_password(url), moved, hint, kept, time.monotonic() - began, without, served)
+
+
+def _draft(where: Places, to: str, url: str, daemon: RunningDaemon) -> ConfigSwitch:
+    """Return the configuration with the new URL, if the daemon can read it."""
+    switch = ConfigSwitch.prepare(where, to, url)
+    try:
+        if daemon.is_running:
+            switch.check_for_daemon(where.folder)
+    except BaseException:
+        switch.discard()
+        raise
+    return switch
 
 
 def _check_other(settings: Settings, url: str) -> None:
@@ -180,6 +195,9 @@ def _opened(settings: Settings, url: str, tell: Callable[[str], None]) -> Iterat
         source = engine_of(settings.store.url, state, create=False)
         try:
             target = engine_of(url, state, create=True)
+        except StoreMissing:
+            source.close()
+            raise StoreError(f"the folder of {sqlite_path(url, state)} does not exist. Create it first") from None
         except BaseException:
             source.close()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -122,11 +123,12 @@ class Move:
         raise_if_marked(found, self._source.location)
         with self._writer.begin():
             self._kept.check(self._writer, self._source.location)
+            identity = read_identity(self._writer)
         if found != schema.REVISION:
             raise StoreError(
                 f"the store has schema {found}, and this release needs {schema.REVISION}: start the daemon"
             )
-        was_unfinished = target_of.prepare(self._target, self._there)
+        was_unfinished = target_of.prepare(self._target, self._there, identity)
         was_recording = stop_recording(self._source, self._writer)
         reader = self._opened(self._source, self._source.connect_reader())
         self._copying = Copying(self._source, reader, self._writer, self._target, self._there, self._report)
@@ -142,11 +144,8 @@ class Move:
     def _check_finished(self) -> None:
         """@raise StoreError: the store was moved, but not to this target."""
         mark = target_of.mark_of(self._there)
-        if mark in (COMPLETE, schema.REVISION):
-            with self._there.begin():
-                identity = read_identity(self._there)
-            if identity == self._kept.read():
-                return
+        if mark in (COMPLETE, schema.REVISION) and target_of.identity_of(self._there) == self._kept.read():
+            return
         raise StoreError(f"{self._source.location} was moved already, but not to {self._target.location}")
 
     @property
@@ -176,9 +175,10 @@ class Move:
                 return
         raise TooBusy("the store changes faster than it can be copied. Try again when fewer messages arrive")
 
-    def switch(self) -> Moved:
+    def switch(self, until: float = math.inf) -> Moved:
         """Copy the last changes while no process commits; retire the store; release the copy.
 
+        @param until: when the store must be retired, by the monotonic clock. Later, the daemon may deliver mail again.
         @raise StoreError: the former store goes on.
         """
         if self._copying is None:
@@ -186,21 +186,24 @@ class Move:
             return Moved(finished=True, locked_at=time.monotonic())
         for _ in range(_ATTEMPTS):
             self.approach()
+            if time.monotonic() > until:
+                break
             with suppress(_OutOfTime):
-                locked_at = self._retire(self._copying)
+                locked_at = self._retire(self._copying, until)
                 target_of.release(self._target, self._there)
                 return Moved(self._copying.counts, tuple(sorted(self._copying.damaged)), locked_at=locked_at)
         raise TooBusy("the last changes could not be copied fast enough. Try again when fewer messages arrive")
 
-    def _retire(self, copying: Copying) -> float:
+    def _retire(self, copying: Copying, until: float) -> float:
         with self._alone(self._source, self._writer) as locked_at:
 
             def check_time() -> None:
-                if time.monotonic() > locked_at + _LOCKED_SECONDS:
+                if time.monotonic() > min(locked_at + _LOCKED_SECONDS, until):
                     raise _OutOfTime
 
             self._raise_if_delivering()
             copying.finish(self._writer, check_time)
+            check_time()
             with self._target.commit_lock(), self._there.begin():
                 target_of.complete(self._target, self._there)
             # The end of the former store, in one commit: every process needs its row here for each commit of its own.

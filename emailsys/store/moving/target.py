@@ -10,6 +10,7 @@ from emailsys.interfaces import StoreError
 from emailsys.store.engine.base import Engine
 from emailsys.store.moving.changes import writing
 from emailsys.store.schema import tables as schema
+from emailsys.store.schema.identity import read_identity
 from emailsys.store.schema.migrate import create_tables
 from emailsys.store.schema.move_marks import COMPLETE, MOVED, UNFINISHED, read_mark, write_mark
 
@@ -34,15 +35,16 @@ def mark_of(connection: Connection) -> str | None:
         return read_mark(connection)
 
 
-def prepare(engine: Engine, connection: Connection) -> bool:
+def prepare(engine: Engine, connection: Connection, identity: str) -> bool:
     """Make the tables of an unfinished copy. Returns whether one of an earlier move was removed before.
 
     Foreign keys are not checked until `complete`: while rows change, one may be copied before the row it refers to.
 
-    @raise TargetInUse: the database has another store in it.
+    @param identity: that of the store which is moved.
+    @raise TargetInUse: the database has another store in it, or a complete copy of one.
     """
     mark = mark_of(connection)
-    if mark not in (None, UNFINISHED, COMPLETE):
+    if mark not in (None, UNFINISHED) and not (mark == COMPLETE and identity_of(connection) == identity):
         what = "a store that was moved away" if mark == MOVED else "another store"
         raise TargetInUse(f"{engine.location} is not empty: it contains {what}. Use an empty database, or a new file")
     with writing(engine, connection):
@@ -58,6 +60,12 @@ def prepare(engine: Engine, connection: Connection) -> bool:
         connection.rollback()
         connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
     return mark is not None
+
+
+def identity_of(connection: Connection) -> str:
+    """Return the identity of the store in a database."""
+    with connection.begin():
+        return read_identity(connection)
 
 
 def _drop(engine: Engine, connection: Connection) -> None:

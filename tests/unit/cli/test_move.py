@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -14,6 +15,7 @@ from emailsys.cli.options import Refused, choose_places
 from emailsys.config.exit_status import Exit
 from emailsys.platforms.users import give_folder, is_root
 from emailsys.store.moving import target as target_of
+from emailsys.store.moving.move import Move
 from emailsys.supervisor import FolderLock
 from tests.unit.cli.cli_case import CLICase
 
@@ -68,6 +70,7 @@ class MoveTests(CLICase):
             (Exit.CONFIG, "sqlite:///{env:MISSING}", "MISSING"),
             (Exit.USAGE, "mysql://db/mail", "postgresql"),
             (Exit.DATA, f"sqlite:///{self.state}/mail.sqlite", "there already"),
+            (Exit.UNAVAILABLE, f"sqlite:///{self.state}/missing/new.sqlite", "missing/new.sqlite does not exist"),
         ):
             self.assertIn(why, self.refused(status, "move", "--to", url))
         sqlite3.connect(self.target).executescript("CREATE TABLE other (x); INSERT INTO other VALUES (1)")
@@ -86,6 +89,39 @@ class MoveTests(CLICase):
     def test_without_a_configuration_file_the_reader_learns_how_to_make_one(self) -> None:
         del os.environ["EMAILSYS_CONFIG"]
         self.assertIn("config example", self.refused(Exit.CONFIG, "move", "--to", self.url))
+
+    def test_a_configuration_that_cannot_have_a_second_name_is_refused_before_the_copy(self) -> None:
+        """As a file that is mounted into a container: only the last step would show that."""
+
+        def link(*names: object) -> None:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+        patched = self.patch(os, "link", link)
+        self.assertIn("--leave-config", self.refused(Exit.NO_PERMISSION, "move", "--to", self.url))
+        patched.restore()
+        self.assertFalse(self.target.exists())
+        self.assertEqual([path.name for path in self.config.parent.glob(f"{self.config.name}*")], [self.config.name])
+
+    def test_if_the_configuration_cannot_be_replaced_after_all_the_reader_learns_what_to_do(self) -> None:
+        kept = self.config.with_name(f"{self.config.name}.before-move")
+        kept.mkdir()
+        self.assertIn("the store was moved, but", self.refused(Exit.CONFIG, "move", "--to", self.url))
+        self.assertEqual(self.config.read_text(), _CONFIG)
+        kept.rmdir()
+        self.assertIn("had copied everything", self.fine("move", "--to", self.url))
+        self.assertEqual(self.accounts(), ["ann@example.test"])
+
+    def test_what_is_edited_in_the_configuration_during_the_copy_stays_there(self) -> None:
+        copy = Move.copy
+
+        def edited(move: Move) -> None:
+            copy(move)
+            self.config.write_text(f"{_CONFIG}# edited\n")
+
+        self.patch(Move, "copy", edited)
+        self.fine("move", "--to", self.url)
+        self.assertIn("# edited", self.config.read_text())
+        self.assertEqual(self.accounts(), ["ann@example.test"])
 
     @unittest.skipUnless(is_root(), "only root can become another user")
     def test_a_configuration_that_the_user_of_the_daemon_cannot_read_is_refused(self) -> None:
