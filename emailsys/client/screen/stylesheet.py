@@ -22,6 +22,8 @@ Screen { background: $background; color: $foreground; }
 .picture > * { height: auto; max-width: 100%; }
 .picture > * > * { width: 100%; height: 100%; }
 #reader:focus { border-top: solid $primary; }
+/* A low terminal has no room for the list beside the message. */
+.-low #reader:focus { dock: top; height: 100%; border-top: none; }
 #folders:focus { border-right: solid $primary; }
 #status { height: 1; background: $panel; padding: 0 1; }
 #status Label { width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }

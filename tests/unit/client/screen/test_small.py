@@ -1,4 +1,4 @@
-"""A terminal of five lines shows the text of each dialog."""
+"""A terminal of five lines shows the text of each dialog, and of a message."""
 
 from __future__ import annotations
 
@@ -32,5 +32,21 @@ class SmallTests(ScreenCase):
             await driver.until_screen("ConfirmDialog")
             await see("Delete", "Yes", "No")
             await driver.press("n")
+
+        self.drive(steps, size=(20, 5))
+
+    def test_a_message_in_twenty_columns_and_five_lines(self) -> None:
+        """The message takes the place of the list until it is left."""
+
+        async def steps(driver: Driver) -> None:
+            async def see(*words: str) -> None:
+                await driver.until(lambda: all(word in drawn(driver.app) for word in words))
+
+            await see("Date    From")
+            await driver.press("enter")
+            await see("From: ")
+            self.assertNotIn("Date    From", drawn(driver.app))
+            await driver.press("i")
+            await see("Date    From")
 
         self.drive(steps, size=(20, 5))
