@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
@@ -306,9 +307,14 @@ class Panes(Surviving, Screen[None]):
         """Show the folder that was clicked."""
         self.go_to_list(event.source)
 
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Hide the folder pane of a narrow screen when it is left: keys act on messages that are seen."""
+        pane = self.query_one(FolderPane)
+        if event.widget is not pane:
+            pane.remove_class("asked")
+
     def go_to_list(self, source: ListSource) -> None:
         """Show the list that was chosen in the folder pane. The next keys act on its messages."""
-        self.query_one(FolderPane).remove_class("asked")
         self.set_focus(self.messages)
         self.start_dialog(lambda: self.show(source))
 

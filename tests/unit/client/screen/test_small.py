@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emailsys.client.screen.folder_pane import FolderPane
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 from tests.unit.client.screen.test_pictures import drawn
 
@@ -50,3 +51,16 @@ class SmallTests(ScreenCase):
             await see("Date    From")
 
         self.drive(steps, size=(20, 5))
+
+    def test_the_folder_pane_of_a_narrow_screen_goes_when_it_is_left(self) -> None:
+        """Otherwise keys would act on a message that the pane covers."""
+
+        async def steps(driver: Driver) -> None:
+            pane = driver.app.screen.query_one(FolderPane)
+            for key in ("escape", "i", "f6"):
+                await driver.press("c")
+                await driver.until(lambda: pane.has_focus and pane.display)
+                await driver.press(key)
+                await driver.until(lambda: driver.messages.has_focus and not pane.display)
+
+        self.drive(steps, size=(50, 15))
