@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -112,9 +112,14 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
         _check_other(settings, url)
     load_before_dropping(owner_of(where.folder) if where.folder.is_dir() else None)
     daemon = RunningDaemon(where)
+    if daemon.is_running and "{env:" in to:
+        raise Refused(
+            "--to has {env:...}, and the running daemon has another environment. Use {file:PATH}, or stop it first",
+            Exit.USAGE,
+        )
     if daemon.is_running and leave_config:
         raise Refused("--leave-config is for a store that no daemon uses: stop the daemon first", Exit.USAGE)
-    with _locked(where.folder, with_daemon=daemon.is_running):
+    with _ended_like_ctrl_c(), _locked(where.folder, with_daemon=daemon.is_running):
         switch = None if leave_config else _draft(where, to, url, daemon)
         try:
             with _refusals(), _opened(settings, url, tell) as move:
@@ -225,13 +230,23 @@ def _refusals() -> Iterator[None]:
         raise Refused(str(error), Exit.UNAVAILABLE) from None
 
 
-@contextmanager
-def _signals_ignored() -> Iterator[None]:
+def _ended_like_ctrl_c() -> AbstractContextManager[None]:
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt: otherwise triggers and a draft would stay."""
+    return _handled(("SIGTERM", "SIGHUP"), signal.default_int_handler)
+
+
+def _signals_ignored() -> AbstractContextManager[None]:
     """Let no key and no shutdown interrupt the last step: it takes a moment."""
-    numbers = [getattr(signal, name) for name in _IGNORED if hasattr(signal, name)]
-    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in numbers]
+    return _handled(_IGNORED, signal.SIG_IGN)
+
+
+@contextmanager
+def _handled(names: Sequence[str], handler: Any) -> Iterator[None]:
+    """Handle signals in this way in the block, where the system has them."""
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = [(number, signal.signal(number, handler)) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
+        for number, former in before:
+            signal.signal(number, former)

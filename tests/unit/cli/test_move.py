@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sqlite3
 import stat
 import unittest
@@ -101,6 +102,18 @@ class MoveTests(CLICase):
         patched.restore()
         self.assertFalse(self.target.exists())
         self.assertEqual([path.name for path in self.config.parent.glob(f"{self.config.name}*")], [self.config.name])
+
+    def test_sigterm_and_ctrl_c_leave_nothing_behind(self) -> None:
+        """No triggers in the store, and no draft of the configuration."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.patch(Move, "approach", lambda move, number=number: signal.raise_signal(number))
+            self.assertEqual(self.run_it("move", "--to", self.url)[0], Exit.INTERRUPTED)
+            store = sqlite3.connect(self.state / "mail.sqlite")
+            self.assertEqual(store.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall(), [])
+            store.close()
+            names = [path.name for path in self.config.parent.glob(f"{self.config.name}*")]
+            self.assertEqual(names, [self.config.name])
+        self.assertEqual(self.accounts(), ["ann@example.test"])
 
     def test_if_the_configuration_cannot_be_replaced_after_all_the_reader_learns_what_to_do(self) -> None:
         kept = self.config.with_name(f"{self.config.name}.before-move")
