@@ -1,4 +1,4 @@
-"""Contract of a move: what is in a store is in the other one afterwards, whichever engines they have."""
+"""Cases of a move: what is in a store is in the other one afterwards, whichever engines they have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from emailsys.store.open import engine_of
 from emailsys.store.schema.identity import KeptIdentity
 from emailsys.store.schema.move_marks import StoreMoved, StoreRetired
 from tests.contract.mail import MailCase, envelope, local, remote
-from tests.contract.random_rows import TABLES, change, contents, fill
+from tests.system.store.random_rows import TABLES, change, contents, fill
 
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcde\r\n" * 40_000
 
@@ -46,7 +46,7 @@ def refusal(identity: str, engine: Any, connection: Any) -> str:
     return ""
 
 
-class RowsContract(MailCase):
+class RowsCases(MailCase):
     """The tests for all rows. `test_moving` has a subclass for each pair of engines."""
 
     def target_url(self) -> str:
@@ -123,7 +123,7 @@ class RowsContract(MailCase):
         self.assertEqual(self.on(self.there, lambda _, connection: contents(connection)), before)
 
 
-class MoveContract(RowsContract):
+class MoveCases(RowsCases):
     """All tests. `test_moving` has a subclass for each direction."""
 
     async def test_mail_and_unique_ids_are_the_same_and_later_ids_are_higher(self) -> None:
