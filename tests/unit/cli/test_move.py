@@ -103,9 +103,9 @@ class MoveTests(CLICase):
         self.assertFalse(self.target.exists())
         self.assertEqual([path.name for path in self.config.parent.glob(f"{self.config.name}*")], [self.config.name])
 
-    def test_sigterm_and_ctrl_c_leave_nothing_behind(self) -> None:
+    def test_requests_to_end_leave_nothing_behind(self) -> None:
         """No triggers in the store, and no draft of the configuration."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]:
             self.patch(Move, "approach", lambda move, number=number: signal.raise_signal(number))
             self.assertEqual(self.run_it("move", "--to", self.url)[0], Exit.INTERRUPTED)
             store = sqlite3.connect(self.state / "mail.sqlite")
