@@ -25,6 +25,9 @@ _EPILOG: Final = "\b\nExit statuses (sysexits.h):\n" + "\n".join(
     f"  {status:>3}  {text}" for status, text in MEANING.items()
 )
 
+#: The settings of each group that is called as a program: `emailsys`, and `emailsys mail` from its own shell.
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
 
 class LazyGroup(click.Group):
     """A command group that imports a command only when it is called; the help needs no imports.
@@ -165,7 +168,7 @@ class LazyGroup(click.Group):
         "certs": ("emailsys.cli.commands.certs:certs", "Create, renew and show certificates of the development CA."),
         "completion": ("emailsys.cli.commands.completion:completion", "Print the completion script of a shell."),
     },
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=CONTEXT,
     epilog=_EPILOG,
 )
 @click.version_option(__version__, prog_name=PROGRAM)

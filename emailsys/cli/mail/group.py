@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from emailsys.cli.main import LazyGroup
+from emailsys.cli.main import CONTEXT, LazyGroup
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
 
@@ -142,6 +142,7 @@ def refused_by(error: Exception) -> Refused | None:
         "reindex": (f"{_ROOM}.verbs.import_export:reindex", "Rebuild the index from the message files."),
         "shell": (f"{_ROOM}.verbs.shell:shell", "Open a line-by-line shell, for slow terminals and screen readers."),
     },
+    context_settings=CONTEXT,
     epilog=_EPILOG,
 )
 @click.option("--theme", type=click.Choice(["dark", "light"]), help="Colours of the full screen. F3 switches them.")
