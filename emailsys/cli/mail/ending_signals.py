@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-# Windows has no SIGHUP.
-_ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+from emailsys.platforms.signals import ENDING, handled
+
 # What shells add to the number of the signal that ended a program.
 _SIGNALLED: Final = 128
 
@@ -29,10 +27,6 @@ def ending_signals_raised() -> Iterator[None]:
 
     A signal that the program was started to ignore, as by nohup, stays ignored.
     """
-    if threading.current_thread() is not threading.main_thread():
-        # Python handles signals in the main thread.
-        yield
-        return
     ended: list[int] = []
 
     def handle(number: int, frame: object) -> None:
@@ -40,26 +34,13 @@ def ending_signals_raised() -> Iterator[None]:
             ended.append(number)
             raise EndedBySignal(number)
 
-    heard = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = [(number, signal.signal(number, handle)) for number in heard]
-    try:
+    with handled(ENDING, handle, even_ignored=False):
         yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
 
 
 @contextmanager
 def ending_signals_postponed() -> Iterator[list[int]]:
     """Within `ending_signals_raised`, let signals raise nothing. The block gets the list of those that came."""
     came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
+    with handled(ENDING, lambda number, frame: came.append(number), even_ignored=False):
         yield came
-        return
-    heard = [number for number in _ENDING if callable(signal.getsignal(number))]
-    before = [(number, signal.signal(number, lambda number, frame: came.append(number))) for number in heard]
-    try:
-        yield came
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from emailsys.config.locations import without_password
 from emailsys.config.settings import Settings
 from emailsys.daemon.preload import load_before_dropping
 from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.platforms.signals import ENDING, handled
 from emailsys.platforms.users import owner_of
 from emailsys.store.commit.ids import id_text
 from emailsys.store.moving.move import Move, Moved, TooBusy, store_errors
@@ -27,7 +28,7 @@ from emailsys.store.open import engine_of, sqlite_path
 from emailsys.store.schema.identity import KeptIdentity
 from emailsys.supervisor import FolderLock, as_owner, check_state_folder
 
-# Signals that are ignored in the last step, where the system has them.
+# Ignored in the last step, which takes a moment: no key and no shutdown interrupts it.
 _IGNORED: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP")
 # The lock that one move at a time holds, in the state folder.
 _LOCK_NAME: Final = "move.lock"
@@ -119,7 +120,9 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
         )
     if daemon.is_running and leave_config:
         raise Refused("--leave-config is for a store that no daemon uses: stop the daemon first", Exit.USAGE)
-    with _ended_like_ctrl_c(), _locked(where.folder, with_daemon=daemon.is_running):
+    # As Ctrl-C does: otherwise triggers and a draft would stay. Under nohup, SIGHUP ends nothing.
+    ended = handled(ENDING, signal.default_int_handler, even_ignored=False)
+    with ended, _locked(where.folder, with_daemon=daemon.is_running):
         switch = None if leave_config else _draft(where, to, url, daemon)
         try:
             with _refusals(), _opened(settings, url, tell) as move:
@@ -133,7 +136,7 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
                 tell("waiting for the daemon" if daemon.is_running else "switching")
                 config = None if switch is None else switch.path
                 prepared = nullcontext(math.inf) if move.is_finishing else daemon.prepared(config)
-                with prepared as until, _signals_ignored():
+                with prepared as until, handled(_IGNORED, signal.SIG_IGN):
                     with as_owner(where.folder):
                         moved = move.switch(until)
                     kept = None if switch is None else switch.commit()
@@ -228,25 +231,3 @@ def _refusals() -> Iterator[None]:
         raise NoStore(str(error)) from None
     except StoreError as error:
         raise Refused(str(error), Exit.UNAVAILABLE) from None
-
-
-def _ended_like_ctrl_c() -> AbstractContextManager[None]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt: otherwise triggers and a draft would stay."""
-    return _handled(("SIGTERM", "SIGHUP"), signal.default_int_handler)
-
-
-def _signals_ignored() -> AbstractContextManager[None]:
-    """Let no key and no shutdown interrupt the last step: it takes a moment."""
-    return _handled(_IGNORED, signal.SIG_IGN)
-
-
-@contextmanager
-def _handled(names: Sequence[str], handler: Any) -> Iterator[None]:
-    """Handle signals in this way in the block, where the system has them."""
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = [(number, signal.signal(number, handler)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, former in before:
-            signal.signal(number, former)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from emailsys.config.given import without_variables
 from emailsys.config.server_keys import TOP
 from emailsys.control.control_socket import ControlFailed, NoDaemon, ask
 from emailsys.control.requests import Request, Status
+from emailsys.platforms.signals import ENDING, handled
 
 # Seconds. A start takes half a second; the rest is for slow machines.
 START_PATIENCE: Final = 30.0
@@ -130,14 +130,9 @@ def _signals_postponed() -> Iterator[None]:
     def postpone(number: int, frame: FrameType | None) -> None:
         arrived.append(number)
 
-    ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        ends = []
-    previous = [(number, signal.signal(number, postpone)) for number in ends]
     try:
-        yield
+        with handled(("SIGINT", *ENDING), postpone):
+            yield
     finally:
-        for number, handler in previous:
-            signal.signal(number, handler)
         for number in arrived[:1]:
             signal.raise_signal(number)

@@ -6,8 +6,13 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Final
 
 import click
+
+from emailsys.platforms.signals import ENDING, handled
+
+_HEARD: Final = ("SIGINT", *ENDING)
 
 
 class Ended(BaseException):
@@ -32,26 +37,20 @@ def until_ended(cleanup: Callable[[], object], words: str) -> Iterator[None]:
         if not is_over:
             raise Ended
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = [(number, signal.signal(number, end)) for number in numbers]
-    try:
+    with handled(_HEARD, end):
         try:
             yield
         except Exception as error:
             if has_arrived:
                 raise Ended from error
             raise
-        if has_arrived:
-            raise Ended
-    finally:
-        is_over = True
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        try:
+        else:
             if has_arrived:
-                with suppress(OSError):
-                    click.echo(f"\n{words}", err=True)
-            cleanup()
+                raise Ended
         finally:
-            for number, handler in before:
-                signal.signal(number, handler)
+            is_over = True
+            with handled(_HEARD, signal.SIG_IGN):
+                if has_arrived:
+                    with suppress(OSError):
+                        click.echo(f"\n{words}", err=True)
+                cleanup()

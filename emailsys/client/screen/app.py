@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import ClassVar, Final
@@ -20,9 +19,8 @@ from emailsys.client.screen.main_screen import MainScreen
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.stylesheet import STYLESHEET
 from emailsys.client.screen.unsaved_text import UnsavedText
+from emailsys.platforms.signals import ENDING, handled
 
-# Windows has no SIGHUP.
-_ENDING: Final = ("SIGTERM", "SIGHUP")
 # The exit status of a program that a signal ended, as shells show it.
 _SIGNALLED: Final = 128
 # The status if the terminal is gone, but no signal came: `nohup` ignores SIGHUP.
@@ -82,13 +80,8 @@ class MailApp(MailProgram):
             self.discard_output_of_lost_terminal()
             loop.call_soon_threadsafe(self.end, _SIGNALLED + number)
 
-        numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
-        before = [(number, signal.signal(number, handle)) for number in numbers]
-        try:
+        with handled(ENDING, handle):
             yield
-        finally:
-            for number, handler in before:
-                signal.signal(number, handler)
 
     def end(self, status: int) -> None:
         """Save what is being written, finish the changes of earlier keys, and end with an exit status."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.programs.command_blocks import blocks, commands
+from tests.live.programs.installed import needs
 from tests.ports import free_ports
 
 PAGE = "docs/testing-mail.md"
@@ -59,6 +59,7 @@ class DocumentTests(SynchronousTestCase):
         self.run_here(sys.executable, "-m", "twisted.trial", *cases)
         self.assertRegex(self.run_here(sys.executable, f"{programs[0]}.py"), r"^127\.0\.0\.1 \d+\n$")
 
+    @needs("curl", "bash")
     def test_the_commands(self) -> None:
         """On ports that are free."""
         printed = []
@@ -70,6 +71,3 @@ class DocumentTests(SynchronousTestCase):
         self.assertIn('"links": ["https://example.com/ok"]', printed[0])
         self.assertIn("drop after the first dot", printed[0])
         self.assertIn('"subject": "Welcome"', printed[1])
-
-    if shutil.which("curl") is None or shutil.which("bash") is None:
-        test_the_commands.skip = "needs curl and bash"  # type: ignore[attr-defined]

@@ -106,6 +106,8 @@ class MoveTests(CLICase):
     def test_requests_to_end_leave_nothing_behind(self) -> None:
         """No triggers in the store, and no draft of the configuration."""
         for number in [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]:
+            # Under nohup, SIGHUP is ignored, and stays so.
+            self.addCleanup(signal.signal, number, signal.signal(number, signal.SIG_DFL))
             self.patch(Move, "approach", lambda move, number=number: signal.raise_signal(number))
             self.assertEqual(self.run_it("move", "--to", self.url)[0], Exit.INTERRUPTED)
             store = sqlite3.connect(self.state / "mail.sqlite")
