@@ -21,8 +21,8 @@ import random
 import shutil
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.crash.clients import Gone, Pop3, Refused, Smtp
@@ -82,13 +82,13 @@ def main() -> int:
             disk.set(
                 suffix="", sync_errno=errno.EIO, sync_count=-1, read_errno=errno.EIO, read_count=-1, sync_delay=300
             )
-            sending = threading.Thread(target=lambda: heard.append(send(node, "second")))
-            sending.start()
-            for _ in range(20):
-                login(node)
-            time.sleep(2)
-            disk.heal()
-            sending.join()
+            with ThreadPoolExecutor(1) as pool:
+                sending = pool.submit(send, node, "second")
+                for _ in range(20):
+                    login(node)
+                time.sleep(2)
+                disk.heal()
+            heard.append(sending.result())
         print("syncs fail:     ", heard[0])
         print("the disk works: ", third := send(node, "third"))
         disk.freeze()
