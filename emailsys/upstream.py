@@ -48,13 +48,17 @@ def write_at_once(transport: Any, octets: bytes) -> None:
     if transport.dataBuffer or transport._tempDataBuffer:
         transport.write(octets)
         return
-    rest = memoryview(octets)
-    written = limit = transport.SEND_LIMIT
-    while rest and written == limit:
-        written = transport.writeSomeData(rest)
+    written = transport.writeSomeData(octets)
+    if written == len(octets):
+        return
+    rest, limit = memoryview(octets), transport.SEND_LIMIT
+    while True:
         # On an error the reactor's next round ends the connection.
         if isinstance(written, int):
             rest = rest[written:]
+        if not rest or written != limit:
+            break
+        written = transport.writeSomeData(rest)
     if rest:
         transport.write(bytes(rest))
 

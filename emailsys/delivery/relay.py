@@ -15,7 +15,7 @@ from emailsys.interfaces import IConnectionPool, IRelay, IResolver
 from emailsys.mail import reply as replies
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
-from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission, kind_of
+from emailsys.mail.transmission import DELAYED, DELIVERED, Outcome, OutcomeKind, Transmission, kind_of
 from emailsys.telemetry import Telemetry
 
 # RFC 3463 §3.6: too many recipients.
@@ -31,7 +31,7 @@ _OF_LOGIN: Final = frozenset({530, 534, 538})
 def _too_many(outcome: Outcome) -> bool:
     """Return whether the host requires another transaction for this recipient (RFC 5321 §4.5.3.1.10)."""
     reply = outcome.reply
-    if not outcome.from_remote or outcome.kind is not OutcomeKind.DELAYED:
+    if not outcome.from_remote or outcome.kind is not DELAYED:
         return False
     return (reply.code == 452 and reply.enhanced in ("", _TOO_MANY)) or reply.code == 552
 
@@ -47,9 +47,9 @@ def _of_route(outcome: Outcome) -> Outcome:
         said = Reply(
             451, _MISCONFIGURED, f"{outcome.remote}, the host of a route, refuses mail from this system: {words}"
         )
-        outcome = dataclasses.replace(outcome, kind=OutcomeKind.DELAYED, reply=said, from_remote=False)
+        outcome = dataclasses.replace(outcome, kind=DELAYED, reply=said, from_remote=False)
         return dataclasses.replace(outcome, host_at_fault=True, route_at_fault=True)
-    if outcome.kind is OutcomeKind.DELAYED and outcome.host_at_fault:
+    if outcome.kind is DELAYED and outcome.host_at_fault:
         return dataclasses.replace(outcome, route_at_fault=True)
     return outcome
 
@@ -69,7 +69,7 @@ class ClosedRelay:
     """Relay while outbound mail is switched off: all mail is delayed."""
 
     async def relay(self, next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
-        return [Outcome(OutcomeKind.DELAYED, replies.OUTBOUND_OFF)] * len(transmission.recipients)
+        return [Outcome(DELAYED, replies.OUTBOUND_OFF)] * len(transmission.recipients)
 
     def idle(self, next_hop: NextHop) -> None:
         """Do nothing, because there are no connections."""
@@ -145,10 +145,10 @@ class _Attempt:
 
         Returns whether the host accepted some of them and requires another transaction for the rest.
         """
-        asked, some = self.left, any(outcome.kind is OutcomeKind.DELIVERED for outcome in outcomes)
-        too_many = []
+        asked, some, too_many = self.left, False, []
         self.left = []
         for index, outcome in zip(asked, outcomes, strict=True):
+            some = some or outcome.kind is DELIVERED
             if _tells_more(outcome, self.outcomes[index]):
                 self.outcomes[index] = outcome
             if _too_many(outcome):
@@ -183,8 +183,7 @@ class Relay:
             raise
         except Exception:
             self._telemetry.exception("outbound-exception", Failure(), queue_id=transmission.queue_id)
-        delayed = Outcome(OutcomeKind.DELAYED, replies.LOCAL_ERROR)
-        return [delayed if outcome is None else outcome for outcome in attempt.outcomes]
+        return [Outcome(DELAYED, replies.LOCAL_ERROR) if outcome is None else outcome for outcome in attempt.outcomes]
 
     def idle(self, next_hop: NextHop) -> None:
         self._pool.idle(next_hop)
@@ -236,7 +235,7 @@ class Relay:
 
     def _nowhere(self, next_hop: NextHop, reply: Reply) -> Outcome:
         """Return the outcome if the next hop has no host."""
-        delayed = kind_of(reply) is OutcomeKind.DELAYED
+        delayed = kind_of(reply) is DELAYED
         return Outcome(
             kind_of(reply),
             reply,

@@ -6,6 +6,7 @@ import enum
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
@@ -60,6 +61,11 @@ class OutcomeKind(enum.Enum):
     FAILED = "failed"
 
 
+# The usual kinds. Python 3.11 takes a tenth of a microsecond to look a member up in its class.
+DELIVERED: Final = OutcomeKind.DELIVERED
+DELAYED: Final = OutcomeKind.DELAYED
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of a delivery attempt for one recipient.
@@ -96,11 +102,11 @@ class Outcome:
     @property
     def may_try_elsewhere(self) -> bool:
         """Whether another host of the next hop may be tried now (RFC 5321 §5.1) without sending a duplicate."""
-        return not (self.in_doubt or self.hold) and (self.host_at_fault or self.kind is OutcomeKind.DELAYED)
+        return not (self.in_doubt or self.hold) and (self.host_at_fault or self.kind is DELAYED)
 
 
 def kind_of(reply: Reply) -> OutcomeKind:
     """Return the kind of outcome for a reply: 2xx is delivered, 5xx failed, anything else delayed."""
     if 200 <= reply.code < 300:
-        return OutcomeKind.DELIVERED
-    return OutcomeKind.FAILED if 500 <= reply.code < 600 else OutcomeKind.DELAYED
+        return DELIVERED
+    return OutcomeKind.FAILED if 500 <= reply.code < 600 else DELAYED

@@ -142,6 +142,8 @@ class HostPool:
         self._attempts: dict[SMTPClient, _Attempt] = {}
         self._usable: set[SMTPClient] = set()
         self._idle: list[SMTPClient] = []
+        # Connections that asked for a transmission when there was none, in that order. Only these have to be woken.
+        self._unserved: dict[SMTPClient, None] = {}
         self._closing = False
 
     @property
@@ -194,10 +196,10 @@ class HostPool:
                 self._open()
             else:
                 break
-        if self.waiting and not self._opening:
-            for client in list(self._usable):
-                if self.waiting:
-                    client.wake()
+        while self.waiting and self._unserved and not self._opening:
+            client = next(iter(self._unserved))
+            del self._unserved[client]
+            client.wake()
 
     def _open(self) -> None:
         options, host, settings = self._options, self.host, self._options.settings
@@ -271,7 +273,10 @@ class HostPool:
     def next_transmission(self, client: SMTPClient, ahead: bool) -> PendingTransmission | None:
         # Reserve ahead only transmissions that no opening connection is about to take.
         enough = len(self.waiting) > len(self._opening) if ahead else bool(self.waiting)
-        return self.waiting.popleft() if enough else None
+        if not enough:
+            self._unserved[client] = None
+            return None
+        return self.waiting.popleft()
 
     def has_nothing_to_do(self, client: SMTPClient) -> None:
         self._idle.append(client)
@@ -311,6 +316,7 @@ class HostPool:
         self._opening.pop(client, None)
         self._attempts.pop(client, None)
         self._usable.discard(client)
+        self._unserved.pop(client, None)
         if client in self._idle:
             self._idle.remove(client)
         self._pool.is_idle_no_more(client)

@@ -51,10 +51,10 @@ class ConnectionPool:
         self.telemetry = telemetry
         self._options = ConnectionOptions(reactor, settings, hostname, tls_for, telemetry, wiretap)
         self._closing = False
-        self._host_pools: dict[tuple[NextHop, Host], HostPool] = {}
         # Until when handshakes with a host offer X25519 only.
         self._x25519_only: dict[Host, float] = {}
-        self._by_hop: dict[NextHop, list[HostPool]] = {}
+        # One for each host of a next hop that has mail or a connection, in the order in which they were needed.
+        self._host_pools: dict[NextHop, list[HostPool]] = {}
         # In the order in which they became idle.
         self._idle: dict[SMTPClient, None] = {}
         #: Connections whose sockets are open.
@@ -65,7 +65,7 @@ class ConnectionPool:
     # IConnectionPool
 
     def connected(self, next_hop: NextHop) -> Host | None:
-        for host_pool in reversed(self._by_hop.get(next_hop, ())):
+        for host_pool in reversed(self._host_pools.get(next_hop, ())):
             if host_pool.is_connected:
                 now = self._reactor.seconds()
                 if now - host_pool.looked_up_at < _LOOK_AGAIN:
@@ -79,20 +79,25 @@ class ConnectionPool:
         if self._closing:
             outcome = Outcome(OutcomeKind.DELAYED, replies.BROKEN_OFF, host_at_fault=True)
             return [outcome] * len(transmission.recipients)
-        host_pool = self._host_pools.get((next_hop, host))
-        if host_pool is None:
-            host_pool = self._host_pools[next_hop, host] = HostPool(self, self._options, next_hop, host)
-            self._by_hop.setdefault(next_hop, []).append(host_pool)
-        return await host_pool.add(transmission).done
+        return await self._host_pool(next_hop, host).add(transmission).done
+
+    def _host_pool(self, next_hop: NextHop, host: Host) -> HostPool:
+        host_pools = self._host_pools.setdefault(next_hop, [])
+        for host_pool in host_pools:
+            if host_pool.host == host:
+                return host_pool
+        host_pools.append(HostPool(self, self._options, next_hop, host))
+        return host_pools[-1]
 
     def idle(self, next_hop: NextHop) -> None:
-        for host_pool in self._by_hop.get(next_hop, ()):
+        for host_pool in self._host_pools.get(next_hop, ()):
             host_pool.close_idle_soon()
 
     def shut_down(self, grace: float) -> None:
         self._closing = True
-        for host_pool in list(self._host_pools.values()):
-            host_pool.shut_down()
+        for host_pools in list(self._host_pools.values()):
+            for host_pool in list(host_pools):
+                host_pool.shut_down()
         if self._host_pools or self.sockets:
             self._hang_ups.append(self._reactor.callLater(grace, self._abort_all))
 
@@ -138,13 +143,12 @@ class ConnectionPool:
 
     def changed(self, host_pool: HostPool) -> None:
         """Remove a host pool that is empty."""
-        key = (host_pool.next_hop, host_pool.host)
-        if host_pool.is_empty and self._host_pools.get(key) is host_pool:
-            del self._host_pools[key]
-            host_pools = self._by_hop[host_pool.next_hop]
-            host_pools.remove(host_pool)
-            if not host_pools:
-                del self._by_hop[host_pool.next_hop]
+        if host_pool.is_empty:
+            host_pools = self._host_pools.get(host_pool.next_hop, [])
+            if host_pool in host_pools:
+                host_pools.remove(host_pool)
+                if not host_pools:
+                    del self._host_pools[host_pool.next_hop]
         if not self._host_pools and not self.sockets:
             calls, self._hang_ups = self._hang_ups, []
             for call in calls:

@@ -11,7 +11,19 @@ from typing_extensions import override
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.wire.smtp.client_commands import mail, rcpt
-from emailsys.wire.smtp.client_events import Event, SendBody, Settled, Step, Unusable
+from emailsys.wire.smtp.client_events import (
+    BODY,
+    CHUNK,
+    DATA,
+    FINAL,
+    MAIL,
+    RCPT,
+    Event,
+    SendBody,
+    Settled,
+    Step,
+    Unusable,
+)
 from emailsys.wire.smtp.client_opening import Opening, confused
 from emailsys.wire.smtp.client_transaction import Transaction
 from emailsys.wire.smtp.replies import ReplySyntaxError
@@ -55,7 +67,7 @@ class SMTPClientSession(Opening):
         if self._expected:
             return self._expected[0][0]
         if self._filling is not None and self._filling.body_began:
-            return Step.BODY
+            return BODY
         return None
 
     @property
@@ -97,13 +109,13 @@ class SMTPClientSession(Opening):
         if self._needs_reset:
             self._needs_reset = False
             self._say(b"RSET\r\n", Step.RESET)
-        self._say(mail(transmission, self.extensions, transaction.utf8), Step.MAIL, transaction)
+        self._say(mail(transmission, self.extensions, transaction.utf8), MAIL, transaction)
         if not self._pipelining:
             return
         for index in transaction.asked:
             self._say_rcpt(transaction, index)
         if not self._chunking:
-            self._say(b"DATA\r\n", Step.DATA, transaction)
+            self._say(b"DATA\r\n", DATA, transaction)
         elif body is not None and len(body) <= MAX_UNASKED_BODY:
             # RFC 3030 §4.2 shows MAIL, RCPT and BDAT in one group.
             transaction.body_began = True
@@ -123,10 +135,10 @@ class SMTPClientSession(Opening):
             self._out.append(self._stuffer.stuff(piece, dotted))
         elif last:
             transaction.body_ended = True
-            self._say(b"BDAT %d LAST\r\n" % len(piece), Step.FINAL, transaction)
+            self._say(b"BDAT %d LAST\r\n" % len(piece), FINAL, transaction)
             self._out.append(piece)
         elif piece:
-            self._say(b"BDAT %d\r\n" % len(piece), Step.CHUNK, transaction)
+            self._say(b"BDAT %d\r\n" % len(piece), CHUNK, transaction)
             self._out.append(piece)
 
     def end_body(self) -> None:
@@ -136,12 +148,12 @@ class SMTPClientSession(Opening):
         self._filling = None
         if not self._chunking:
             transaction.body_ended = True
-            self._say(self._stuffer.end(), Step.FINAL, transaction, transaction.accepted[0])
+            self._say(self._stuffer.end(), FINAL, transaction, transaction.accepted[0])
             if self._lmtp:
-                self._expected += [(Step.FINAL, transaction, index) for index in transaction.accepted[1:]]
+                self._expected += [(FINAL, transaction, index) for index in transaction.accepted[1:]]
         elif not transaction.body_ended:
             transaction.body_ended = True
-            self._say(b"BDAT 0 LAST\r\n", Step.FINAL, transaction)
+            self._say(b"BDAT 0 LAST\r\n", FINAL, transaction)
 
     def stop_body(self) -> None:
         """Stop sending a refused body, by RSET (RFC 3030 §2)."""
@@ -189,7 +201,7 @@ class SMTPClientSession(Opening):
 
     def _say_rcpt(self, transaction: Transaction, index: int) -> None:
         forward = transaction.transmission.recipients[index]
-        self._say(rcpt(forward, self.extensions, transaction.utf8), Step.RCPT, transaction, index)
+        self._say(rcpt(forward, self.extensions, transaction.utf8), RCPT, transaction, index)
 
     def _replied(self, reply: Reply) -> None:
         """Handle a reply."""
@@ -216,22 +228,22 @@ class SMTPClientSession(Opening):
         if reply.is_refusal:
             self._give_up(reply, True)
         else:
-            self._give_up(confused(Step.BODY if transaction else Step.QUIT, f"unasked {reply.code}"), False)
+            self._give_up(confused(BODY if transaction else Step.QUIT, f"unasked {reply.code}"), False)
 
     def _transaction_replied(self, step: Step, transaction: Transaction, index: int, reply: Reply) -> None:
         if transaction.settled:
             return
-        if reply.code < 400 and reply.code // 100 != (3 if step is Step.DATA else 2):
+        if reply.code < 400 and reply.code // 100 != (3 if step is DATA else 2):
             self._give_up(confused(step, f"code {reply.code}"), False)
-        elif step is Step.MAIL:
+        elif step is MAIL:
             transaction.mail_replied(reply)
             self._next_step(transaction, -1)
-        elif step is Step.RCPT:
+        elif step is RCPT:
             transaction.rcpt_replied(index, reply)
             self._next_step(transaction, transaction.asked.index(index) if not self._pipelining else 0)
-        elif step is Step.DATA:
+        elif step is DATA:
             self._data_replied(transaction, reply)
-        elif step is Step.CHUNK:
+        elif step is CHUNK:
             if reply.is_refusal:
                 transaction.failure = transaction.failure or reply
         elif self._lmtp:
@@ -248,7 +260,7 @@ class SMTPClientSession(Opening):
         if transaction.failure is None and last + 1 < len(transaction.asked):
             self._say_rcpt(transaction, transaction.asked[last + 1])
         elif transaction.accepted:
-            self._say(b"DATA\r\n", Step.DATA, transaction)
+            self._say(b"DATA\r\n", DATA, transaction)
         else:
             self._settle_unaccepted(transaction)
 
@@ -277,9 +289,9 @@ class SMTPClientSession(Opening):
             self._settle_unaccepted(transaction)
             self._needs_reset = False
             if self._lmtp:
-                self._give_up(confused(step=Step.DATA, said="a code that accepts a message for nobody"), False)
+                self._give_up(confused(step=DATA, said="a code that accepts a message for nobody"), False)
             else:
-                self._say(b".\r\n", Step.FINAL, transaction)
+                self._say(b".\r\n", FINAL, transaction)
             return
         if transaction.accepted:
             transaction.failure = transaction.failure or reply

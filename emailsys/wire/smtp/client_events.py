@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, Transmission
@@ -13,6 +14,9 @@ from emailsys.wire.smtp.client_commands import Extensions
 
 class Step(enum.Enum):
     """A step that the session waits for. Each step has its own timeout (RFC 5321 §4.5.3.2)."""
+
+    # Members are single objects. The hash of enum.Enum is a Python function, and each message costs one.
+    __hash__ = object.__hash__
 
     GREETING = "the greeting"
     HELLO = "the reply to EHLO"
@@ -27,6 +31,15 @@ class Step(enum.Enum):
     FINAL = "the reply to the end of the message"
     RESET = "the reply to RSET"
     QUIT = "the reply to QUIT"
+
+
+# The steps of every message. Python 3.11 takes a tenth of a microsecond to look a member up in its class.
+MAIL: Final = Step.MAIL
+RCPT: Final = Step.RCPT
+DATA: Final = Step.DATA
+BODY: Final = Step.BODY
+CHUNK: Final = Step.CHUNK
+FINAL: Final = Step.FINAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Transaction:
             foreign = [index for index in self.asked if needs_smtputf8(transmission.recipients[index].forward_path)]
             if foreign and "SMTPUTF8" in extensions:
                 self.utf8 = True
-            else:
+            elif foreign:
                 self._refuse_here(foreign, NEEDS_SMTPUTF8)
 
     def _refuse_here(self, indices: list[int], reply: Reply) -> None:
