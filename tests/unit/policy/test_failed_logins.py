@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -277,18 +276,3 @@ class DelayTests(FailedLoginsTestCase):
         self.assertEqual(sum(answer.called for answer in attack), 27)
         self.right(HOME)
         self.clock.pump([0.5] * 8)
-
-
-class MemoryTests(FailedLoginsTestCase):
-    """What an attack from many addresses costs."""
-
-    def test_ten_thousand_addresses_cost_less_than_64_mb(self) -> None:
-        """Each of them logs in wrongly once."""
-        tracemalloc.start()
-        try:
-            for host in range(10_000):
-                _ = self.log_in(f"10.{host // 65536}.{host // 256 % 256}.{host % 256}")
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        self.assertLess(peak, 64_000_000)
