@@ -129,13 +129,16 @@ class References:
             if name not in self._environ:
                 self.problems.append((path, f"names the environment variable {name}, which is not set"))
             return self._environ.get(name, "")
+        file = self._folder / name
         try:
-            # Editors end the last line, and some begin the file with a byte order mark.
-            return (self._folder / name).read_text("utf-8-sig").rstrip("\r\n")
+            if not file.is_fifo() and not file.is_char_device():
+                # Editors end the last line, and some begin the file with a byte order mark.
+                return file.read_text("utf-8-sig").rstrip("\r\n")
+            why = "it is a pipe or a device"
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            self.problems.append((path, f"names the file {self._folder / name}, which cannot be read: {why}"))
-            return ""
+            why = str(error.strerror) if isinstance(error, OSError) else "it is not UTF-8"
+        self.problems.append((path, f"names the file {file}, which cannot be read: {why}"))
+        return ""
 
 
 def origins(document: Mapping[str, Any], path: str = "") -> dict[str, str]:

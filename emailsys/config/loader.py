@@ -268,6 +268,9 @@ def _routing(top: Table, folder: Path) -> RoutingSettings:
 def _secret_in(file: Path) -> str | None:
     """Return the password or secret in a file, without its line end; None if the file has none."""
     try:
+        if not file.is_file():
+            # A pipe would be waited for, and a device may have no end.
+            return None
         secret = file.read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         return None

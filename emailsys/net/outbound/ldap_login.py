@@ -200,6 +200,8 @@ def _reader(options: Mapping[str, str]) -> tuple[bytes, bytes] | None:
     if not name or not file:
         raise ValueError("bind_dn and password_file belong together")
     try:
+        if Path(file).is_fifo() or Path(file).is_char_device():
+            raise ValueError(f"password_file: {file} is a pipe or a device")
         password = Path(file).read_bytes().rstrip(b"\r\n")
     except OSError as error:
         raise ValueError(f"password_file: {file}: {error.strerror}") from None

@@ -28,7 +28,7 @@ _MIN_RSA_BITS: Final = 2048
 _RSA_PSS: Final = 912
 # RFC 8446 §4.2.3: the curves of certificates that TLS 1.3 has, and that mail programs take.
 _COMMON_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
-# Octets. A chain has some 10 KiB; a mistyped path may name a log or a device.
+# Octets. A chain has some 10 KiB; a mistyped path may name a log.
 _MOST_OCTETS: Final = 1024 * 1024
 # Certificates of 90 days are commonly renewed 30 days before their end; with 14 days left, a renewal has failed.
 _NEAR_END: Final = timedelta(days=14)
@@ -98,6 +98,9 @@ def _days(left: timedelta) -> str:
 
 def _octets(path: Path, what: str) -> bytes:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # Opening a pipe would wait for another program.
+            raise TLSConfigError(f"{path}: is a pipe or a device and no {what} file: correct the path")
         with path.open("rb") as file:
             octets = file.read(_MOST_OCTETS + 1)
     except FileNotFoundError:

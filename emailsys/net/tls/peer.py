@@ -185,6 +185,9 @@ class ExpectedServer:
         if ca_file is not None:
             try:
                 changed_at = ca_file.stat().st_mtime_ns
+                if not ca_file.is_file():
+                    # OpenSSL would wait for the other end of a pipe.
+                    raise TLSConfigError(f"{ca_file}: holds no authorities to trust, because it is no file")
             except OSError as error:
                 raise TLSConfigError(f"{ca_file}: the authorities to trust cannot be read: {error.strerror}") from error
         self._terms = ca_file, verify, changed_at, hello

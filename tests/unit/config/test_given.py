@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tomllib
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -113,6 +116,16 @@ class ReferenceTests(SynchronousTestCase):
         self.assertRegex(shown, r'(?m)^data_timeout = ".*"  # default$')
         self.assertNotIn("hunter2", shown)
         self.assertEqual(tomllib.loads(shown)["smtp"]["max_recipients"], 300)
+
+    def test_a_pipe_is_named_and_not_waited_for(self) -> None:
+        """Nor is a device read that has no end."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        os.mkfifo(self.folder / "pipe")
+        for name in (str(self.folder / "pipe"), "/dev/zero"):
+            self.file.write_text(f'hostname = "{{file:{name}}}"\n')
+            error = self.assertRaises(ConfigError, load, self.file, STATE, environ={})
+            self.assertIn(f"hostname: names the file {name}, which cannot be read: it is a pipe", str(error))
 
     def test_what_leads_nowhere_is_named(self) -> None:
         """The content of a file that does not fit may be a secret, and is not shown."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -232,6 +235,16 @@ class Routing(Reading):
         self.assertEqual((routing.trusted_networks, routing.relay_domains, routing.routes), ((), (), ()))
         self.assertTrue(routing.srs)
         self.assertIn("routing.relay_domains", self.problems('[routing]\nrelay_domains = ["no domain"]\n'))
+
+    def test_a_password_is_not_waited_for_at_a_pipe(self) -> None:
+        """Nor read from a device without an end."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        pipe = Path(self.mktemp()).absolute()
+        os.mkfifo(pipe)
+        for name in (str(pipe), "/dev/zero"):
+            route = f'[[routing.routes]]\nhost = "a.test"\nusername = "we"\npassword_file = "{name}"\n'
+            self.assertRegex(self.problems(route), "password_file: found .*; allowed: .* a text file that can be read")
 
     def test_wrong_routes_are_named(self) -> None:
         said = self.problems(

@@ -195,6 +195,8 @@ class LDAP(CheckerTestCase):
             "//localhost/dc=x?uid&bind_dn=cn=reader",
             "//localhost/dc=x?uid&bind_dn=cn=reader&password_file=/nowhere/password",
             "//localhost/{user}?bind_dn=cn=reader&password_file=/dev/null",
+            # It has no end.
+            "//localhost/{user}?bind_dn=cn=reader&password_file=/dev/zero",
             "//localhost",
             "//localhost/cn=admin",
             "//localhost/{user},{other}",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import sys
 from datetime import timedelta
 from pathlib import Path
+from unittest import SkipTest
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -186,6 +189,14 @@ class ClientContextTests(SynchronousTestCase):
         authority.write_bytes(other.authority.read_bytes())
         error = self.assertRaises(SSL.Error, shake_hands, server, client_context("localhost", authority))
         self.assertIsInstance(error, PeerCertificateError)
+
+    def test_a_pipe_in_place_of_authorities_is_not_waited_for(self) -> None:
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        pipe = Path(self.mktemp())
+        os.mkfifo(pipe)
+        said = f"{pipe}: holds no authorities to trust, because it is no file"
+        self.assertRaisesRegex(TLSConfigError, said, client_context, "localhost", pipe)
 
     def test_a_file_of_authorities_that_is_of_no_use_is_named(self) -> None:
         """Missing, and not PEM."""

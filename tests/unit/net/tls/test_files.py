@@ -57,6 +57,17 @@ class CertificateFileTests(SynchronousTestCase):
         )
         self.assertIn(f"{gone}: there is no such key file", self.refused(key=gone))
 
+    def test_a_pipe_is_refused_and_not_waited_for(self) -> None:
+        """Nothing writes into it: opening it would never end. A device may never end either."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        pipe = self.folder / "pipe.pem"
+        os.mkfifo(pipe)
+        for path in (pipe, Path("/dev/zero")):
+            said = f"{path}: is a pipe or a device and no"
+            self.assertIn(f"{said} certificate file", self.refused(chain=path))
+            self.assertIn(f"{said} key file", self.refused(key=path))
+
     def test_unreadable_files_are_named(self) -> None:
         """A folder in place of a file stands for all that the system refuses, root reads everything else."""
         self.assertIn("the certificate cannot be read (Is a directory)", self.refused(chain=self.folder))
