@@ -30,6 +30,8 @@ from benchmarks.crash.texts import make_text
 MIX: Final = Mix(small=3, large=1, bdat=1, submission=3, readers=2)
 # Seconds without a sign of life after which a daemon that hangs loses its leases.
 LEASE: Final = 30
+# Seconds of silence after which a session loses its maildrop to a login.
+TAKEOVER: Final = 30
 
 
 class Pair:
@@ -46,7 +48,9 @@ class Pair:
         self.ledger = Ledger()
         self.flaws = 0
         route = {"recipient_domain": AWAY, "host": "[127.0.0.1]", "port": self.sink.port, "tls": "none"}
-        settings = merged(hasty(self.server.url()), {"queue": {"lease": f"{LEASE}s"}})
+        settings = merged(
+            hasty(self.server.url()), {"queue": {"lease": f"{LEASE}s"}, "pop3": {"takeover_after": TAKEOVER}}
+        )
         self.a, self.b = (Node(folder / name, ports, settings, [("routing.routes", route)]) for name in "ab")
         self.a.start()
         self.b.start()
@@ -186,11 +190,26 @@ def maildrops(pair: Pair) -> None:
     first = Pop3(pair.a, timeout=30)
     first.login(address("u0"))
     first.demand("DELE 1")
-    pair.tell("  open at A, opened at B:", other())
+    heard = other()
+    pair.tell("  open at A, opened at B:", heard)
+    if "IN-USE" not in heard:
+        pair.flaw("two sessions at once")
     pair.a.signal(signal.SIGSTOP)
-    time.sleep(30)
-    pair.tell("  A hangs for 30 s:", other())
+    time.sleep(TAKEOVER + 5)
+    heard = other()
+    pair.tell(f"  A hangs for {TAKEOVER + 5} s:", heard)
+    if "+OK" not in heard:
+        pair.flaw("no takeover from a node that hangs")
     pair.a.signal(signal.SIGCONT)
+    first.say(b"QUIT\r\n")
+    heard = first.line().decode()
+    pair.tell("  A's QUIT with a delete:", heard)
+    if heard.startswith("+OK"):
+        pair.flaw("a session that lost its maildrop deleted a message")
+    first.close()
+    first = Pop3(pair.a, timeout=30)
+    first.login(address("u0"))
+    first.demand("DELE 1")
     # A loses its connections to the database. B may take the maildrop then, and A must not delete.
     holders = pair.server.sql(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory'"

@@ -195,7 +195,7 @@ def open_on(
         else:
             # Connect first, so that an unreachable server is not reported as a lost lock.
             engine.connect_reader().close()
-            locks = AdvisoryLocks(engine, reactor)
+            locks = AdvisoryLocks(engine, reactor, telemetry)
         try:
             ids = _prepare(engine, locks, telemetry, opening, kept)
         except BaseException:

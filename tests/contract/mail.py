@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import Account
 from emailsys.mail.address import Address
@@ -60,6 +63,17 @@ class MailCase(StoreCase):
         for _ in range(5):
             self.clock.advance(2.0)
             await store.ended_nodes.step()
+
+    async def while_time_passes(self, asking: Coroutine[Any, Any, Any], *stores: Any) -> Any:
+        """Wait for a login while the clock goes on, and with it the signs of life of these stores."""
+        asked = Deferred.fromCoroutine(asking)
+        # The failure is kept for the caller.
+        _ = asked.addErrback(lambda failure: failure)
+        while not asked.called:
+            self.clock.advance(0.5)
+            for store in stores:
+                await store._locks.settle()
+        return await asked
 
     async def send(self, body: bytes, to: Envelope, chunk: int = 65_536) -> str:
         """Send a message. Returns its queue id."""

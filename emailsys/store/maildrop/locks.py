@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +13,11 @@ from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import NODES
 from emailsys.store.engine.base import Engine
 from emailsys.store.engine.file_locks import ByteLocks
+from emailsys.store.maildrop.requests import MaildropRequests
 from emailsys.store.node.lock_connection import LockConnection
 from emailsys.store.node.watch import NodeWatch
 from emailsys.store.schema import tables
+from emailsys.telemetry import Telemetry
 
 
 class MaildropLocks(Protocol):
@@ -23,6 +25,12 @@ class MaildropLocks(Protocol):
 
     async def acquire(self, account_id: int) -> int | None:
         """Lock a maildrop. Returns its fencing number (0: none needed), or None if another process holds it."""
+
+    async def ask(self, account_id: int, takeover_after: float) -> bool:
+        """Ask the other process that has locked a maildrop to give it up. Returns whether it is free now."""
+
+    def answer_by(self, answer: Callable[[int], Awaitable[bool | None]]) -> None:
+        """Set what answers the requests of other processes: see `MaildropRequests.answer`."""
 
     def release(self, account_id: int) -> None:
         """Release the lock of a maildrop, possibly later."""
@@ -67,6 +75,13 @@ class KernelLocks:
         """Lock a maildrop. Needs no fencing number: the kernel never takes a lock from a running process."""
         return 0 if self._bytes.try_lock(account_id) else None
 
+    async def ask(self, account_id: int, takeover_after: float) -> bool:
+        """Return False: the daemon itself asks its worker processes (`Maildrops.ask_others`)."""
+        return False
+
+    def answer_by(self, answer: Callable[[int], Awaitable[bool | None]]) -> None:
+        """Ignore it: the daemon itself passes requests on."""
+
     def release(self, account_id: int) -> None:
         """Release the lock at once."""
         self._bytes.unlock(account_id)
@@ -102,9 +117,10 @@ class AdvisoryLocks:
     Each session gets a new fencing number, and a session deletes nothing if its number is no longer the latest.
     """
 
-    def __init__(self, engine: Engine, reactor: Reactor) -> None:
+    def __init__(self, engine: Engine, reactor: Reactor, telemetry: Telemetry) -> None:
         #: The connection, which holds the node number.
         self.connection = LockConnection(engine, reactor)
+        self._requests = MaildropRequests(self.connection, reactor, telemetry)
         self._reactor = reactor
         self._watch = NodeWatch()
         self._database: Database | None = None
@@ -147,6 +163,14 @@ class AdvisoryLocks:
             # Cancelled or failed. The thread works in order, so the release comes after the lock.
             self.release(account_id)
             raise
+
+    async def ask(self, account_id: int, takeover_after: float) -> bool:
+        """Ask by a notice, and wait for the answer for some seconds."""
+        return await self._requests.ask(account_id, takeover_after)
+
+    def answer_by(self, answer: Callable[[int], Awaitable[bool | None]]) -> None:
+        """Answer the requests of other processes from now on."""
+        self._requests.answer = answer
 
     def release(self, account_id: int) -> None:
         """Release the lock later, in the thread. Does nothing after `close`."""

@@ -55,7 +55,7 @@ class Maildrops:
         max_kept_octets: int,
     ) -> None:
         """
-        @param takeover_after: seconds of silence after which a new login in this process takes over a maildrop.
+        @param takeover_after: seconds of silence after which a new login takes over a maildrop.
         @param now: seconds since 1970.
         @param max_kept_octets: memory for snapshots that are kept for the next session.
         """
@@ -73,6 +73,7 @@ class Maildrops:
         self._holders: dict[int, Maildrop | None] = {}
         #: Asks other processes of the same daemon to give up a maildrop; returns whether one of them did.
         self.ask_others: Callable[[int], Awaitable[bool]] | None = None
+        locks.answer_by(self._answer)
 
     async def open(self, account_id: int) -> Maildrop:
         """Lock the maildrop and read its snapshot.
@@ -84,7 +85,7 @@ class Maildrops:
             if holder is None or not holder.can_be_taken_over(self._reactor.seconds() - self._takeover_after):
                 raise MaildropInUse()
             holder.lose()
-        fence = await self._acquire(account_id, self.ask_others)
+        fence = await self._acquire(account_id, takes_over=True)
         try:
             snapshot = await self._snapshots.read(account_id)
         except BaseException:
@@ -104,11 +105,21 @@ class Maildrops:
         await self._locks.settle()
         return True
 
-    async def _acquire(self, account_id: int, ask_others: Callable[[int], Awaitable[bool]] | None = None) -> int:
+    async def _answer(self, account_id: int) -> bool | None:
+        """Answer the request of another node for a maildrop: see `MaildropRequests.answer`."""
+        return await self.give_up(account_id) if self._holders.get(account_id) is not None else None
+
+    async def _ask(self, account_id: int) -> bool:
+        """Ask the other processes of the daemon, then other nodes. Returns whether the maildrop is free now."""
+        if self.ask_others is not None and await self.ask_others(account_id):
+            return True
+        return await self._locks.ask(account_id, self._takeover_after)
+
+    async def _acquire(self, account_id: int, takes_over: bool = False) -> int:
         self._holders[account_id] = None
         try:
             fence = await self._locks.acquire(account_id)
-            if fence is None and ask_others is not None and await ask_others(account_id):
+            if fence is None and takes_over and await self._ask(account_id):
                 fence = await self._locks.acquire(account_id)
             if fence is None:
                 raise MaildropInUse()

@@ -14,7 +14,7 @@ from emailsys.interfaces import StoreError
 from emailsys.store.commit.database import Database, DelayedCall, Reactor
 from emailsys.store.commit.ids import NODES
 from emailsys.store.engine.base import Engine, error_text
-from emailsys.store.node.watch import SILENT_FOR, Sign
+from emailsys.store.node.watch import SILENT_FOR, Holder, Sign
 
 T = TypeVar("T")
 
@@ -42,6 +42,19 @@ _SIGNS: Final = text(
     " WHERE held.locktype = 'advisory' AND held.classid = :kind AND held.objsubid = 2 AND held.granted"
     " AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+# The connection that holds the lock of a maildrop, which has one key of 64 bits. Both times are by the server's clock.
+_HOLDER: Final = text(
+    "SELECT client.pid, client.backend_start AS since, client.state_change AS seen,"
+    " extract(epoch FROM clock_timestamp() - client.state_change)::float AS silent_for"
+    " FROM pg_locks AS held JOIN pg_stat_activity AS client ON client.pid = held.pid"
+    " WHERE held.locktype = 'advisory' AND held.objsubid = 1 AND held.granted"
+    " AND ((held.classid::bigint << 32) | held.objid::bigint) = :key"
+    " AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+# The channel of notices between processes, in the database of the store.
+_CHANNEL: Final = "emailsys"
+_LISTEN: Final = text(f"LISTEN {_CHANNEL}")
+_NOTIFY: Final = text("SELECT pg_notify(:channel, :notice)")
 
 
 class NodeTaken(StoreError):
@@ -72,6 +85,8 @@ class LockConnection:
         # How often the node number was locked, and when the server last showed that it was: see `tenure`.
         self._claims = 0
         self._confirmed_at = float("-inf")
+        #: Called with each notice of a process of any node, this one included, at the next use of the connection.
+        self.heard: Callable[[str], None] = _ignore
         self.node = -1
         self._thread.submit(self.call, _ping).result()
 
@@ -93,10 +108,19 @@ class LockConnection:
                     text("SELECT pid, backend_start AS since FROM pg_stat_activity WHERE pid = pg_backend_pid()")
                 ).one()
                 self._claims += 1
+                self._listen(connection)
                 return node
         if self.node < 0:
             raise StoreError("too many processes use the store")
         raise NodeTaken("another process took this process's node number while the database was unreachable")
+
+    def _listen(self, connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.add_notify_handler(lambda notice: self._reactor.callFromThread(self._hear, notice.payload))
+        connection.execute(_LISTEN)
+
+    def _hear(self, notice: str) -> None:
+        self.heard(notice)
 
     def call(self, function: Callable[[Connection], T]) -> T:
         """Call the function, on a new connection if the old one is lost. Runs in the thread.
@@ -182,6 +206,23 @@ class LockConnection:
 
         return await self.later(read)
 
+    async def holder(self, account_id: int) -> Holder | None:
+        """Return what the server knows of the connection that has locked a maildrop. None if it is free."""
+
+        def read(connection: Connection) -> Holder | None:
+            row = connection.execute(_HOLDER, {"key": account_id}).one_or_none()
+            return None if row is None else Holder(Sign(row.pid, row.since, row.seen), row.silent_for or 0.0)
+
+        return await self.later(read)
+
+    async def notify(self, notice: str) -> None:
+        """Send a notice to all processes that use the store. Those that are disconnected at this moment miss it."""
+        await self.later(lambda connection: connection.execute(_NOTIFY, {"channel": _CHANNEL, "notice": notice}))
+
+    async def hear(self) -> None:
+        """Call `heard` with the notices that have arrived."""
+        await self.later(_ping)
+
     async def terminate(self, sign: Sign) -> None:
         """End the server process of a node that gives no sign of life. If the node still runs, it notices that."""
         await self.later(lambda connection: _terminate(connection, sign.pid, sign.since))
@@ -245,6 +286,10 @@ class LockConnection:
 
 def _terminate(connection: Connection, pid: int, since: Any) -> None:
     connection.execute(_TERMINATE, {"pid": pid, "since": since, "wait": _STALE_BACKEND_TIMEOUT_MS})
+
+
+def _ignore(notice: str) -> None:
+    """Ignore a notice: nothing of this process needs it."""
 
 
 def _nothing() -> None:

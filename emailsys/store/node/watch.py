@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 #: Seconds for which the number of a node must be free before its leases are taken. Its connection may be lost although
@@ -24,6 +24,17 @@ class Sign:
     pid: int
     since: Any
     seen: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The connection that has locked a maildrop. Equal if the connection was not used in between.
+
+    @ivar silent_for: seconds since it was used, by the server's clock. 0 if this user may not read it.
+    """
+
+    sign: Sign
+    silent_for: float = field(compare=False)
 
 
 @dataclass(slots=True)

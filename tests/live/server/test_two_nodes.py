@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import poplib
+import smtplib
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.control.requests import QueueList, Status
+from tests.live.programs import messages
 from tests.live.programs.daemon import PATIENCE, Daemon
 from tests.live.programs.installed import needs
 from tests.live.programs.lab import wait_for
@@ -57,6 +60,33 @@ class TwoNodeTests(SynchronousTestCase):
         shares = wait_for(lambda: found if sum(found := [relayed(self.first), relayed(self.second)]) >= 200 else None)
         self.assertEqual(sum(shares), 200)
         self.assertGreater(min(shares), 0)
+
+    def test_a_login_takes_over_the_maildrop_of_a_silent_session_on_the_other_node(self) -> None:
+        """The deletes of the silent session are void, and its next command gets an error."""
+        self.start()
+        with smtplib.SMTP("127.0.0.1", self.first.ports["smtp"], timeout=PATIENCE) as client:
+            text = messages.plain("a@example.org", self.user.address, "one")
+            client.sendmail("a@example.org", [self.user.address], text)
+        silent = self.login(self.first)
+        assert silent is not None
+        silent.dele(1)
+        other = wait_for(lambda: self.login(self.second))
+        with self.assertRaises(poplib.error_proto):
+            silent.quit()
+        self.assertEqual(other.stat()[0], 1)
+        other.quit()
+
+    def login(self, daemon: Daemon) -> poplib.POP3 | None:
+        """A session on that node, or None if the maildrop is in use."""
+        session = poplib.POP3("127.0.0.1", daemon.ports["pop3"], timeout=PATIENCE)
+        self.addCleanup(session.close)
+        try:
+            session.user(self.user.address)
+            session.pass_(self.user.password)
+        except poplib.error_proto as error:
+            self.assertIn("[IN-USE]", str(error))
+            return None
+        return session
 
     @needs("cc")
     def test_nothing_goes_out_twice_by_clocks_that_differ_or_by_a_lost_lock_connection(self) -> None:
