@@ -9,7 +9,7 @@ from emailsys.mail.message.part import Field
 
 # RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with a blank continues a field.
 FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
-BLANK_LINE: Final = re.compile(rb"\r?\n")
+BLANK_LINE: Final = re.compile(rb"\r*+\n")
 _PARAMETER: Final = re.compile(rb"([A-Za-z][A-Za-z0-9-]{0,40})\*?[0-9]{0,3}\*?[ \t]*=")
 _WITH_PARAMETERS: Final = frozenset({"content-type", "content-disposition"})
 # Parameters of these fields that are recognized even if no semicolon precedes them.

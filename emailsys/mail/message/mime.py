@@ -11,6 +11,7 @@ from emailsys.mail.message.header_lines import BLANK_LINE, FIELD, MAX_BROKEN_LIN
 from emailsys.mail.message.part import Field, Part, describe
 from emailsys.mail.message.raw_headers import read_raw_headers
 from emailsys.mail.message.transfer_encoding import IDENTITY
+from emailsys.mail.message.usual_form import header_start, usual_form
 
 __all__ = ["MAX_FIELDS", "MAX_LEVELS", "MAX_PARTS", "Field", "Part", "parse", "parse_header", "read_fields"]
 
@@ -39,7 +40,8 @@ class _Parser:
     """One pass over a message, with a stack of open parts and the boundaries that end them."""
 
     def __init__(self, octets: bytes) -> None:
-        self._octets = octets
+        self._form = usual_form(octets)
+        self._octets = octets = self._form.octets
         self._open: list[Part] = []
         # The levels that each boundary belongs to, the innermost last; and the boundary of each open multipart.
         self._levels: dict[bytes, list[int]] = {}
@@ -48,12 +50,14 @@ class _Parser:
         self._broken_left = MAX_BROKEN_LINES
         self._guesses_left = _MAX_GUESSES
         self._octets_left = _MAX_GUESSES * len(octets)
+        #: The Unicode form that the whole message was in, or "".
+        self.charset = self._form.charset
         #: The parts whose header sections have 8-bit octets that are not UTF-8.
         self.raw_headers: list[Part] = []
 
     def parse(self) -> Part:
         octets = self._octets
-        root = Part(octets, "1", 0, 0)
+        root = self._root()
         position = self._begin(root, "text/plain")
         while self._levels:
             found = _DELIMITER.search(octets, position)
@@ -64,6 +68,15 @@ class _Parser:
             if level is not None:
                 position = self._delimiter(found.start(), position, level, closing)
         self._close_down_to(-1, len(octets))
+        return root
+
+    def _root(self) -> Part:
+        return Part(self._octets, "1", 0, self._form.start, defects=[*self._form.defects])
+
+    def parse_header(self) -> Part:
+        """Read the header section alone. All the rest is the body of one part."""
+        root = self._root()
+        root.body_start, root.end = self._read_fields(root), len(self._octets)
         return root
 
     def _level_of(self, text: bytes) -> tuple[int | None, bool]:
@@ -118,7 +131,8 @@ class _Parser:
             if part.level + 1 >= MAX_LEVELS:
                 part.defects.append(f"nested deeper than {MAX_LEVELS} levels: shown as one part")
                 return part.body_start
-            inside = Part(self._octets, f"{part.number}.1", part.level + 1, part.body_start)
+            start, defects = header_start(self._octets, part.body_start)
+            inside = Part(self._octets, f"{part.number}.1", part.level + 1, start, defects=defects)
             part.parts.append(inside)
             part, default = inside, "text/plain"
 
@@ -242,7 +256,7 @@ class _Parser:
 
 
 def parse(octets: bytes, with_files: bool = True) -> Part:
-    """Parse a message whose lines end with CRLF or LF. Never raises; `defects` lists the faults of each part.
+    """Parse a message. Never raises; `defects` lists the faults of each part.
 
     Time and memory depend on the size of the message, not on its nesting.
 
@@ -253,6 +267,10 @@ def parse(octets: bytes, with_files: bool = True) -> Part:
     if with_files:
         take_out_files(root, MAX_LEVELS)
     read_raw_headers(parser.raw_headers, root)
+    if parser.charset:
+        for part in root.walk():
+            if part.encoding in IDENTITY:
+                part.parameters = {**part.parameters, "charset": "utf-8"}
     return root
 
 
@@ -269,9 +287,8 @@ def read_fields(octets: bytes) -> Sequence[Field]:
 
 
 def _header(octets: bytes) -> Part:
-    part = Part(octets, "1", 0, 0, end=len(octets))
     parser = _Parser(octets)
-    part.body_start = parser._read_fields(part)
+    part = parser.parse_header()
     if parser.raw_headers:
         # The type says in which charset the text is.
         before = [*part.defects]
