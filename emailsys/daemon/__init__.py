@@ -88,7 +88,7 @@ def install_reactor() -> None:
     if hasattr(select, "epoll"):
         from twisted.internet.main import installReactor
 
-        from emailsys.daemon.reactor import MailReactor
+        from emailsys.net.serving.reactor import MailReactor
 
         installReactor(MailReactor())
     else:

@@ -1,21 +1,22 @@
-"""A message as a test looks at it: its envelope, its fields, its text and HTML, its parts and links."""
+"""A message as a test looks at it: its envelope, its fields, its text and HTML, its parts and links.
+
+What reads a message is imported when a test looks into one, because importing it takes a tenth of a start's CPU time.
+"""
 
 from __future__ import annotations
 
-import email
-import email.policy
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import EmailMessage
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from emailsys.client.opening.links import links_of
-from emailsys.client.text.html_parser import prepared, read
 from emailsys.mail.envelope import Envelope
-from emailsys.mail.message.contents import contents
 from emailsys.mail.message.mailboxes import read_mailboxes
-from emailsys.mail.message.mime import Part, parse
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+    from emailsys.mail.message.mime import Part
 
 _MAX_LINKS: Final = 10_000
 # Links and attachments in a summary.
@@ -72,12 +73,16 @@ class Message:
 
     @cached_property
     def _root(self) -> Part:
+        from emailsys.mail.message.mime import parse
+
         return parse(self.raw)
 
     @cached_property
     def email(self) -> EmailMessage:
         """The message as Python's own `email` package reads it."""
-        read: Any = email.message_from_bytes(self.raw, policy=email.policy.default)
+        from email import message_from_bytes, policy
+
+        read: Any = message_from_bytes(self.raw, policy=policy.default)
         message: EmailMessage = read
         return message
 
@@ -119,6 +124,8 @@ class Message:
         return self._addresses("Reply-To")
 
     def _text_of(self, content_type: str) -> str:
+        from emailsys.mail.message.contents import contents
+
         shown = contents(self._root, prefer_html=content_type == "text/html").texts
         return "\n".join(part.text()[0] for part in shown if part.content_type == content_type)
 
@@ -140,11 +147,15 @@ class Message:
     @property
     def attachments(self) -> list[MessagePart]:
         """The parts that a reader can save, among them pictures of the text."""
+        from emailsys.mail.message.contents import contents
+
         return [_part(one) for one in contents(self._root).attachments]
 
     @property
     def links(self) -> list[str]:
         """The links of the HTML, then those of the plain text: each once, in their order."""
+        from emailsys.client.opening.links import links_of
+
         return list(dict.fromkeys([*_html_links(self.html), *(link.target for link in links_of(self.text))]))
 
     def link(self, containing: str = "") -> str:
@@ -220,5 +231,7 @@ class _Links:
 def _html_links(html: str) -> list[str]:
     reader = _Links()
     if html:
+        from emailsys.client.text.html_parser import prepared, read
+
         read(prepared(html)[0], reader)
     return list(reader.found)

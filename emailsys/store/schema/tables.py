@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from emailsys.store.schema.metadata import metadata as metadata
+from emailsys.store.schema.metadata import partial_index
 from emailsys.store.schema.token_table import tokens as tokens
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
@@ -240,16 +241,11 @@ messages: Final = Table(
     # the targets of its alias on other hosts.
     Column("recipients", Text),
 )
-Index(
-    "ix_messages_cause",
-    messages.c.cause,
-    sqlite_where=messages.c.cause.is_not(None),
-    postgresql_where=messages.c.cause.is_not(None),
-)
+partial_index("ix_messages_cause", messages.c.cause, messages.c.cause.is_not(None))
 #: Whether a message has a key of the HTTP API (`store.ledger.sent_keys`). PostgreSQL uses the index only for this text.
 HAS_SENT_KEY: Final = text("client LIKE '%\"sent_key\":%'")
 # Only for stores that several nodes share: each node looks for the keys of the others with each keyed message.
-Index("ix_messages_sent_key", messages.c.message_id, postgresql_where=HAS_SENT_KEY).ddl_if(dialect="postgresql")
+partial_index("ix_messages_sent_key", messages.c.message_id, HAS_SENT_KEY).ddl_if(dialect="postgresql")
 
 # One row for each account that received the message. Clustered by account, so that a snapshot is one range scan.
 maildrop: Final = Table(
@@ -298,12 +294,7 @@ queue: Final = Table(
     Column("aged_from", BigInteger),
 )
 # For finding leases of processes that have ended, which are returned at a start.
-Index(
-    "ix_queue_lease",
-    queue.c.lease,
-    sqlite_where=queue.c.lease.is_not(None),
-    postgresql_where=queue.c.lease.is_not(None),
-)
+partial_index("ix_queue_lease", queue.c.lease, queue.c.lease.is_not(None))
 
 # When the daemon looked at the clock, and for how many microseconds before that it had not. The latest row is the last
 # look. Of the others, only those after a gap are kept.

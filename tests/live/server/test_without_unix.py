@@ -41,7 +41,9 @@ class WithoutUnixTests(SynchronousTestCase):
         """The daemon takes that reactor only where there is epoll."""
         done = run("all")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual([line.partition(":")[0] for line in done.stdout.splitlines()], ["emailsys.daemon.reactor"])
+        self.assertEqual(
+            [line.partition(":")[0] for line in done.stdout.splitlines()], ["emailsys.net.serving.reactor"]
+        )
 
     def test_the_protocols_hold(self) -> None:
         """The tests of `wire`, in a process without Unix."""

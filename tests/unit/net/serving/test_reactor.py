@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
-from emailsys.daemon.reactor import MailReactor
+from emailsys.net.serving.reactor import MailReactor
 
 
 class Reader(FileDescriptor):
