@@ -1,4 +1,4 @@
-"""The probe and `openssl s_client`, on the same handshake and on the same servers: ours, Postfix, Exim, Dovecot."""
+"""The probe, `openssl s_client` and testssl.sh on the same servers: ours, Postfix, Exim, Dovecot."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import socket
 import tempfile
 import threading
 import unittest
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextlib import suppress as ignoring
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ from tests.live.programs.installed import REAL_CLOCK, needs, run
 reactor: Any = _reactor
 # Names of OpenSSL's program for versions, and those of the probe.
 VERSIONS = {"TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
+# Names of testssl.sh for versions.
+TESTSSL_VERSIONS = {
+    "SSLv3": "SSL 3",
+    "TLS 1": "TLS 1.0",
+    "TLS 1.1": "TLS 1.1",
+    "TLS 1.2": "TLS 1.2",
+    "TLS 1.3": "TLS 1.3",
+}
 GROUPS = {"X25519": "X25519", "ECDH, prime256v1": "secp256r1", "ECDH, P-256": "secp256r1"}
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # What comes before TLS: the reply to STARTTLS or STLS.
@@ -154,6 +163,25 @@ class Case(TestCase):
         self.assertEqual(accepted, set(report["versions"]["TLS 1.2"]) & set(names))
         self.assertTrue(accepted)
 
+    @contextmanager
+    def compare_testssl(self, port: int, starts: str) -> Iterator[dict[str, Mapping[str, Any]]]:
+        """Run testssl.sh beside the other comparisons: it finds the versions of the report that is put under "report".
+
+        It takes half a minute, most of which it waits.
+        """
+        options = ["--quiet", "--color", "0", "--warnings", "batch", "--nodns", "min", "-p"]
+        options += ["-t", starts] if starts else []
+        made: dict[str, Mapping[str, Any]] = {}
+        with ThreadPoolExecutor(1) as threads:
+            command = ["testssl", *options, f"localhost:{port}"]
+            testssl = threads.submit(run, command, environ=REAL_CLOCK, status=None, timeout=100)
+            yield made
+        text = testssl.result().stdout.decode("utf-8", "replace")
+        found = dict(re.findall(r"^ (SSLv3|TLS 1(?:\.\d)?) +(not offered|offered)", text, re.MULTILINE))
+        self.assertEqual(found.keys(), TESTSSL_VERSIONS.keys(), text)
+        for name, ours in TESTSSL_VERSIONS.items():
+            self.assertEqual(found[name] == "offered", bool(made["report"]["versions"][ours]), f"{name}: {text}")
+
     def compare_report(self, port: int, starts: str, report: Mapping[str, Any]) -> None:
         """Version, suite and chain of a handshake of each program's own."""
         text = self.s_client(port, starts, "-showcerts")
@@ -184,26 +212,22 @@ def _fingerprint(pem: str) -> str:
 class OurServerTests(Case):
     """The daemon of a live test."""
 
-    @needs("openssl")
+    @needs("openssl", "testssl")
     def test_each_port(self) -> None:
         """All five, with STARTTLS, STLS and implicit TLS."""
         daemon = shared(type(self))
+        services = {"smtp": "smtp", "submission": "smtp", "submissions": "", "pop3": "pop3", "pop3s": ""}
         report: Mapping[str, Any] = {}
-        for service, starts in {
-            "smtp": "smtp",
-            "submission": "smtp",
-            "submissions": "",
-            "pop3": "pop3",
-            "pop3s": "",
-        }.items():
-            port = daemon.ports[service]
-            for version in ("-tls1_3", "-tls1_2"):
-                self.compare_same_handshake(port, starts, version)
-            report = self.probed(port, service, daemon.ca)
-            self.compare_report(port, starts, report)
-            self.assertEqual([report["versions"][name] for name in ("SSL 3", "TLS 1.0", "TLS 1.1")], [[], [], []])
-            self.assertIn(report["verdict"], ("good", "note"))
-        self.compare_suites(daemon.ports["pop3s"], "", report, 5)
+        with self.compare_testssl(daemon.ports["smtp"], "smtp") as made:
+            for service, starts in services.items():
+                port = daemon.ports[service]
+                for version in ("-tls1_3", "-tls1_2"):
+                    self.compare_same_handshake(port, starts, version)
+                report = made["report"] = self.probed(port, service, daemon.ca)
+                self.compare_report(port, starts, report)
+                self.assertEqual([report["versions"][name] for name in ("SSL 3", "TLS 1.0", "TLS 1.1")], [[], [], []])
+                self.assertIn(report["verdict"], ("good", "note"))
+            self.compare_suites(daemon.ports["pop3s"], "", report, 5)
 
 
 class OtherServerTests(Case):
@@ -217,30 +241,20 @@ class OtherServerTests(Case):
     @needs("openssl", "testssl")
     @unittest.skipIf(bool(postfix.why_not()), postfix.why_not())
     async def test_postfix(self) -> None:
-        """STARTTLS, old versions, anonymous suites; the versions are those that testssl.sh finds."""
+        """STARTTLS, old versions, anonymous suites."""
         authority, chain, key = self.certificates()
         server = postfix.Postfix(reactor, {"good": (chain, key)})
         self.addCleanup(lambda: Deferred.fromCoroutine(server.stop()))
         await server.start()
         port = server.ports["good"]
-        with ThreadPoolExecutor(1) as threads:
-            # It takes half a minute, most of which it waits.
-            options = ["--quiet", "--color", "0", "--warnings", "batch", "--nodns", "min", "-p", "-t", "smtp"]
-            command = ["testssl", *options, f"localhost:{port}"]
-            testssl = threads.submit(run, command, environ=REAL_CLOCK, status=None, timeout=100)
+        with self.compare_testssl(port, "smtp") as made:
             for version in ("-tls1_3", "-tls1_2"):
                 self.compare_same_handshake(port, "smtp", version)
-            report = self.probed(port, "smtp", authority)
+            report = made["report"] = self.probed(port, "smtp", authority)
             self.compare_report(port, "smtp", report)
             self.compare_suites(port, "smtp", report)
-        text = testssl.result().stdout.decode("utf-8", "replace")
-        found = dict(re.findall(r"^ (SSLv3|TLS 1(?:\.\d)?) +(not offered|offered)", text, re.MULTILINE))
-        names = {"SSLv3": "SSL 3", "TLS 1": "TLS 1.0", "TLS 1.1": "TLS 1.1", "TLS 1.2": "TLS 1.2", "TLS 1.3": "TLS 1.3"}
-        self.assertEqual(found.keys(), names.keys(), text)
-        for name, ours in names.items():
-            self.assertEqual(found[name] == "offered", bool(report["versions"][ours]), name)
 
-    @needs("openssl")
+    @needs("openssl", "testssl")
     @unittest.skipIf(bool(exim.why_not()), exim.why_not())
     async def test_exim(self) -> None:
         """STARTTLS and implicit TLS of another TLS library, GnuTLS. It still accepts TLS 1.0."""
@@ -249,17 +263,18 @@ class OtherServerTests(Case):
         self.addCleanup(lambda: Deferred.fromCoroutine(server.stop()))
         self.assertIn(" Exim ", await server.start())
         report: Mapping[str, Any] = {}
-        for port, starts, protocol in ((server.smtp, "smtp", "smtp"), (server.submissions, "", "submissions")):
-            for version in ("-tls1_3", "-tls1_2"):
-                self.compare_same_handshake(port, starts, version)
-            report = self.probed(port, protocol, authority)
-            self.compare_report(port, starts, report)
-            self.assertNotIn("not known", str(report["extensions"]) + str(report["extensions_after_tls"]))
-        self.compare_suites(server.submissions, "", report, 5)
+        with self.compare_testssl(server.submissions, "") as made:
+            for port, starts, protocol in ((server.smtp, "smtp", "smtp"), (server.submissions, "", "submissions")):
+                for version in ("-tls1_3", "-tls1_2"):
+                    self.compare_same_handshake(port, starts, version)
+                report = made["report"] = self.probed(port, protocol, authority)
+                self.compare_report(port, starts, report)
+                self.assertNotIn("not known", str(report["extensions"]) + str(report["extensions_after_tls"]))
+            self.compare_suites(server.submissions, "", report, 5)
         old = self.s_client(server.submissions, "", "-tls1", "-cipher", "ALL:@SECLEVEL=0", status=None)
         self.assertEqual(report["versions"]["TLS 1.0"] != [], "Protocol  : TLSv1\n" in old, old)
 
-    @needs("openssl")
+    @needs("openssl", "testssl")
     @unittest.skipIf(bool(dovecot.why_not()), dovecot.why_not())
     async def test_dovecot(self) -> None:
         """STLS and implicit TLS."""
@@ -272,9 +287,10 @@ class OtherServerTests(Case):
         self.addCleanup(server.stop)
         await server.start(reactor)
         report: Mapping[str, Any] = {}
-        for port, starts, protocol in ((server.pop3, "pop3", "pop3"), (server.pop3s, "", "pop3s")):
-            for version in ("-tls1_3", "-tls1_2"):
-                self.compare_same_handshake(port, starts, version)
-            report = self.probed(port, protocol, authority)
-            self.compare_report(port, starts, report)
-        self.compare_suites(server.pop3s, "", report, 5)
+        with self.compare_testssl(server.pop3, "pop3") as made:
+            for port, starts, protocol in ((server.pop3, "pop3", "pop3"), (server.pop3s, "", "pop3s")):
+                for version in ("-tls1_3", "-tls1_2"):
+                    self.compare_same_handshake(port, starts, version)
+                report = made["report"] = self.probed(port, protocol, authority)
+                self.compare_report(port, starts, report)
+            self.compare_suites(server.pop3s, "", report, 5)
