@@ -166,14 +166,17 @@ def host_name(text: str) -> str | None:
     """Return the name of a next hop that an operator has written; None if it is neither a host name nor an address.
 
     An IP address, with or without brackets, becomes an address literal. A name of numbers is never a host name (RFC
-    1123 §2.1).
+    1123 §2.1). Underscores are allowed, because containers have such names. A dot at the end, as in DNS, is dropped.
     """
     inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if inside[:5].lower() == "ipv6:":
         inside = inside[5:]
     if "%" not in inside and read_ip(inside) is not None:
         return address_literal(inside)
-    return text.lower() if is_mail_domain(text) else None
+    name = text.removesuffix(".")
+    if not is_foreign_domain(name) or name.rpartition(".")[2].isdecimal():
+        return None
+    return name.lower()
 
 
 def is_address_literal(text: str) -> bool:

@@ -9,6 +9,7 @@ from emailsys.mail.address import (
     Address,
     AddressSyntaxError,
     domain_key,
+    host_name,
     is_address_literal,
     is_domain,
     is_mail_domain,
@@ -146,3 +147,29 @@ class Compare(SynchronousTestCase):
 
     def test_bare_postmaster_is_printed_without_a_domain(self) -> None:
         self.assertEqual(str(Address("Postmaster", "")), "Postmaster")
+
+
+class HostNameTests(SynchronousTestCase):
+    """The name of a next hop, as an operator writes it."""
+
+    def test_containers_and_dns_write_names_their_own_way(self) -> None:
+        """Compose names a container mail_relay, and DNS ends a complete name with a dot."""
+        for text, name in (("Mail_Relay", "mail_relay"), ("mx_1.example.net", "mx_1.example.net")):
+            self.assertEqual(host_name(text), name)
+        self.assertEqual(host_name("Smtp.Example.net."), "smtp.example.net")
+
+    def test_what_could_be_an_address_or_is_no_name_is_refused(self) -> None:
+        for text in (
+            "127.1",
+            "127.0.0.1.",
+            "2130706433",
+            "0x7f.1",
+            "fe80::1%eth0",
+            "",
+            ".",
+            "a..",
+            "a..b",
+            "a b",
+            "a:25",
+        ):
+            self.assertIsNone(host_name(text), text)
