@@ -32,6 +32,9 @@ current_frames: Final[Callable[[], Mapping[int, FrameType]]] = sys._current_fram
 # The definition of a colour in sixels: its number, 2 for RGB, and three percentages.
 _COLOUR: Final = re.compile(r"#(\d+);2;\d+;\d+;\d+")
 
+# Octets of one record of TLS (RFC 8446 §5.1). Encrypted, with all else that OpenSSL sends, it is shorter than two.
+_RECORD: Final = 1 << 14
+
 
 def write_at_once(transport: Any, octets: bytes) -> None:
     """Write octets to the socket now, in the clear, and hand to the transport what the kernel does not accept.
@@ -61,6 +64,35 @@ def write_at_once(transport: Any, octets: bytes) -> None:
         written = transport.writeSomeData(rest)
     if rest:
         transport.write(bytes(rest))
+
+
+def encrypt_at_once(transport: Any, octets: bytes) -> None:
+    """Encrypt octets and write them to the socket now. The TLS handshake of the transport is over.
+
+    Twisted's layer gathers octets until the next turn of its clock, and the transport below it until the next round of
+    the reactor. That costs as much as all the other work for a small reply. Octets that already wait go first.
+
+    The layer is the transport itself, or after `startTLS` the protocol of the transport. Its `_aggregator` gathers
+    small writes, and `_appSendBuffer` holds those that OpenSSL has not accepted. Seen in Twisted 26.10
+    (`twisted.protocols.tls`, `twisted.internet._newtls`).
+    """
+    layer = transport.protocol if transport.TLS else transport
+    if layer._appSendBuffer or layer._aggregator._buffer:
+        transport.write(octets)
+        return
+    connection, rest, records = layer._tlsConnection, memoryview(octets), []
+    while rest:
+        try:
+            accepted = connection.send(rest[:_RECORD])
+        except Exception:
+            # OpenSSL has to read first, or the connection has failed. The layer gets the same answer and acts on it.
+            break
+        rest = rest[accepted:]
+        records.append(connection.bio_read(2 * _RECORD))
+    if records:
+        write_at_once(layer.transport, b"".join(records))
+    if rest:
+        layer._write(bytes(rest))
 
 
 def gather_by(tls: Any, clock: Any) -> None:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from emailsys.net.base.socket_writes import OutputProducer, begin_writing, taken
 from emailsys.net.serving.turn_end import TurnEnd
-from emailsys.upstream import write_at_once
+from emailsys.upstream import encrypt_at_once, write_at_once
 
 # Octets of unread commands at which reading from the peer pauses, and of replies at which the buffer is written.
 MAX_WAITING_OCTETS: Final = 64 * 1024
@@ -69,18 +69,17 @@ class ReplyBuffer:
             octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out = []
             self._out_octets = 0
-            if self._can_write_at_once and not self.secure:
-                write_at_once(self._transport, octets)
-            else:
+            if not self._can_write_at_once:
                 self._transport.write(octets)
+            elif self.secure:
+                encrypt_at_once(self._transport, octets)
+            else:
+                write_at_once(self._transport, octets)
 
     def flush_soon(self) -> None:
-        """Write the collected replies at the end of the reactor's turn.
-
-        A TLS layer gathers small writes itself, so they are written to it immediately.
-        """
+        """Write the collected replies at the end of the reactor's turn."""
         if self._out and not self._will_flush:
-            if self._can_write_at_once and not self.secure:
+            if self._can_write_at_once:
                 self._will_flush = True
                 self._turn.at_end(self.flush)
             else:

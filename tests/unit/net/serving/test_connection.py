@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from emailsys.net.serving import replies
 from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS
 from emailsys.net.serving.turn_end import TurnEnd
@@ -273,12 +274,16 @@ class WritingTests(SynchronousTestCase):
         echo.connection.dataReceived(b"a\r\nclose\r\n")
         self.assertEqual(transport.sent, b"hello\r\na\r\n")
 
-    def test_replies_within_tls_are_written_at_once(self) -> None:
-        """The TLS layer gathers writes itself, until the reactor's next turn."""
+    def test_replies_within_tls_are_encrypted_together_at_the_end_of_the_turn(self) -> None:
+        encrypted: list[bytes] = []
+        self.patch(replies, "encrypt_at_once", lambda transport, octets: encrypted.append(octets))
         echo, transport = self.connected(100)
         echo.connection.replies.secure = True
         echo.connection.dataReceived(b"a\r\n")
-        self.assertEqual(transport._tempDataBuffer, [b"a\r\n"])
+        echo.connection.dataReceived(b"b\r\n")
+        self.assertEqual(encrypted, [])
+        echo.clock.advance(0)
+        self.assertEqual((encrypted, transport.sent), ([b"a\r\nb\r\n"], b"hello\r\n"))
 
     def test_a_lost_connection_writes_nothing_at_the_end_of_the_turn(self) -> None:
         echo, transport = Echo(), Socket(100)
