@@ -130,6 +130,14 @@ class BodyTests(SynchronousTestCase):
             self.assertEqual(stuff_text(text, dotted), stuffer.stuff(text, dotted) + stuffer.end())
 
     @SPEEDY
+    @given(st.lists(st.sampled_from((b"\r\n.", b".", b"\r\n", b"\r", b"x" * 400)), min_size=1, max_size=40))
+    def test_long_texts_are_stuffed_whether_dots_are_rare_or_not(self, parts: list[bytes]) -> None:
+        text = b"".join(parts)
+        text *= 9000 // len(text) + 1
+        start = b"." if text.startswith(b".") else b""
+        self.assertEqual(Stuffer().stuff(text), start + text.replace(b"\r\n.", b"\r\n.."))
+
+    @SPEEDY
     @given(cuts(crowded.map(lambda text: text + b"\r\n")), st.integers(0, 12))
     def test_top_is_header_and_lines_for_any_pieces(self, cut: tuple[bytes, list[bytes]], count: int) -> None:
         whole, pieces = cut
