@@ -39,7 +39,9 @@ class IMaildrop(pop3.IMailbox):
         @raise StoreDamaged: the next piece differs from what was accepted; it is not returned."""
 
     def whole_message(index: int) -> tuple[bytes, bool] | None:
-        """Return the only piece of a message, as `pieces` does, if it is in memory already. Returns None otherwise."""
+        """Return the only piece of a message, as `pieces` does, if it is in memory already.
+
+        Returns None otherwise, and always for a message that is deleted or needs UTF8, or does not exist."""
 
     def touch() -> None:
         """Note activity of the client, so that the session does not count as idle."""

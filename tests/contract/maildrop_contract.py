@@ -114,6 +114,8 @@ class MaildropContract(contracts.MaildropContract, MailCase):
         await self.send("Subject: ä\r\n".encode(), envelope(local(alice), smtputf8=True))
         maildrop = await self.open(alice)
         self.assertEqual([maildrop.needs_utf8(0), maildrop.needs_utf8(1)], [False, True])
+        await self.fetch(maildrop, 0)
+        self.assertIsNone(maildrop.whole_message(1))
 
     async def test_messages_are_the_same_in_whatever_order_they_are_fetched(self) -> None:
         alice, _bob = await self.users()
@@ -162,6 +164,11 @@ class MaildropContract(contracts.MaildropContract, MailCase):
         self.assertIs(whole[1], True)
         # It is returned once, and the next one is in memory too.
         self.assertIsNone(maildrop.whole_message(1))
+        # Deleted messages, and those that do not exist, are none.
+        maildrop.deleteMessage(2)
+        self.assertIsNone(maildrop.whole_message(2))
+        maildrop.undeleteMessages()
+        self.assertIsNone(maildrop.whole_message(len(bodies)))
         self.assertIsNotNone(maildrop.whole_message(2))
         self.assertEqual([piece async for piece in maildrop.pieces(1)], [whole])
         # A message of several pieces is not read ahead.

@@ -87,9 +87,9 @@ async def send_message(
     connection.send(stuffer.end())
 
 
-def send_whole(connection: Connection[Any], status: bytes, piece: bytes, dotted: bool) -> None:
-    """Send a message of one piece that is in memory, without the coroutine of `send_message`."""
-    connection.send(status + stuff_text(piece, dotted))
+def send_whole(connection: Connection[Any], text: bytes, dotted: bool) -> None:
+    """Send a message that is in memory, without the coroutine of `send_message`."""
+    connection.send(stuff_text(text, dotted, b"+OK %d octets\r\n" % len(text)))
 
 
 async def _close(pieces: Any) -> None:

@@ -126,18 +126,20 @@ class Transaction:
 
     def retrieve(self, number: int) -> Coroutine[Any, Any, None] | None:
         """Act on RETR."""
+        maildrop, index = self._maildrop, number - 1
+        whole = maildrop.whole_message(index)
+        if whole is not None:
+            self._authorization.wire.idle_commands = 0
+            self.retrieved += 1
+            send_whole(self._connection, *whole)
+            return None
         octets = self._find(number)
         if not octets:
             return None
-        maildrop, index = self._maildrop, number - 1
         if self._is_raw(index):
             self.retrieved += 1
             status = b"+OK %d octets\r\n" % octets
-            whole = maildrop.whole_message(index)
-            if whole is None:
-                return send_message(self._connection, maildrop, index, self._exact(octets), status)
-            send_whole(self._connection, status, *whole)
-            return None
+            return send_message(self._connection, maildrop, index, self._exact(octets), status)
         if self._refuses_utf8():
             return None
         self.retrieved += 1

@@ -81,7 +81,6 @@ class MailboxMaildrop:
 
     def whole_message(self, index: int) -> None:
         """Return None: nothing is read ahead."""
-        self._valid_index(index)
 
     def getMessage(self, index: int) -> Deferred[IO[bytes]]:
         """Return a Deferred of a file with the message."""

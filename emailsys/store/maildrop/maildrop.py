@@ -18,7 +18,7 @@ from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import id_text
 from emailsys.store.ledger.endings import end_by_ids
 from emailsys.store.ledger.events import Event
-from emailsys.store.maildrop.first_piece import FirstPiece
+from emailsys.store.maildrop.first_piece import FirstPiece, whole_text
 from emailsys.store.maildrop.locks import MaildropLocks
 from emailsys.store.maildrop.read_ahead import ReadAhead
 from emailsys.store.maildrop.snapshot import Snapshot, Snapshots
@@ -279,13 +279,18 @@ class Maildrop:
         return bool(self._flags[self._valid_index(index)] & _UTF8)
 
     def whole_message(self, index: int) -> tuple[bytes, bool] | None:
-        """Return a message of one piece that was read ahead and is intact. Returns None otherwise."""
-        ready = self._ahead.ready.get(index)
-        if ready is None or not ready.is_whole or ready.body_id in self._known_damage:
+        """Return a message of one piece that was read ahead, is intact, not deleted, and needs no UTF8."""
+        row = self._ahead.ready.get(index)
+        if row is None or self._flags[index]:
             return None
-        self._ahead.take(index)
-        self._fetched[self._ids[index]] = ready.body_id
-        return ready.first[0]
+        # Checked in the reactor thread: for 4 KiB this costs less than the wait of a reader for the interpreter lock.
+        text = whole_text(self._octets[index], row)
+        body_id: int = row[1]
+        if text is None or body_id in self._known_damage:
+            return None
+        self._ahead.drop(index)
+        self._fetched[self._ids[index]] = body_id
+        return text, bool(row[4])
 
     async def pieces(self, index: int) -> AsyncIterator[tuple[bytes, bool]]:
         """Read the message in pieces, each with whether one of its lines may begin with a dot.

@@ -6,17 +6,18 @@ While a client fetches the last messages of one read, the next read is in progre
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final
 
-from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreDamaged, StoreError
 from emailsys.store.commit.database import Database
 from emailsys.store.engine.base import pad_to_power_of_two
-from emailsys.store.maildrop.first_piece import FirstPiece, read_digests, select_messages
+from emailsys.store.maildrop.first_piece import FirstPiece, Row, select_messages
 
 # Limits of one read.
 _MESSAGES: Final = 32
@@ -25,8 +26,6 @@ _OCTETS: Final = 96 * 1024
 # reader thread for the read. Without the limit of octets, one session could hold seven messages of 48 KiB and a read.
 _FEW: Final = 8
 _FEW_OCTETS: Final = _OCTETS // 2
-
-_Rows = tuple[Sequence[Any], Mapping[int, bytes | None]]
 
 
 class _Coming:
@@ -63,18 +62,25 @@ class ReadAhead:
         self._next = 0
         self._unread = 0
         #: Messages that were read and not taken, by index.
-        self.ready: dict[int, FirstPiece] = {}
+        self.ready: dict[int, Row] = {}
 
     def take(self, index: int) -> FirstPiece | None:
         """Return a message that was read ahead, or None."""
-        found = self.ready.pop(index, None)
-        if found is not None:
-            self._next = index + 1
+        row = self.ready.get(index)
+        if row is None:
+            return None
+        self.drop(index)
+        return FirstPiece(self._octets[index], row)
+
+    def drop(self, index: int) -> None:
+        """Drop a message from `ready`, because it was taken, and read on."""
+        del self.ready[index]
+        self._next = index + 1
+        if len(self.ready) < _FEW:
             self._read_on()
-        return found
 
     def _read_on(self) -> None:
-        if len(self.ready) >= _FEW or self._coming is not None or not self._is_on:
+        if self._coming is not None or not self._is_on:
             return
         if sum(self._octets[index] for index in self.ready) <= _FEW_OCTETS:
             wanted = self._choose(self._unread, 0)
@@ -83,14 +89,10 @@ class ReadAhead:
 
     def _choose(self, first: int, octets: int) -> list[int]:
         """Choose the messages to read ahead from `first` on, beside those that have so many octets."""
-        wanted = []
-        for index in range(first, min(self._next + _MESSAGES, len(self._ids))):
-            octets += self._octets[index]
-            if octets > _OCTETS:
-                break
-            if not self._flags[index] & self._unwanted:
-                wanted.append(index)
-        return wanted
+        sizes = self._octets[first : self._next + _MESSAGES]
+        fitting = bisect_right(list(accumulate(sizes, initial=octets)), _OCTETS) - 1
+        flags, unwanted = self._flags, self._unwanted
+        return [index for index in range(first, first + fitting) if not flags[index] & unwanted]
 
     def _begin(self, wanted: Sequence[int]) -> None:
         coming = self._coming = _Coming(wanted)
@@ -98,10 +100,10 @@ class ReadAhead:
         # A client may wait for `ended`: `_failed` also gets what `_came` raises, such as for a value of a wrong type.
         _ = self._fetch(wanted).addCallback(self._came, coming).addErrback(self._failed, coming)
 
-    def _came(self, rows: _Rows, coming: _Coming) -> None:
+    def _came(self, rows: Sequence[Row], coming: _Coming) -> None:
         if self._coming is coming:
             self._coming = None
-            self.ready.update(self._pieces(coming.wanted, rows))
+            self.ready.update(self._by_index(coming.wanted, rows))
         coming.ended.callback(None)
 
     def _failed(self, failure: Failure, coming: _Coming) -> None:
@@ -137,35 +139,27 @@ class ReadAhead:
                 raise
             self._is_on = False
             return await self.read(index)
-        read = self._pieces(wanted, rows)
+        read = self._by_index(wanted, rows)
         if index not in read:
             raise StoreError("the message was removed by an administrator")
-        found = read.pop(index)
+        found = FirstPiece(self._octets[index], read.pop(index))
         self.ready = read if self._is_on else {}
         self._next = index + 1
-        if is_in_order:
+        if is_in_order and len(read) < _FEW:
             self._read_on()
         return found
 
-    def _fetch(self, wanted: Sequence[int]) -> Deferred[_Rows]:
+    def _fetch(self, wanted: Sequence[int]) -> Deferred[Sequence[Row]]:
         engine = self._database.engine
         row_ids = pad_to_power_of_two([self._ids[index] for index in wanted])
         statement = select_messages(engine.placeholder, len(row_ids))
         values = (self._account_id, *row_ids)
 
-        def fetch(connection: Connection) -> _Rows:
-            rows = engine.fetch(connection, statement, values)
-            old = [row[1] for row in rows if row[-1] is None]
-            return rows, read_digests(connection, old) if old else {}
+        return self._database.read("messages", lambda connection: engine.fetch(connection, statement, values))
 
-        return self._database.read("messages", fetch)
-
-    def _pieces(self, wanted: Sequence[int], read: _Rows) -> dict[int, FirstPiece]:
-        # Checksums are compared in the reactor thread: 96 KiB take about 5 µs. Python code in a reader thread would
-        # cost both threads more time waiting for the interpreter lock.
-        rows, digests = read
+    def _by_index(self, wanted: Sequence[int], rows: Sequence[Row]) -> dict[int, Row]:
         index_of = {self._ids[index]: index for index in wanted}
-        return {index_of[row[0]]: FirstPiece(self._octets[index_of[row[0]]], digests, row) for row in rows}
+        return {index_of[row[0]]: row for row in rows}
 
     def close(self) -> None:
         """Drop what was read and what is being read, because the session has ended."""

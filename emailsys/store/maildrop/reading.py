@@ -14,7 +14,7 @@ from emailsys.store.body.pieces import LaterPieces
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_number, id_text
 from emailsys.store.ledger.endings import end_by_ids
-from emailsys.store.maildrop.first_piece import FirstPiece, read_digests, select_messages
+from emailsys.store.maildrop.first_piece import FirstPiece, select_messages
 from emailsys.store.maildrop.maildrop import Maildrops
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import moment
@@ -105,7 +105,7 @@ class MaildropReading:
             row = None if octets is None else connection.exec_driver_sql(statement, (account_id, row_id)).one_or_none()
             if octets is None or row is None:
                 return None
-            return FirstPiece(octets, read_digests(connection, [row[1]]) if row[-1] is None else {}, row)
+            return FirstPiece(octets, row)
 
         first = await self._database.read("message", fetch)
         if first is None:

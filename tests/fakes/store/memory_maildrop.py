@@ -193,8 +193,10 @@ class MemoryMaildrop:
 
     def whole_message(self, index: int) -> tuple[bytes, bool] | None:
         """As after a read of the messages that follow the last one fetched."""
+        if index != self._next or index >= len(self._rows) or index in self._deleted or self.needs_utf8(index):
+            return None
         octets = self._row(index).octets
-        is_ready = index == self._next and len(octets) <= PIECE_OCTETS
+        is_ready = len(octets) <= PIECE_OCTETS
         if not is_ready or self.lost or self.released or self._store.fail_reads is not None:
             return None
         self._next = index + 1

@@ -24,7 +24,7 @@ class ReadAheadTests(SynchronousTestCase):
         rows = {}
         for number, size in enumerate(octets, 100):
             text = b"x" * size
-            rows[number] = (number, number, b"", 1, False, text, checksum(number, 0, False, text))
+            rows[number] = (number, number, b"", 1, False, text, checksum(number, 0, False, text), None)
         self.database = database = SlowReads(rows)
         self.flags = bytearray(len(octets))
         return ReadAhead(cast("Any", database), 1, array("q", rows), array("q", octets), self.flags, _DELETED)
@@ -106,14 +106,14 @@ class ReadAheadTests(SynchronousTestCase):
             self.assertTrue(self.taken(ahead, index))
 
     def test_a_client_that_waits_goes_on_after_a_fault(self) -> None:
-        """Such as a content of another type, in a database that is damaged or was changed by hand."""
+        """Such as a row that nobody asked for, from a database that is damaged."""
         ahead = self.begin([4096] * 60)
         self.first(ahead)
         for index in range(1, 24):
             ahead.take(index)
         reading = self.reading(ahead, 24)
         rows = self.database.engine.rows
-        intact, rows[130] = rows[130], (130, 130, b"", 1, False, 7, b"")
+        intact, rows[130] = rows[130], (999, 130, b"", 1, False, b"", b"", None)
         self.database.end()
         rows[130] = intact
         self.database.end()
