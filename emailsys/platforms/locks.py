@@ -201,7 +201,10 @@ class Msvcrt(Protocol):
 
 
 class WindowsLocks:
-    """`msvcrt.locking`: exclusive, mandatory, and refused even to the handle that holds the lock."""
+    """`msvcrt.locking`: exclusive, mandatory, and refused even to the handle that holds the lock.
+
+    Every lock is one octet. Other open files can neither read nor write that octet, whatever their process.
+    """
 
     can_share = False
 
@@ -209,78 +212,92 @@ class WindowsLocks:
         """@param msvcrt: the module."""
         self._msvcrt = msvcrt
         self._sleep = sleep
-        # A lock begins at the file's position, which all threads share.
-        self._positioning = threading.Lock()
-        # The offset that a descriptor has locked, by descriptor and by where the lock begins.
+        # Held for each call and for its entry in the table. A lock begins at the file's position, which all threads
+        # share, and no thread may see the lock that another one takes only to find out whether it is free.
+        self._changing = threading.Lock()
+        # What a descriptor has locked: the start of the range, by the octet that stands for it.
         self._held: dict[int, dict[int, int]] = {}
 
-    def _set(self, descriptor: int, mode: int, start: int) -> None:
-        with self._positioning:
-            before = os.lseek(descriptor, 0, os.SEEK_CUR)
-            os.lseek(descriptor, start, os.SEEK_SET)
-            try:
-                self._msvcrt.locking(descriptor, mode, 1)
-            finally:
-                os.lseek(descriptor, before, os.SEEK_SET)
+    def _set(self, descriptor: int, mode: int, octet: int) -> None:
+        before = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.lseek(descriptor, octet, os.SEEK_SET)
+        try:
+            self._msvcrt.locking(descriptor, mode, 1)
+        finally:
+            os.lseek(descriptor, before, os.SEEK_SET)
 
-    def _is_held_elsewhere(self, descriptor: int, start: int) -> bool:
+    def _is_refused(self, descriptor: int, octet: int) -> bool:
         # Windows tells of a lock only by refusing it.
         try:
-            self._set(descriptor, self._msvcrt.LK_NBLCK, start)
+            self._set(descriptor, self._msvcrt.LK_NBLCK, octet)
         except IS_HELD:
             return True
-        self._set(descriptor, self._msvcrt.LK_UNLCK, start)
+        self._set(descriptor, self._msvcrt.LK_UNLCK, octet)
         return False
+
+    def _lock_whole(self, descriptor: int) -> None:
+        with self._changing:
+            self._set(descriptor, self._msvcrt.LK_NBLCK, _WHOLE_FILE)
+            self._held.setdefault(descriptor, {})[_WHOLE_FILE] = _WHOLE_FILE
+
+    def _release(self, descriptor: int, octet: int, start: int) -> None:
+        with self._changing:
+            held = self._held.get(descriptor, {})
+            if held.get(octet) == start:
+                self._set(descriptor, self._msvcrt.LK_UNLCK, octet)
+                del held[octet]
 
     def lock(self, descriptor: int, wait: bool) -> None:
         """See `FileLocks.lock`."""
         while True:
             try:
-                self._set(descriptor, self._msvcrt.LK_NBLCK, _WHOLE_FILE)
+                self._lock_whole(descriptor)
             except IS_HELD:
                 if not wait:
                     raise
                 self._sleep(_PAUSE)
             else:
-                self._held.setdefault(descriptor, {})[_WHOLE_FILE] = _WHOLE_FILE
                 return
 
     def unlock(self, descriptor: int) -> None:
         """See `FileLocks.unlock`."""
-        self._set(descriptor, self._msvcrt.LK_UNLCK, _WHOLE_FILE)
-        self._held.get(descriptor, {}).pop(_WHOLE_FILE, None)
+        self._release(descriptor, _WHOLE_FILE, _WHOLE_FILE)
 
     def is_locked(self, descriptor: int) -> bool:
         """See `FileLocks.is_locked`."""
-        return self._is_held_elsewhere(descriptor, _WHOLE_FILE)
+        with self._changing:
+            return self._is_refused(descriptor, _WHOLE_FILE)
 
     def lock_range(self, descriptor: int, start: int, length: int = 1, is_shared: bool = False) -> None:
         """See `FileLocks.lock_range`. One octet stands for the range; starts 2**30 apart share an octet."""
-        held, octet = self._held.setdefault(descriptor, {}), start % _STARTS
-        if octet not in held:
-            self._set(descriptor, self._msvcrt.LK_NBLCK, octet)
-            held[octet] = start
-        elif held[octet] != start:
-            raise BlockingIOError(errno.EAGAIN, "another range has the octet of this one")
+        octet = start % _STARTS
+        with self._changing:
+            held = self._held.setdefault(descriptor, {})
+            if octet not in held:
+                self._set(descriptor, self._msvcrt.LK_NBLCK, octet)
+                held[octet] = start
+            elif held[octet] != start:
+                raise BlockingIOError(errno.EAGAIN, "another range has the octet of this one")
 
     def unlock_range(self, descriptor: int, start: int, length: int = 1) -> None:
         """See `FileLocks.unlock_range`."""
-        held, octet = self._held.get(descriptor, {}), start % _STARTS
-        if held.get(octet) == start:
-            self._set(descriptor, self._msvcrt.LK_UNLCK, octet)
-            del held[octet]
+        self._release(descriptor, start % _STARTS, start)
 
     def is_range_locked(self, descriptor: int, start: int) -> bool:
         """See `FileLocks.is_range_locked`."""
         octet = start % _STARTS
-        return octet not in self._held.get(descriptor, {}) and self._is_held_elsewhere(descriptor, octet)
+        with self._changing:
+            return octet not in self._held.get(descriptor, {}) and self._is_refused(descriptor, octet)
 
     def close(self, descriptor: int) -> None:
         """See `FileLocks.close`."""
-        # Windows releases the locks of a closed file some time later (LockFile).
-        for start in [*self._held.pop(descriptor, {})]:
-            self._set(descriptor, self._msvcrt.LK_UNLCK, start)
-        os.close(descriptor)
+        with self._changing:
+            try:
+                # Windows releases the locks of a closed file some time later (LockFile).
+                for octet in self._held.pop(descriptor, {}):
+                    self._set(descriptor, self._msvcrt.LK_UNLCK, octet)
+            finally:
+                os.close(descriptor)
 
 
 def locks_of_this_system() -> FileLocks:
