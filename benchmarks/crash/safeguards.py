@@ -27,7 +27,7 @@ MUTANTS: Final = (
     Mutant(
         "commit-not-synced",
         "A power cut after a 250 loses the message.",
-        (("emailsys/store/engine/sqlite.py", "PRAGMA synchronous=FULL;", "PRAGMA synchronous=NORMAL;"),),
+        (("emailsys/store/engine/sqlite_connections.py", "PRAGMA synchronous=FULL;", "PRAGMA synchronous=NORMAL;"),),
         ("power_loss", "--seconds", "4", "--cuts", "60"),
     ),
     Mutant(
@@ -102,8 +102,12 @@ MUTANTS: Final = (
         "reader-may-write",
         "A reader commits a frame outside the commit lock, which the proof after a failed sync does not expect.",
         (
-            ("emailsys/store/engine/sqlite.py", "?mode=ro", "?mode=rw"),
-            ("emailsys/store/engine/sqlite.py", "PRAGMA query_only=ON;", "PRAGMA auto_vacuum=INCREMENTAL;"),
+            ("emailsys/store/engine/sqlite_connections.py", "?mode=ro", "?mode=rw"),
+            (
+                "emailsys/store/engine/sqlite_connections.py",
+                "PRAGMA query_only=ON;",
+                "PRAGMA auto_vacuum=INCREMENTAL;",
+            ),
         ),
         ("sync_order", "--times", "1", "--only", "one maildrop"),
     ),

@@ -1,26 +1,17 @@
-"""SQLite engine: WAL mode, one writer, checkpoints by the holder of the commit lock.
+"""SQLite engine: one writer, checkpoints by the holder of the commit lock, and proof after an error of the disk.
 
-Settings and their reasons:
-
- - `journal_mode=WAL`, `synchronous=FULL`: a commit is on disk when it returns, and readers never wait for writers.
- - `wal_autocheckpoint=0`: a checkpoint and a commit never overlap (before SQLite 3.51.3 that could corrupt the
-   database). The holder of the commit lock checkpoints: after a batch if 8 MiB of the WAL are in use; when idle, it
-   also truncates the WAL.
- - `journal_size_limit` 16 MiB: a larger WAL is truncated when SQLite restarts it.
- - `page_size` 16 KiB, `auto_vacuum=INCREMENTAL`: set at creation. The latter cannot be enabled later.
- - `secure_delete=OFF`: deleted mail stays in free pages until they are reused or the file shrinks. With ON, each
-   deleted body would be overwritten, twice with the WAL (100 MiB: 190 ms instead of 2 ms). If you must not leave
-   traces on the disk, encrypt the disk.
- - `foreign_keys=ON` is not the default of SQLite.
+The holder of the commit lock checkpoints after a batch if 8 MiB of the WAL are in use. When idle, it also truncates
+the WAL.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, NullPool, create_engine, event
 from sqlalchemy import Engine as SQLAlchemyEngine
@@ -34,44 +25,34 @@ from emailsys.store.engine.disk_reserve import DiskReserve
 from emailsys.store.engine.file_locks import CommitLock, SQLiteFileLock, network_file_system
 from emailsys.store.engine.files import StoreFiles
 from emailsys.store.engine.gate import ReaderGate
+from emailsys.store.engine.sqlite_connections import (
+    BUSY_WAIT_MS,
+    PAGE_OCTETS,
+    WAL_OCTETS,
+    driver_of,
+    open_reader,
+    open_writer,
+)
 from emailsys.store.engine.wal import WalGauge
 
 _MIB: Final = 1024 * 1024
-PAGE_OCTETS: Final = 16 * 1024
 # Octets of the WAL in use from which a batch is followed by a checkpoint. From the second value on, the checkpoint
 # waits for readers, so that SQLite restarts the WAL.
 CHECKPOINT_OCTETS: Final = 8 * _MIB
-RESTART_OCTETS: Final = 16 * _MIB
+RESTART_OCTETS: Final = WAL_OCTETS
 # Octets written between two measurements of the WAL, and octets that a batch adds to its bodies.
 _MEASURE_EVERY: Final = _MIB
 _BATCH_OCTETS: Final = 64 * 1024
 # Octets of the disk that are reserved for deleting: as many as the WAL may have.
 SPARE_OCTETS: Final = RESTART_OCTETS
-# Milliseconds that a restart of the WAL waits for readers, and that a writer waits for other programs.
+# Milliseconds that a restart of the WAL waits for readers.
 _RESTART_WAIT_MS: Final = 20
-_BUSY_WAIT_MS: Final = 10_000
 
 # Seconds that the other processes of the daemon get to end.
 _END_WITHIN: Final = 2.0
 
 # Milliseconds that a new writer waits for readers before it leaves the log unchanged.
 _EMPTY_WAIT_MS: Final = 500
-
-# Each of these statements commits a change even if it changes nothing.
-_CREATION_PRAGMAS: Final = f"PRAGMA page_size={PAGE_OCTETS}; PRAGMA auto_vacuum=INCREMENTAL;"
-_PRAGMAS: Final = (
-    "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0; "
-    f"PRAGMA journal_size_limit={RESTART_OCTETS}; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; "
-    f"PRAGMA busy_timeout={_BUSY_WAIT_MS};"
-)
-_WRITER_PRAGMAS: Final = "PRAGMA cache_size=-6000; PRAGMA journal_mode=WAL;"
-_READER_PRAGMAS: Final = "PRAGMA cache_size=-1000; PRAGMA query_only=ON;"
-
-_CONNECT_OPTIONS: Final[dict[str, Any]] = {
-    "timeout": _BUSY_WAIT_MS / 1000,
-    "isolation_level": None,
-    "check_same_thread": False,
-}
 
 
 class SQLite(Engine):
@@ -115,32 +96,13 @@ class SQLite(Engine):
         self._proven = False
         # Whether the database file may lack pages that SQLite believes it has copied from the log.
         self._copies_doubtful = False
-        self._writer: SQLAlchemyEngine = create_engine("sqlite://", creator=self._open_writer, poolclass=NullPool)
-        self._reader: SQLAlchemyEngine = create_engine("sqlite://", creator=self._open_reader, poolclass=NullPool)
-        event.listen(self._writer, "begin", _begin_immediate)
-
-    def _open_writer(self) -> sqlite3.Connection:
-        raw: sqlite3.Connection = sqlite3.connect(self.path, **_CONNECT_OPTIONS)
-        try:
-            # Counting pages opens the log and rolls back an interrupted creation.
-            if raw.execute("PRAGMA page_count").fetchone() == (0,):
-                raw.executescript(_CREATION_PRAGMAS)
-            raw.executescript(_PRAGMAS + _WRITER_PRAGMAS)
-        except BaseException:
-            raw.close()
-            raise
-        return raw
-
-    def _open_reader(self) -> sqlite3.Connection:
-        raw: sqlite3.Connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=ro", uri=True, **_CONNECT_OPTIONS
+        self._writer: SQLAlchemyEngine = create_engine(
+            "sqlite://", creator=partial(open_writer, path), poolclass=NullPool
         )
-        try:
-            raw.executescript(_READER_PRAGMAS + _PRAGMAS)
-        except BaseException:
-            raw.close()
-            raise
-        return raw
+        self._reader: SQLAlchemyEngine = create_engine(
+            "sqlite://", creator=partial(open_reader, path), poolclass=NullPool
+        )
+        event.listen(self._writer, "begin", _begin_immediate)
 
     @override
     def connect_writer(self) -> Connection:
@@ -218,7 +180,7 @@ class SQLite(Engine):
         connection: Connection = self._writer.connect()
         try:
             self._file_lock.share()
-            with _raw(connection) as raw:
+            with driver_of(connection) as raw:
                 if not is_exclusive:
                     raw.execute("BEGIN IMMEDIATE")
                     try:
@@ -323,7 +285,7 @@ class SQLite(Engine):
     def _checkpoint(self, connection: Connection, mode: str, wait_ms: int = _RESTART_WAIT_MS) -> None:
         # SQLite would remove from the log what it takes for copied.
         self.raise_if_in_doubt()
-        with _raw(connection) as raw:
+        with driver_of(connection) as raw:
             raw.execute(f"PRAGMA busy_timeout={wait_ms}")
             try:
                 raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
@@ -336,11 +298,11 @@ class SQLite(Engine):
                     self.end_other_processes()
                 raise
             finally:
-                raw.execute(f"PRAGMA busy_timeout={_BUSY_WAIT_MS}")
+                raw.execute(f"PRAGMA busy_timeout={BUSY_WAIT_MS}")
 
     @override
     def vacuum(self, connection: Connection, reserve: int, has_time: Callable[[], bool]) -> bool:
-        with _raw(connection) as raw:
+        with driver_of(connection) as raw:
             (free,) = raw.execute("PRAGMA freelist_count").fetchone()
             spare = int(free) - reserve // PAGE_OCTETS
             if spare <= 0:
@@ -362,7 +324,7 @@ class SQLite(Engine):
         free = self.free_octets() - octets
         if free < 0 or free >= RESTART_OCTETS + octets:
             return free >= 0
-        with _raw(connection) as raw:
+        with driver_of(connection) as raw:
             (pages,) = raw.execute("PRAGMA freelist_count").fetchone()
         return free >= self._gauge.octets() + octets - int(pages) * PAGE_OCTETS
 
@@ -376,20 +338,15 @@ class SQLite(Engine):
             # SQLite's last connection empties and removes the log, so that the store is a single file.
             with suppress(sqlite3.Error, OSError), self._lock:
                 self._file_lock.release()
-                self._open_writer().close()
+                open_writer(self.path).close()
         self._gauge.close()
         self._files.close()
         self._lock.close()
 
 
+def _engine(connect: Callable[[], sqlite3.Connection]) -> SQLAlchemyEngine:
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-@contextmanager
-def _raw(connection: Connection) -> Iterator[sqlite3.Connection]:
-    """Provide the driver's connection, outside any transaction."""
-    raw = connection.connection.driver_connection
-    assert isinstance(raw, sqlite3.Connection)
-    assert not raw.in_transaction
-    yield raw

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from emailsys.interfaces import Settlement, StoreDamaged
 from emailsys.mail.address import Address
 from emailsys.store.commit.ids import id_number
-from emailsys.store.engine.sqlite import PAGE_OCTETS
+from emailsys.store.engine.sqlite_connections import PAGE_OCTETS
 from tests.contract.engines import PostgreSQLCase, SQLiteCase
 from tests.contract.mail import ALICE, CAROL, MailCase, envelope, local, remote
 
