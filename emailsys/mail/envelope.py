@@ -10,6 +10,15 @@ from typing import Final, NamedTuple
 
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
+from emailsys.mail.reply import Reply
+
+# Replies that a client gives in place of a server, without asking it.
+NO_8BITMIME: Final = Reply(
+    554, "5.6.3", "the message has octets above 127 and the next host takes none (8BITMIME is not offered)"
+)
+NO_SMTPUTF8: Final = Reply(
+    553, "5.6.7", "the message or its addresses have non-ASCII letters and the next host takes none (no SMTPUTF8)"
+)
 
 
 class BodyType(enum.Enum):
@@ -52,6 +61,19 @@ class MailParameters:
         if utf8:
             given += ("SMTPUTF8",)
         return given + self.dsn.parameters() if "DSN" in offered else given
+
+    def refusal(self, offered: Container[str], utf8: bool) -> Reply | None:
+        """Return the reply in place of a server that cannot take the message, None if it can.
+
+        @param offered: the extensions of the server.
+        @param utf8: whether the transaction needs SMTPUTF8.
+        """
+        if utf8 and "SMTPUTF8" not in offered:
+            return NO_SMTPUTF8
+        if self.body is BodyType.EIGHT_BIT_MIME and "8BITMIME" not in offered:
+            # RFC 6152 §3: convert or return the message. A conversion would break signatures.
+            return NO_8BITMIME
+        return None
 
 
 NO_PARAMETERS: Final = MailParameters()

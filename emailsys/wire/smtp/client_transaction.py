@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from emailsys.mail import reply as replies
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.envelope import NO_SMTPUTF8
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission, kind_of
 from emailsys.wire.smtp.client_commands import Extensions, needs_smtputf8
-
-# Replies that we give in place of the server, without asking it.
-NOT_SEVEN_BIT: Final = Reply(
-    554, "5.6.3", "the message has octets above 127 and the next host takes none (8BITMIME is not offered)"
-)
-NEEDS_SMTPUTF8: Final = Reply(
-    553, "5.6.7", "the message or its addresses have non-ASCII letters and the next host takes none (no SMTPUTF8)"
-)
 
 # Makes an outcome from kind, reply, whether the remote host sent it, whether the session was lost, and whether the
 # message is in doubt.
@@ -80,17 +71,14 @@ class Transaction:
         limit = extensions.size
         if limit is not None and transmission.octets > limit:
             self._refuse_here(self.asked, too_big(transmission.octets, limit))
-        elif self.utf8 and "SMTPUTF8" not in extensions:
-            self._refuse_here(self.asked, NEEDS_SMTPUTF8)
-        elif transmission.parameters.body is BodyType.EIGHT_BIT_MIME and "8BITMIME" not in extensions:
-            # RFC 6152 §3: convert or return the message. A conversion would break signatures.
-            self._refuse_here(self.asked, NOT_SEVEN_BIT)
+        elif (refusal := transmission.parameters.refusal(extensions.offered, self.utf8)) is not None:
+            self._refuse_here(self.asked, refusal)
         else:
             foreign = [index for index in self.asked if needs_smtputf8(transmission.recipients[index].forward_path)]
             if foreign and "SMTPUTF8" in extensions:
                 self.utf8 = True
             elif foreign:
-                self._refuse_here(foreign, NEEDS_SMTPUTF8)
+                self._refuse_here(foreign, NO_SMTPUTF8)
 
     def _refuse_here(self, indices: list[int], reply: Reply) -> None:
         for index in indices:
