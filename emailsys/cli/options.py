@@ -108,19 +108,25 @@ class Places:
             click.echo(f"emailsys: {store}", err=True)
 
 
-def places(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --state and --config to a command; its first argument is the Places."""
-
-    @click.option(
+def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --state and --config to a command."""
+    add_state = click.option(
         "--state",
         metavar="DIR",
         help="State folder. Default: $EMAILSYS_STATE, /var/lib/emailsys (root), ~/.local/state/emailsys (others).",
     )
-    @click.option(
+    add_config = click.option(
         "--config",
         metavar="FILE",
         help="Configuration. Default: the first of $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml.",
     )
+    return add_state(add_config(function))
+
+
+def places(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --state and --config to a command; its first argument is the Places."""
+
+    @place_options
     @wraps(function)
     def command(*arguments: Any, state: str | None, config: str | None, **options: Any) -> Any:
         return function(choose_places(state, config), *arguments, **options)

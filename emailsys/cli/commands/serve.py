@@ -7,6 +7,7 @@ import sys
 import click
 
 from emailsys.cli.command_group import examples
+from emailsys.cli.options import place_options
 
 _EXAMPLES = """
 emailsys serve                                   loopback only, ports 2525, 2587, 2465, 2110 and 2995
@@ -16,16 +17,7 @@ emailsys serve --state /srv/mail --config test.toml
 
 
 @click.command(epilog=examples(_EXAMPLES))
-@click.option(
-    "--state",
-    metavar="DIR",
-    help="State folder. Default: $EMAILSYS_STATE, /var/lib/emailsys (root), ~/.local/state/emailsys (others).",
-)
-@click.option(
-    "--config",
-    metavar="FILE",
-    help="Configuration. Default: the first of $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml.",
-)
+@place_options
 def serve(state: str | None, config: str | None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C. It logs to stderr.
 
