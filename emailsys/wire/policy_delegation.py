@@ -42,7 +42,8 @@ def request(attributes: Mapping[str, str]) -> bytes:
 def answer(octets: bytes) -> Action | None:
     """Read the answer in the octets that have arrived; None as long as it is not complete.
 
-    @raise PolicyAnswerError: it is none: too long, without an action, with control octets, or with more behind it.
+    @raise PolicyAnswerError: the octets are no answer: too long, without an action, with control octets, or with more
+        behind it.
     """
     end = octets.find(b"\n\n")
     if end < 0:

@@ -16,7 +16,7 @@ def plain_response(username: str, password: str) -> bytes:
 
 
 def login_responses(username: str, password: str) -> list[bytes]:
-    """To the prompts for name and password (draft-murchison-sasl-login)."""
+    """The responses to the prompts for name and password (draft-murchison-sasl-login)."""
     return [base64_line(username), base64_line(password)]
 
 

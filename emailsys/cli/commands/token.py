@@ -61,8 +61,8 @@ def add(
 ) -> None:
     """Add a token of an account, or with --operator of the operators, and print it.
 
-    The token is printed once, on standard output. The store keeps only a digest of it. Whoever has the token can do
-    what its scopes permit, without a password.
+    The token is printed once, on standard output. The store keeps only a digest of it. Anyone who has the token can
+    do what its scopes permit, without a password.
     """
     if (address is None) != operator:
         raise click.UsageError("Name an account, or use --operator, not both.")

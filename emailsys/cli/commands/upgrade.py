@@ -28,7 +28,7 @@ def upgrade(where: Places, yes: bool, as_json: bool) -> None:
     """Upgrade the store to the schema of this release. It is one transaction: a failure changes nothing.
 
     A SQLite store is first copied beside itself; a daemon does the same when it starts. A PostgreSQL store is upgraded
-    only by this command, after you have confirmed a backup; daemons of the previous release keep working meanwhile.
+    only by this command, after you have confirmed a backup. Meanwhile, daemons of the previous release keep working.
     """
     from emailsys.cli.direct_access import on_the_store
     from emailsys.store.open import Store

@@ -35,8 +35,8 @@ def web() -> None:
 def login(where: Places, address: Address | None, as_json: bool) -> None:
     """Print a link that logs in to the operators' pages, or to the mail of ADDRESS.
 
-    It works once, within ten minutes. The link of an operator has all scopes of operators. Whoever has it can operate
-    the system: do not send it by mail.
+    It works once, within ten minutes. The link of an operator has all scopes of operators. Anyone who has it can
+    operate the system: do not send it by mail.
     """
     answer = administer(where, WebLogin(address))
     link = _link(answer)

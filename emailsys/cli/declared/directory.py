@@ -61,7 +61,7 @@ class Route:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Recipient domain and sender domain: what mail it is for."""
+        """Recipient domain and sender domain: which mail the route is for."""
         return domain_key(self.settings.recipient_domain), domain_key(self.settings.sender_domain)
 
 

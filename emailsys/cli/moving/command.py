@@ -38,11 +38,11 @@ def move(where: Places, to: str, leave_config: bool, as_json: bool) -> int:
     All rows are compared after they were copied. Then store.url is replaced in the configuration, whose former text is
     kept in a file whose name ends with .before-move. The former store stays where it is, but no daemon uses it again.
 
-    A daemon may run. It serves all the time, and mail that arrives meanwhile moves, too. At the end, a new process
-    takes over that uses the new store. For a moment before, messages get 451, and their senders try again.
+    A daemon may run. It keeps serving, and mail that arrives during the move is moved, too. At the end, a new process
+    with the new store takes over. Just before that, messages get 451 for a moment, and their senders try again.
 
-    If the command is interrupted, the former store goes on, and the next move starts afresh. If it was interrupted in
-    its last step, the daemon says that the store was moved; then run the command again, and it finishes.
+    If the command is interrupted, the former store stays in use, and the next move starts from the beginning. If it was
+    interrupted in its last step, the daemon says that the store was moved; then run the command again, and it finishes.
 
     The exit status is 65 if the new database is not empty, 66 if there is no store, 69 if a database cannot be reached
     or the daemon cannot take over, 75 if the store changes too fast, and 78 if store.url cannot be replaced.

@@ -101,7 +101,7 @@ class ConfigSwitch:
             raise Refused(f"the daemon could not read the new configuration. {why}", Exit.CONFIG) from None
 
     def commit(self) -> Path:
-        """Put the draft into force, and keep the former file beside it. Returns the name of that.
+        """Put the draft into force, and keep the former file beside it. Returns the name of the former file.
 
         @raise Refused: the file cannot be replaced. The store was moved nevertheless.
         """

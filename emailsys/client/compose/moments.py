@@ -21,7 +21,7 @@ EXAMPLES: Final = "+2h, +3d, 18:30, tomorrow, monday 9:00, 2027-03-01, 2027-03-0
 
 
 class BadMoment(ValueError):
-    """A text is no moment, or one that has passed. The message can be shown to the user."""
+    """A text names no moment, or a moment that has passed. The message can be shown to the user."""
 
 
 def parse_moment(text: str, now: datetime) -> datetime:

@@ -178,10 +178,9 @@ def _expanded(report: Report) -> list[str]:
     return [
         *_succeeded(
             report,
-            f"{_REQUESTED} Your message was passed on to all recipients for whom {_these(len(report.recipients))} "
-            f"{'stands' if len(report.recipients) == 1 else 'stand'}:",
+            f"{_REQUESTED} Your message was passed on to all members of {_these(len(report.recipients))}:",
         ),
-        _filled("You will receive a report on one of those recipients only if delivery to it fails."),
+        _filled("You will receive a report on one of those members only if delivery to it fails."),
     ]
 
 

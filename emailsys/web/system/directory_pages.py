@@ -86,7 +86,7 @@ class DirectoryPages:
         try:
             domain = parse(of).domain if "@" in of else None
         except AddressSyntaxError:
-            raise Refusal(404, "There is nothing of this name", "It may have been removed meanwhile.") from None
+            raise Refusal(404, "There is nothing of this name", "It may already have been removed.") from None
         rows = await self._do(DomainList) if domain is None else await self._do(UserList, domain=domain)
         key = domain_key if domain is None else sort_key
         for row in rows:
@@ -103,7 +103,7 @@ class DirectoryPages:
                     units=list(_UNITS),
                     amount=_amount(row["quota"]),
                 )
-        raise Refusal(404, "There is nothing of this name", "It may have been removed meanwhile.")
+        raise Refusal(404, "There is nothing of this name", "It may already have been removed.")
 
     async def change(self, call: Call) -> Answer:
         """Carry out a form of the page."""

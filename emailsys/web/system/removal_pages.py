@@ -100,7 +100,7 @@ class RemovalPages:
                     return await self._route(value("to"), value("from"))
         except AddressSyntaxError:
             pass
-        raise Refusal(404, "There is nothing of this name", "It may have been removed meanwhile.")
+        raise Refusal(404, "There is nothing of this name", "It may already have been removed.")
 
     async def _user(self, name: str) -> Removal:
         address = parse(name)

@@ -255,7 +255,7 @@ class Wording(SynchronousTestCase):
         said = {
             Action.DELIVERED: "was delivered to this address: bob@away.test",
             Action.RELAYED: "That system does not report the final delivery",
-            Action.EXPANDED: "was passed on to all recipients for whom this address stands: bob@away.test",
+            Action.EXPANDED: "was passed on to all members of this address: bob@away.test",
         }
         for action, words in said.items():
             self.assertIn(words, self.text(report(recipient(action=action, reply=None))))
