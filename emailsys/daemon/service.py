@@ -19,20 +19,15 @@ from typing_extensions import override
 from emailsys import __version__
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import CertificateFiles, Settings
-from emailsys.control.answers import MALFORMED, MISSING, Answer, error_answer
-from emailsys.control.change_log import log_change
 from emailsys.control.commands import Commands
 from emailsys.control.control_server import ControlFactory, ControlListener
 from emailsys.control.control_socket import SOCKET_NAME
 from emailsys.control.daemon_requests import MoveHold as MoveHoldRequest
 from emailsys.control.daemon_requests import Reload as ReloadRequest
-from emailsys.control.daemon_requests import Restart
-from emailsys.control.request_reading import read_request
-from emailsys.control.request_values import MalformedRequest
-from emailsys.control.requests import MAKES_FIRST_STORE, Init, Request, Status
 from emailsys.control.store_access import Hooks
 from emailsys.control.watching import WatchStream
 from emailsys.daemon.certificates import CertificateWatch
+from emailsys.daemon.control_answers import ControlAnswers, ProcessRequest
 from emailsys.daemon.hashing import start_hashing
 from emailsys.daemon.intake_watch import IntakeWatch
 from emailsys.daemon.listening import Listening
@@ -59,7 +54,6 @@ from emailsys.daemon.web_services import web_services
 from emailsys.daemon.wire_records import WireRecords
 from emailsys.daemon.workers import DaemonWorkers
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
-from emailsys.interfaces.operators import Actor
 from emailsys.net.tls.server import ServerTLS
 from emailsys.platforms.files import private_files
 from emailsys.platforms.systemd import Systemd
@@ -67,7 +61,6 @@ from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login_check import VerifiedLogins, build_portal
 from emailsys.policy.password_renewal import Renewal
 from emailsys.store.open import Opening, Store, open_store
-from emailsys.store.schema.identity import had_store
 from emailsys.supervisor import StartupError, close_all
 from emailsys.telemetry import Telemetry
 
@@ -108,12 +101,14 @@ class Daemon(Service):
             reactor, tls, telemetry, lambda: certificates(self.settings), SentNotices(settings.state)
         )
         self._location = StoreLocation(settings)
+        self._answers = ControlAnswers(self, settings.state, self._location, telemetry)
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
         self._login_limits: LoginLimits | None = None
         self._outbound: Outbound | None = None
         self._control: ControlListener | None = None
-        self._commands: Commands | None = None
+        #: Answers requests about the store; None while there is none.
+        self.commands: Commands | None = None
         self._sessions: Sessions | None = None
         self._workers = DaemonWorkers(reactor, tls, telemetry, lambda: self.wiretap.is_on)
         self._web = Web(reactor, settings, tls, telemetry)
@@ -177,7 +172,8 @@ class Daemon(Service):
             others = {**self._pages.factories, **self._web.without_store()}
             self._sessions = self._listen(portal, placeholder, placeholder, others)
         if self._opened.control is not None:
-            factory = ControlFactory(self, self.telemetry, watch=partial(WatchStream, self.wiretap, self._reactor))
+            watch = partial(WatchStream, self.wiretap, self._reactor)
+            factory = ControlFactory(self._answers, self.telemetry, watch=watch)
             self._control = ControlListener(self._opened.control, factory, self._reactor)
             self._control.start()
         self._certificates.start()
@@ -220,7 +216,7 @@ class Daemon(Service):
         self._pages.serve(store, self._count_sessions, lambda: self._uptime)
         checks = self._opened.checks.serve(outbound.aliases, telemetry)
         now = partial(getattr, self, "settings")
-        parts = (now, telemetry, store, access, hashing, failed_logins, self.wiretap, self.answer)
+        parts = (now, telemetry, store, access, hashing, failed_logins, self.wiretap, self._answers.answer)
         services = partial(web_services, *parts, self._count_sessions, lambda: self._uptime)
         others = {**self._pages.factories, **self._web.serve(portal, outbound.intake, store, services, checks)}
         self._workers.prepare(settings, store, failed_logins, verified, outbound)
@@ -229,7 +225,7 @@ class Daemon(Service):
         explain = explainer(settings, store, outbound.runner.failure, outbound.routes)
         turn, changed = partial(deferLater, self._reactor, 0), outbound.runner.lift_pauses
         hooks = Hooks(self.status, explain, changed, self._location.url, self.wiretap, self._web.link, turn)
-        self._commands = Commands(store, telemetry, hooks)
+        self.commands = Commands(store, telemetry, hooks)
         outbound.start()
         self._workers.start(self._certificates)
         self._certificates.mail_by(outbound.tell_postmaster)
@@ -262,37 +258,17 @@ class Daemon(Service):
         _ = self._retiring.addErrback(lambda failure: self.telemetry.exception("store-exception", failure))
         return store
 
-    async def answer(self, request: object, actor: Actor | None = None) -> Answer:
-        """Answer a request on the control socket.
+    def find_store(self, create: bool, adopt: bool) -> str:
+        """See `Operated.find_store`."""
+        found = self._look_for_store(create, adopt)
+        return found if isinstance(found, str) else ""
 
-        Without a store, `status` is carried out, and requests that make a store.
-        """
-        try:
-            known = request if isinstance(request, Request) else read_request(request)
-        except MalformedRequest as error:
-            return self._location.added_to(error_answer(MALFORMED, str(error)))
-        was_missing = self._store is None
-        adopt = isinstance(known, Init) and known.adopt
-        makes_first = isinstance(known, MAKES_FIRST_STORE) and not had_store(self.settings.state)
-        self._look_for_store(create=makes_first or (isinstance(known, Init) and not adopt), adopt=adopt)
-        if isinstance(known, Restart | ReloadRequest | MoveHoldRequest):
-            done = await self._carry_out(known)
-            if done.is_done:
-                log_change(self.telemetry, actor, known)
-            return self._location.added_to({"result": done.as_json()})
-        if isinstance(known, Status):
-            await self._watch.check()
-        if self._commands is not None and not isinstance(known, Init):
-            return await self._commands.answer(known, actor)
-        if self._commands is not None:
-            if was_missing:
-                log_change(self.telemetry, actor, known)
-            made = {"made": was_missing and not adopt, "adopted": was_missing and adopt}
-            return {"result": {"store": self._location.shown, **made}}
-        missing = error_answer(MISSING, self._placeholder.why)
-        return self._location.added_to({"result": self.status()} if isinstance(known, Status) else missing)
+    async def check_store(self) -> None:
+        """See `Operated.check_store`."""
+        await self._watch.check()
 
-    async def _carry_out(self, request: Restart | ReloadRequest | MoveHoldRequest) -> Reloaded | Outcome | Held:
+    async def carry_out(self, request: ProcessRequest) -> Reloaded | Outcome | Held:
+        """See `Operated.carry_out`."""
         if isinstance(request, ReloadRequest):
             return self.reload(request.check)
         if isinstance(request, MoveHoldRequest):
