@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from emailsys.cli.active_config import daemon_status
 from emailsys.cli.command_group import examples
+from emailsys.cli.exporting import export_option, write_page
 from emailsys.cli.options import Places, Refused, places
 from emailsys.cli.watching.conversations import Filter, Heard, Watched
 from emailsys.cli.watching.plain_lines import PlainLines
@@ -25,6 +27,7 @@ emailsys watch peer:192.0.2.7 protocol:smtp
 emailsys watch --plain --explain
 emailsys watch --plain --once --last 3
 emailsys watch --json | jq 'select(.event.kind == "verdict")'
+emailsys watch --export page.html peer:192.0.2.7
 """
 
 Lines = Iterator[Mapping[str, Any]]
@@ -44,9 +47,17 @@ Lines = Iterator[Mapping[str, Any]]
     metavar="N",
     help="Begin with the newest N recorded conversations.",
 )
+@export_option
 @places
 def watch(
-    where: Places, words: tuple[str, ...], plain: bool, as_json: bool, explain: bool, once: bool, last: int
+    where: Places,
+    words: tuple[str, ...],
+    plain: bool,
+    as_json: bool,
+    explain: bool,
+    once: bool,
+    last: int,
+    page: Path | None,
 ) -> int:
     """Show the daemon's conversations as they happen: SMTP, submission, POP3 and outbound mail.
 
@@ -61,11 +72,17 @@ def watch(
     or a commit.
 
     FILTER chooses conversations: protocol:smtp, peer:192.0.2.7, role:client, or words that occur in them.
+
+    With --export, a page draws and explains recorded conversations, at most 50, and the command ends.
     """
     if plain and as_json:
         raise click.UsageError("--plain and --json exclude each other.")
+    if page is not None and (plain or as_json):
+        raise click.UsageError("--export excludes --plain and --json.")
     wanted = Filter.parse(words)
     lines = lines_of(where, last)
+    if page is not None:
+        return _export(lines, wanted, page)
     if as_json:
         return _print_json(lines, wanted, once)
     if plain or once or explain or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -91,10 +108,9 @@ def lines_of(where: Places, past: int) -> Lines:
         raise Refused(f"{error}.", Exit.UNAVAILABLE) from None
 
 
-def _follow(lines: Lines, once: bool, show: Callable[[Mapping[str, Any], Heard], None]) -> int:
-    """Pass each line on.
+def _follow(lines: Lines, once: bool, show: Callable[[Mapping[str, Any], Heard], None]) -> Heard:
+    """Pass each line on. With `once`, return after the conversations of the past.
 
-    @return: the exit status when `once` is fulfilled.
     @raise Refused: the daemon is of another release, whose lines mean nothing here.
     """
     heard = Heard()
@@ -104,9 +120,29 @@ def _follow(lines: Lines, once: bool, show: Callable[[Mapping[str, Any], Heard],
         except ValueError:
             raise Refused("the daemon sent a reply that this release does not understand.", Exit.UNAVAILABLE) from None
         if once and heard.is_live:
-            if not heard.conversations:
-                click.echo("emailsys: nothing is recorded. Set wiretap.enabled, or watch without --once.", err=True)
-            return Exit.OK
+            break
+    return heard
+
+
+def _print(lines: Lines, once: bool, show: Callable[[Mapping[str, Any], Heard], None]) -> int:
+    heard = _follow(lines, once, show)
+    if once and not heard.conversations:
+        click.echo("emailsys: nothing is recorded. Set wiretap.enabled, or watch without --once.", err=True)
+    return Exit.OK
+
+
+def _export(lines: Lines, wanted: Filter, page: Path) -> int:
+    # Imported here, because the templates take longer to import than the rest of the command.
+    from emailsys.cli.watching.page import page_of_conversations
+
+    def remember(line: Mapping[str, Any], heard: Heard) -> None:
+        heard.take(line)
+
+    heard = _follow(lines, True, remember)
+    found = [watched for watched in heard.conversations.values() if wanted.takes(watched)]
+    if not found:
+        raise Refused("no recorded conversation fits. Set wiretap.enabled to record them all.", Exit.FAILED)
+    write_page(page, page_of_conversations(found))
     return Exit.OK
 
 
@@ -118,7 +154,7 @@ def _print_json(lines: Lines, wanted: Filter, once: bool) -> int:
             if wanted.takes_event(watched, event):
                 _print_line(json.dumps(_described(watched, event)))
 
-    return _follow(lines, once, show)
+    return _print(lines, once, show)
 
 
 def _described(watched: Watched, event: Event) -> dict[str, Any]:
@@ -142,7 +178,7 @@ def _print_plain(lines: Lines, wanted: Filter, once: bool, explain: bool) -> int
         for text in told.of(heard.take(line)):
             _print_line(text)
 
-    return _follow(lines, once, show)
+    return _print(lines, once, show)
 
 
 def _print_line(text: str) -> None:
