@@ -16,7 +16,7 @@ from emailsys.client.archive.files import translated_disk_errors
 from emailsys.client.archive.folder_changes import alike, check_names, remove_account, remove_folder, rename_folder
 from emailsys.client.archive.index import Index, open_index, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
-from emailsys.client.archive.marks import Marks
+from emailsys.client.archive.marks import Marks, check_tags
 from emailsys.client.archive.reader import MOST, ArchiveReader
 from emailsys.client.archive.reconcile import Progress, catch_up, folder_path, rebuild
 from emailsys.client.archive.staging import Staging, make_staging_folder
@@ -262,9 +262,7 @@ class Archive(ArchiveReader):
     def set_tags(self, keys: Iterable[str], add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         """Add and remove tags. They are on disk when this returns. @raise ArchiveError: a tag is not one word."""
         wanted, unwanted = set(add), set(remove)
-        for tag in wanted:
-            if not tag or len(tag) > 100 or not tag.isprintable() or " " in tag:
-                raise ArchiveError(f"{tag!r} is not a valid tag: a tag is one word")
+        check_tags(wanted)
         self._mark(keys, lambda marks: changed(marks, tags=tuple(sorted({*marks.tags, *wanted} - unwanted))))
 
     def set_note(self, key: str, note: Mapping[str, Any] | None) -> None:

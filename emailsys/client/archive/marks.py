@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emailsys.client.archive.files import rewrite, translated_disk_errors
-from emailsys.client.archive.values import Flag
+from emailsys.client.archive.values import ArchiveError, Flag
 from emailsys.client.base.folders import sync_folder
 
 _NAME: Final = ".marks.jsonl"
@@ -33,6 +33,13 @@ class Marks:
 
 #: The marks of a new message.
 NO_MARKS: Final = Marks()
+
+
+def check_tags(tags: Iterable[str]) -> None:
+    """@raise ArchiveError: a tag is not one word."""
+    for tag in tags:
+        if not tag or len(tag) > 100 or not tag.isprintable() or " " in tag:
+            raise ArchiveError(f"{tag!r} is not a valid tag: a tag is one word")
 
 
 def letters(flags: Flag) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -54,19 +54,21 @@ class SavedSearches:
         @param before: the name that it had; "" if it is new.
         @raise ArchiveError: the name is invalid or taken, or the file cannot be written.
         """
-        name = name.strip()
-        if not name or len(name) > _LONGEST or not name.isprintable():
-            raise ArchiveError(f"{name!r} is not a valid name: it has 1 to {_LONGEST} printable characters")
+        name = _valid(name)
 
         def change(saved: dict[str, str]) -> None:
-            taken = [one for one in saved if one.casefold() == name.casefold() and one != before]
-            if before and taken:
-                raise ArchiveError(f"There is a saved search {taken[0]!r} already")
-            for one in (*taken, before):
+            _check_is_free(saved, name, before)
+            for one in (*_alike(saved, name), before):
                 saved.pop(one, None)
             saved[name] = query
 
         self._change(change)
+
+    def checked(self, name: str, before: str = "") -> str:
+        """Return a name that `put` would take, as it would be saved. @raise ArchiveError: it is invalid or taken."""
+        name = _valid(name)
+        _check_is_free(self.load(), name, before)
+        return name
 
     def rename(self, name: str, to: str) -> None:
         """Rename a saved search. @raise ArchiveError: there is none, or the new name is invalid or taken."""
@@ -83,3 +85,22 @@ class SavedSearches:
             saved = self.load()
             change(saved)
             rewrite(self._path, json.dumps(saved, indent=1, ensure_ascii=False).encode())
+
+
+def _valid(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > _LONGEST or not name.isprintable():
+        raise ArchiveError(f"{name!r} is not a valid name: it has 1 to {_LONGEST} printable characters")
+    return name
+
+
+def _alike(saved: Iterable[str], name: str) -> list[str]:
+    """Return the names that differ from a name at most in case."""
+    return [one for one in saved if one.casefold() == name.casefold()]
+
+
+def _check_is_free(saved: Iterable[str], name: str, before: str) -> None:
+    """@raise ArchiveError: a saved search that is to be renamed would replace another one."""
+    taken = [one for one in _alike(saved, name) if one != before]
+    if before and taken:
+        raise ArchiveError(f"There is a saved search {taken[0]!r} already")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Final
 
+from emailsys.client.compose.draft import ComposeError
+
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SPANS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN: Final = re.compile(r"\+(\d{1,5})([mhdw])", re.ASCII)
@@ -20,7 +22,7 @@ MORNING: Final = time(8)
 EXAMPLES: Final = "+2h, +3d, 18:30, tomorrow, monday 9:00, 2027-03-01, 2027-03-01 18:30"
 
 
-class BadMoment(ValueError):
+class BadMoment(ComposeError):
     """A text names no moment, or a moment that has passed. The message can be shown to the user."""
 
 

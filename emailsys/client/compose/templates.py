@@ -81,6 +81,12 @@ class Templates:
         except OSError as error:
             raise ComposeError(f"{self._path(name)}: {error.strerror}") from None
 
+    def checked(self, name: str) -> str:
+        """Return the name that the user typed. @raise ComposeError: it cannot be that of a file."""
+        name = name.strip()
+        self._path(name)
+        return name
+
     def _path(self, name: str) -> Path:
         if not name or len(name) > _LONGEST or safe_name(f"{name}{_SUFFIX}") != f"{name}{_SUFFIX}":
             raise ComposeError(f"{name!r} cannot be the name of a template. Use letters, digits, blanks, - and _.")

@@ -54,13 +54,19 @@ def name_of(text: str) -> str:
     return "".join(filter(str.isprintable, " ".join(text.split())))[:_MAX_NAME]
 
 
+def checked_short_name(typed: str) -> str:
+    """Return a short name that the user typed. @raise ContactError: it is none."""
+    name = typed.strip()
+    if not _SHORT_NAME.fullmatch(name):
+        raise ContactError(
+            f"{name!r} is not a short name: use letters, digits and . _ - +, up to 64, beginning with a letter or digit"
+        )
+    return name
+
+
 def checked(contact: Contact) -> Contact:
     """Return a contact that can be kept. @raise ContactError: it cannot."""
-    if not _SHORT_NAME.fullmatch(contact.short_name):
-        raise ContactError(
-            f"{contact.short_name!r} is not a short name: use letters, digits and . _ - +, up to 64, beginning with a "
-            "letter or digit"
-        )
+    checked_short_name(contact.short_name)
     if not contact.name.isprintable() or len(contact.name) > _MAX_NAME:
         raise ContactError(f"{contact.short_name}: the name must be one line of up to {_MAX_NAME} characters")
     if not 1 <= len(contact.addresses) <= _MAX_ADDRESSES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,12 +39,26 @@ def complete_path(typed: str, only_folders: bool = False) -> tuple[str, Sequence
     return begin + first[:common], names
 
 
+def path_of(typed: str) -> Path:
+    """Return the path that the user typed. @raise OSError: it begins with the home folder of an unknown user."""
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError as unknown:
+        raise OSError(errno.ENOENT, str(unknown), typed) from unknown
+
+
+def new_file(typed: str) -> Path:
+    """Return the path of a file that is going to be written. @raise OSError: it is a folder, or its folder is none."""
+    path = path_of(typed)
+    if path.is_dir():
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), typed)
+    if not path.parent.is_dir():
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    return path
+
+
 def folder_for(typed: str) -> Path:
     """Return the folder that the user typed, and create it. @raise OSError: it cannot be made."""
-    try:
-        folder = Path(typed).expanduser()
-    except RuntimeError as unknown:
-        # The home folder of "~nobody".
-        raise OSError(2, str(unknown), typed) from unknown
+    folder = path_of(typed)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -141,6 +141,14 @@ def words_of(line: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def command_of(line: str) -> tuple[str, ...]:
+    """Split a command line into words, as `words_of` does. @raise OpeningError: this machine has no such program."""
+    words = words_of(line)
+    if shutil.which(words[0]) is None:
+        raise OpeningError(f"{words[0]} cannot be run: there is no such program.")
+    return words
+
+
 def feed(command: Sequence[str], octets: bytes, limits: Limits | None = None) -> bytes:
     """Run a command with octets on its standard input, wait until it ends, and return what it printed.
 

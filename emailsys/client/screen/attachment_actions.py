@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,15 +73,14 @@ class AttachmentActions:
         downloads = Path.home() / "Downloads"
         folder = str(downloads if downloads.is_dir() else Path.cwd())
         what = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} attachments"
-        where = await screen.app.push_screen_wait(PathDialog(f"Folder to save {what} in", folder))
-        if not where:
-            return
 
-        def save() -> list[Path]:
-            target = folder_for(where)
+        def save(typed: str) -> list[Path]:
+            target = folder_for(typed)
             return [save_attachment(one, target) for one in chosen]
 
-        paths = await asyncio.to_thread(save)
+        paths = await screen.app.push_screen_wait(PathDialog(f"Folder to save {what} in", folder, save))
+        if paths is None:
+            return
         done = f"{paths[0]}" if len(paths) == 1 else f"{len(paths)} files in {paths[0].parent}"
         screen.show_status(f"Saved {'as ' if len(paths) == 1 else ''}{done}.")
 
@@ -103,10 +103,10 @@ class AttachmentActions:
     async def pipe(self, octets: bytes, name: str) -> None:
         """Ask for a command, give it octets as its standard input, and show what it prints."""
         app = self._screen.app
-        line = await app.push_screen_wait(InputDialog(f"Pipe {name} to", hint="A command and its words. No shell."))
-        if not line:
+        hint = "A command and its words. No shell."
+        words = await app.push_screen_wait(InputDialog(f"Pipe {name} to", "", hint, read=programs.command_of))
+        if words is None:
             return
-        words = programs.words_of(line)
 
         async def run() -> None:
             said = await self.feed(words, octets)
@@ -116,7 +116,7 @@ class AttachmentActions:
                 # Another screen is in use, whose keys belong to it.
                 app.notify(text[:_MAX_NOTICE], title=done, markup=False, timeout=10)
             elif text:
-                app.push_screen(TextDialog(safe_line(line), Text(text)))
+                app.push_screen(TextDialog(safe_line(shlex.join(words)), Text(text)))
             self._screen.show_status(done)
 
         self._screen.start_action(run)

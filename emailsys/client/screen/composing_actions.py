@@ -61,36 +61,27 @@ class ComposingActions:
     def __init__(self, mailbox: UserMailbox, letter: Letter) -> None:
         self._mailbox = mailbox
         self._letter = letter
-        # The path of a file that could not be attached.
-        self._not_attached = ""
 
     async def attach(self) -> None:
-        """Ask for a file, and attach it. A path that failed is offered again, to be corrected."""
-        dialog = PathDialog("File to attach", self._not_attached, files=True)
-        name = await self._letter.app.push_screen_wait(dialog)
-        if not name:
-            return
-        self._not_attached = name
-        try:
-            one = await asyncio.to_thread(attach, Path(name))
-        except ComposeError as error:
-            self._letter.show_error(str(error))
-            return
-        self._not_attached = ""
-        self._letter.add(one)
+        """Ask for a file, and attach it."""
+        dialog = PathDialog("File to attach", "", lambda typed: attach(Path(typed)), files=True)
+        one = await self._letter.app.push_screen_wait(dialog)
+        if one is not None:
+            self._letter.add(one)
 
     async def choose_moment(self) -> None:
         """Ask when the message is to be sent."""
-        from emailsys.client.compose.moments import EXAMPLES, BadMoment, parse_moment
+        from emailsys.client.compose.moments import EXAMPLES, parse_moment
 
-        dialog = InputDialog("When to send the message", "", f"{EXAMPLES}. Nothing: at once.")
-        typed = await self._letter.app.push_screen_wait(dialog)
-        if typed is None:
-            return
-        try:
-            self._letter.send_at(parse_moment(typed, self._mailbox.now()) if typed.strip() else None)
-        except BadMoment as error:
-            self._letter.show_error(str(error))
+        def read(typed: str) -> tuple[datetime | None]:
+            # In a tuple: a dialog without a result was cancelled.
+            return (parse_moment(typed, self._mailbox.now()) if typed.strip() else None,)
+
+        hint = f"{EXAMPLES}. Nothing: at once."
+        dialog = InputDialog("When to send the message", "", hint, read=read, may_be_empty=True)
+        found = await self._letter.app.push_screen_wait(dialog)
+        if found is not None:
+            self._letter.send_at(*found)
 
     async def insert_template(self) -> None:
         """Let the user choose a template, ask for its fields, and put it above the text; or save or remove one."""
@@ -122,9 +113,10 @@ class ComposingActions:
 
         letter = self._letter
         hint = "Recipients, subject and text are saved, without the signature and attachments."
-        name = (await letter.app.push_screen_wait(InputDialog("Name of the template", "", hint)) or "").strip()
+        dialog = InputDialog("Name of the template", "", hint, read=self._mailbox.templates.checked)
+        name = await letter.app.push_screen_wait(dialog)
         question = f"There is a template {name} already. Replace it?"
-        if not name or (
+        if name is None or (
             name in names and not await letter.app.push_screen_wait(ConfirmDialog(safe_line(question), is_risky=True))
         ):
             return

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 from emailsys.client.archive.files import rewrite
 from emailsys.client.archive.values import Summary
-from emailsys.client.contacts.book import Contact, ContactError, checked, name_of
+from emailsys.client.contacts.book import Contact, checked, checked_short_name, name_of
 from emailsys.client.mailbox import UserMailbox
+from emailsys.client.opening.paths import new_file, path_of
 from emailsys.client.screen.contact_book import ContactBookDialog
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
 from emailsys.client.screen.opening_dialogs import PathDialog
 from emailsys.client.screen.outbox_actions import OutboxActions
 from emailsys.client.screen.panes import Panes
 from emailsys.client.text.terminal import safe_line
-from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 from emailsys.mail.message.mime import parse_header
 
@@ -88,33 +87,22 @@ class ContactActions:
         await self._ask_contact(sender.address.local, [Mailbox(name_of(sender.name), sender.address)])
 
     async def _ask_contact(self, short_name: str, people: Sequence[Mailbox], old: Contact | None = None) -> None:
-        """Ask for a contact, and keep it. What cannot be used is asked for again."""
-        addresses = ", ".join(map(str, people))
-        contact: Contact | None = None
-        while contact is None:
-            named = await self._ask(InputDialog("Short name", short_name, _SHORT_NAME_HINT))
-            if named is None:
-                return
-            title = f"Addresses of {safe_line(named)}"
-            typed = await self._ask(InputDialog(title, addresses, _ADDRESSES_HINT))
-            if typed is None:
-                return
-            short_name, addresses = named, typed
-            try:
-                contact = _contact(short_name, addresses)
-            except (AddressSyntaxError, ContactError) as error:
-                self._screen.show_status(str(error), error=True)
+        """Ask for a contact, and keep it."""
+        ask = self._app.push_screen_wait
+        named = await ask(InputDialog("Short name", short_name, _SHORT_NAME_HINT, read=checked_short_name))
+        if named is None:
+            return
+        title, addresses = f"Addresses of {safe_line(named)}", ", ".join(map(str, people))
+        contact = await ask(InputDialog(title, addresses, _ADDRESSES_HINT, read=lambda typed: _contact(named, typed)))
+        if contact is None:
+            return
         if len(contact.addresses) > 1:
-            kind = await self._app.push_screen_wait(ChoiceDialog(f"{short_name} is", _KINDS))
+            kind = await self._app.push_screen_wait(ChoiceDialog(f"{named} is", _KINDS))
             if kind is None:
                 return
             if kind == 1:
-                contact = Contact(short_name, "", contact.addresses, is_group=True)
+                contact = Contact(named, "", contact.addresses, is_group=True)
         await self._keep(contact, old)
-
-    async def _ask(self, dialog: InputDialog) -> str | None:
-        """Return what was typed; None if the user cancels, or types nothing."""
-        return (await self._app.push_screen_wait(dialog) or "").strip() or None
 
     async def _keep(self, contact: Contact, old: Contact | None) -> None:
         contacts = self._mailbox.contacts
@@ -142,23 +130,24 @@ class ContactActions:
     async def _import_cards(self) -> None:
         from emailsys.client.contacts.vcard_import import import_cards
 
-        typed = await self._ask(PathDialog("vCard file to import", "", files=True))
-        if typed is None:
+        def read(typed: str) -> tuple[Sequence[Contact], Sequence[str]]:
+            path = path_of(typed)
+            return import_cards(self._mailbox.contacts, [(path.name, path.read_bytes())])
+
+        found = await self._app.push_screen_wait(PathDialog("vCard file to import", "", read, files=True))
+        if found is None:
             return
-        path = _path(typed)
-        added, left_out = await asyncio.to_thread(
-            lambda: import_cards(self._mailbox.contacts, [(path.name, path.read_bytes())])
-        )
+        added, left_out = found
         words = f"{len(added)} contact{'s' * (len(added) != 1)} imported."
         self._screen.show_status(" ".join([words, *left_out[:3]]), error=bool(left_out))
 
     async def _export_cards(self) -> None:
         from emailsys.client.contacts.vcard import write_cards
 
-        typed = await self._ask(PathDialog("File to export all contacts to", _EXPORTED, files=True))
-        if typed is None:
+        dialog = PathDialog("File to export all contacts to", _EXPORTED, new_file, files=True)
+        path = await self._app.push_screen_wait(dialog)
+        if path is None:
             return
-        path = _path(typed)
         question = f"{path} exists. Replace it?"
         if path.exists() and not await self._app.push_screen_wait(ConfirmDialog(question, is_risky=True)):
             return
@@ -171,11 +160,3 @@ def _contact(short_name: str, addresses: str) -> Contact:
     people = parse_mailboxes(addresses)
     name = next((one.name for one in people if one.name), "")
     return checked(Contact(short_name, name, tuple({one.address.key: one.address for one in people}.values())))
-
-
-def _path(typed: str) -> Path:
-    """Return the path that the user typed. @raise OSError: it begins with the home folder of an unknown user."""
-    try:
-        return Path(typed).expanduser()
-    except RuntimeError as unknown:
-        raise OSError(2, str(unknown), typed) from unknown

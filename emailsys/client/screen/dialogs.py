@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeVar, overload
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 from typing_extensions import override
 
-from emailsys.client.screen.key_order import Question
+from emailsys.client.screen.key_order import KeyOrder, Question
 from emailsys.client.screen.keys import FOR_ALL, SECTIONS, Key
 from emailsys.client.screen.survival import Surviving
 from emailsys.client.screen.text_fields import SafeInput
+from emailsys.client.text.terminal import safe_text
+
+T = TypeVar("T")
 
 
-class InputDialog(Surviving, ModalScreen[str | None]):
-    """Ask for one line of text. The result is None if the user cancels."""
+class InputDialog(Surviving, ModalScreen[T | None]):
+    """Ask for one line of text, and read it. The result is None if the user cancels.
+
+    A line that cannot be used stays as it was typed, with the reason below it.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
@@ -29,25 +38,84 @@ class InputDialog(Surviving, ModalScreen[str | None]):
         Binding("enter", "submit", show=False, priority=True),
     ]
 
+    @overload
     def __init__(
-        self, title: str, value: str = "", hint: str = "", secret: bool = False, is_selected: bool = False
+        self: InputDialog[str],
+        title: str,
+        value: str = "",
+        hint: str = "",
+        secret: bool = False,
+        is_selected: bool = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        title: str,
+        value: str = "",
+        hint: str = "",
+        *,
+        is_selected: bool = False,
+        read: Callable[[str], T],
+        may_be_empty: bool = False,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        title: str,
+        value: str = "",
+        hint: str = "",
+        secret: bool = False,
+        is_selected: bool = False,
+        *,
+        read: Callable[[str], Any] | None = None,
+        may_be_empty: bool = False,
     ) -> None:
-        """@param is_selected: whether what the user types replaces the value."""
+        """
+        @param is_selected: whether what the user types replaces the value.
+        @param read: returns the result for what was typed, or raises why it cannot be used. Runs in a thread.
+        @param may_be_empty: whether an empty line is read, too. Otherwise it cancels.
+        """
         super().__init__()
         self._title, self._value, self._hint, self._secret = title, value, hint, secret
         self._is_selected = is_selected
+        self._read = read
+        self._may_be_empty = may_be_empty
+        #: Reading what was typed: the next keys wait for it.
+        self.key_order = KeyOrder(self)
 
     @override
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self._title, markup=False, classes="title")
-            yield SafeInput(self._value, password=self._secret, select_on_focus=self._is_selected)
+            yield self.line()
+            yield Label("", markup=False, classes="problem")
             if self._hint:
                 yield Label(self._hint, markup=False, classes="hint")
 
+    def line(self) -> Widget:
+        """Return the field."""
+        return SafeInput(self._value, password=self._secret, select_on_focus=self._is_selected)
+
     def action_submit(self) -> None:
-        """Return the text on Enter."""
-        self.dismiss(self.query_one(Input).value)
+        """Return the text on Enter, or what was read from it."""
+        text: Any = self.query_one(Input).value
+        if self._read is None:
+            self.dismiss(text)
+        elif not text.strip() and not self._may_be_empty:
+            self.dismiss(None)
+        elif not self.key_order.is_busy:
+            self.key_order.start(self.guarded(partial(self._submit, text, self._read)), "submit")
+
+    async def _submit(self, text: str, read: Callable[[str], T]) -> None:
+        try:
+            found = await asyncio.to_thread(read, text)
+        except Exception as error:
+            words = safe_text(self.app.failure_words(error))
+            self.query_one(".problem", Label).update(Text(words))
+            self.query_one(".dialog").add_class("refused")
+        else:
+            self.dismiss(found)
 
 
 class ChoiceDialog(Surviving, ModalScreen[int | None]):

@@ -16,6 +16,8 @@ from textual.worker import Worker
 
 # Seconds after which a key waits no longer: for a field that is being removed, or for a dialog that does not open.
 _PATIENCE: Final = 2.0
+# Seconds after which a key no longer waits for the first list.
+_PATIENCE_AT_START: Final = 30.0
 
 
 async def keys_handled(widget: Widget | None) -> None:
@@ -105,10 +107,28 @@ class KeyGate:
         self._app = app
         # The screen that took the last key.
         self._screen: Screen[Any] | None = None
+        self._is_open = asyncio.Event()
+        # When keys began to act, by the clock of Textual's events.
+        self._opened_at = 0.0
+
+    def open(self) -> None:
+        """Let keys act: the first list is shown."""
+        if not self._is_open.is_set():
+            self._opened_at = Message().time
+            self._is_open.set()
+
+    def as_typed(self, event: events.Key) -> events.Key:
+        """Return a key as it was typed. Before the program took the terminal, this made Ctrl-J from Enter."""
+        is_early = not self._is_open.is_set() or event.time < self._opened_at
+        return events.Key("enter", "\r") if event.key == "ctrl+j" and is_early else event
 
     async def lets_pass(self, event: events.Event) -> bool:
         """Wait until the current screen takes keys. Return whether this key or paste may go there."""
         app = self._app
+        if not self._is_open.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_open.wait(), _PATIENCE_AT_START)
+            self.open()
         while True:
             screen = app.screen
             if screen is not self._screen:

@@ -124,10 +124,17 @@ class ListActions:
         hint = "It becomes a virtual folder in the list of folders."
         if source.saved:
             hint = "Another name renames the saved search. Without a name it is removed; its messages stay."
-        name = await screen.app.push_screen_wait(InputDialog("Save this search as", source.saved, hint))
-        if name is None or (not name.strip() and not source.saved):
+        searches = self._mailbox.saved_searches
+        dialog = InputDialog(
+            "Save this search as",
+            source.saved,
+            hint,
+            read=lambda typed: searches.checked(typed, source.saved) if typed.strip() else "",
+            may_be_empty=bool(source.saved),
+        )
+        name = await screen.app.push_screen_wait(dialog)
+        if name is None:
             return
-        searches, name = self._mailbox.saved_searches, name.strip()
         if name:
             if not source.saved and not await self._may_replace(name, source.query):
                 return

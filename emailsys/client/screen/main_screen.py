@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from typing_extensions import override
 
 from emailsys.client.archive.query import unknown_field_warning
-from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
+from emailsys.client.archive.values import DRAFTS, OUTBOX, Flag, Summary
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.opening import private_files
 from emailsys.client.screen.dialogs import InputDialog, TextDialog, help_text
@@ -146,16 +146,21 @@ class MainScreen(MovingPanes):
 
         async def search() -> None:
             before = self.source.query if isinstance(self.source, SearchList) else ""
-            dialog = InputDialog("Search", before, _SEARCH_HINT, is_selected=True)
-            query = (await self.app.push_screen_wait(dialog) or "").strip()
-            # Without a term, a search finds everything.
-            if not query:
+
+            def read(typed: str) -> str:
+                archive = self.mailbox.archive
+                # Raises what cannot be searched for.
+                archive.query(typed).selection([(one.folder.account, one.folder.name) for one in archive.folders()])
+                return typed.strip()
+
+            # Without a term, a search finds everything: an empty line cancels.
+            query = await self.app.push_screen_wait(
+                InputDialog("Search", before, _SEARCH_HINT, is_selected=True, read=read)
+            )
+            if query is None:
                 return
-            try:
-                await self.show(SearchList(query))
-                self.show_status(unknown_field_warning(query), error=bool(unknown_field_warning(query)))
-            except BadQuery as error:
-                self.show_status(str(error), error=True)
+            await self.show(SearchList(query))
+            self.show_status(unknown_field_warning(query), error=bool(unknown_field_warning(query)))
             self.set_focus(self.messages)
 
         self.start_dialog(search)

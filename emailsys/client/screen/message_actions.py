@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from emailsys.client.accounts.values import Account
+from emailsys.client.archive.marks import check_tags
 from emailsys.client.archive.snooze import snooze
 from emailsys.client.archive.values import (
     ARCHIVE,
@@ -20,7 +21,7 @@ from emailsys.client.archive.values import (
     NoSuchMessage,
     Summary,
 )
-from emailsys.client.compose.moments import EXAMPLES, BadMoment, parse_moment
+from emailsys.client.compose.moments import EXAMPLES, parse_moment
 from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.rules.spam import add_spam_rules, spam_senders
@@ -185,11 +186,15 @@ class MessageActions:
 
     async def _ask_new_folder(self, account: str) -> Folder | None:
         """Ask for the name of a folder, and add it. Return None if the user cancels."""
-        name = await self._screen.app.push_screen_wait(InputDialog(safe_line(f"Name of the new folder of {account}")))
-        if not (name or "").strip():
-            return None
-        archive, folder = self._mailbox.archive, Folder(account, (name or "").strip())
-        return await asyncio.to_thread(lambda: archive.alike(folder) or archive.add_folder(folder))
+        archive = self._mailbox.archive
+
+        def read(typed: str) -> Folder:
+            folder = Folder(account, typed.strip())
+            return archive.alike(folder) or archive.add_folder(folder)
+
+        dialog = InputDialog(safe_line(f"Name of the new folder of {account}"), read=read)
+        folder: Folder | None = await self._screen.app.push_screen_wait(dialog)
+        return folder
 
     def archive(self, summaries: Sequence[Summary]) -> None:
         """Move each message to the folder Archive of its account."""
@@ -237,15 +242,10 @@ class MessageActions:
         self._screen.start_dialog(lambda: self._ask_moment(summaries))
 
     async def _ask_moment(self, summaries: Sequence[Summary]) -> None:
-        typed = await self._screen.app.push_screen_wait(
-            InputDialog(f"Until when to put {_subject(summaries)} out of sight", "", EXAMPLES)
-        )
-        if not typed:
-            return
-        try:
-            until = parse_moment(typed, self._mailbox.now())
-        except BadMoment as error:
-            self._screen.show_status(str(error), error=True)
+        title = f"Until when to put {_subject(summaries)} out of sight"
+        dialog = InputDialog(title, "", EXAMPLES, read=lambda typed: parse_moment(typed, self._mailbox.now()))
+        until = await self._screen.app.push_screen_wait(dialog)
+        if until is None:
             return
 
         def change() -> list[tuple[str, Folder]]:
@@ -304,15 +304,21 @@ class MessageActions:
         hint = f"Write +NAME to add, -NAME to remove. In use: {', '.join(sorted(known)) or 'none yet'}"
         common = set.intersection(*(set(one.tags) for one in summaries))
         title = "Tags" if len(summaries) == 1 else f"Tags of all {len(summaries):,} messages"
-        answer = await self._screen.app.push_screen_wait(InputDialog(title, " ".join(sorted(common)), hint))
+
+        def read(typed: str) -> tuple[set[str], set[str]]:
+            words = re.sub("[#,]", " ", typed).split()
+            signed = [word for word in words if word[0] in "+-"]
+            plain = {word for word in words if word[0] not in "+-"}
+            # The line shows the present tags: the user removes a tag by deleting its word.
+            add = plain | {word[1:] for word in signed if word[0] == "+"}
+            check_tags(add)
+            return add, ((common - plain) | {word[1:] for word in signed if word[0] == "-"}) - add
+
+        dialog = InputDialog(title, " ".join(sorted(common)), hint, read=read, may_be_empty=True)
+        answer = await self._screen.app.push_screen_wait(dialog)
         if answer is None:
             return
-        words = re.sub("[#,]", " ", answer).split()
-        signed = [word for word in words if word[0] in "+-"]
-        plain = {word for word in words if word[0] not in "+-"}
-        # The line shows the present tags: the user removes a tag by deleting its word.
-        add = plain | {word[1:] for word in signed if word[0] == "+"}
-        remove = ((common - plain) | {word[1:] for word in signed if word[0] == "-"}) - add
+        add, remove = answer
         keys = [one.key for one in summaries]
         self._mark(
             [replace(one, tags=tuple(sorted({*one.tags, *add} - remove))) for one in summaries],

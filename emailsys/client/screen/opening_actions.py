@@ -85,10 +85,10 @@ class OpeningActions:
 
     async def print(self, summary: Summary) -> None:
         """Ask for the command that prints, and give it the message as text."""
-        line = await self._screen.app.push_screen_wait(InputDialog("Print with", "lp", "A command and its words."))
-        if not line:
+        dialog = InputDialog("Print with", "lp", "A command and its words.", read=programs.command_of)
+        words = await self._screen.app.push_screen_wait(dialog)
+        if words is None:
             return
-        words = programs.words_of(line)
         octets = printed(await self._view(summary, html=False))
 
         async def run() -> None:

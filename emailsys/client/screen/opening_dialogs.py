@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import ClassVar, Final, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -16,6 +17,8 @@ from emailsys.client.opening.paths import complete_path
 from emailsys.client.screen.dialogs import InputDialog
 from emailsys.client.screen.key_order import Question
 from emailsys.client.screen.survival import Surviving
+
+T = TypeVar("T")
 
 # Names that are shown below a path.
 _MAX_NAMES: Final = 20
@@ -52,14 +55,17 @@ class OpenDialog(Question, Surviving, ModalScreen[bool]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False, immediate=True)
 
 
-class PathDialog(InputDialog):
+class PathDialog(InputDialog[T]):
     """Ask for a file or a folder. Tab completes its path."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "complete", "Complete", priority=True)]
 
-    def __init__(self, title: str, value: str, files: bool = False) -> None:
-        """@param files: whether files are offered, too."""
-        super().__init__(title, value, "Tab completes the path. ~ is your home folder.")
+    def __init__(self, title: str, value: str, read: Callable[[str], T], files: bool = False) -> None:
+        """
+        @param read: returns the result for the path, or raises why it cannot be used. Runs in a thread.
+        @param files: whether files are offered, too.
+        """
+        super().__init__(title, value, "Tab completes the path. ~ is your home folder.", read=read)
         self._files = files
 
     def action_complete(self) -> None:

@@ -122,7 +122,7 @@ class Panes(Surviving, Screen[None]):
     def on_mount(self) -> None:
         """Open the Inbox of the default account."""
         self.set_focus(self.messages)
-        self.start_action(self._show_first_list)
+        self.start_dialog(self._show_first_list)
         self.set_interval(_CHECK_EVERY, lambda: self.start_action(self.archive_check.run))
 
     async def _show_first_list(self) -> None:
@@ -131,7 +131,10 @@ class Panes(Surviving, Screen[None]):
                 self.mailbox.archive.add_account(one.name)
             return Folder(self.mailbox.account().name, INBOX)
 
-        await self.show(FolderList(await asyncio.to_thread(first)))
+        try:
+            await self.show(FolderList(await asyncio.to_thread(first)))
+        finally:
+            self.mail_app.key_gate.open()
 
     async def show(self, source: ListSource, key: str | None = None, from_end: bool = False) -> None:
         """Show another list.

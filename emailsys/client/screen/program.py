@@ -25,6 +25,7 @@ from emailsys.client.screen.dialogs import InputDialog
 from emailsys.client.screen.key_order import KeyGate, consumes, keys_handled
 from emailsys.client.screen.themes import THEMES
 from emailsys.client.text.terminal import safe_text
+from emailsys.mail.address import AddressSyntaxError
 from emailsys.upstream import NoLocals, OrderedBindings, SurvivingPump
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
         self.mailbox = mailbox
         self.hold = hold
         self._last_failure = ""
-        self._key_gate = KeyGate(self)
+        #: Keeps keys back that the screen cannot take yet.
+        self.key_gate = KeyGate(self)
         #: Makes the widget of a picture; None if the terminal shows no pictures.
         self.picture_maker: Callable[[Image], Widget] | None = None
         #: Whether a message is being transmitted.
@@ -85,7 +87,9 @@ class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
             # Some terminals tell that they lose the focus, and never that they get it back.
             return
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            if not await self._key_gate.lets_pass(event):
+            if isinstance(event, events.Key):
+                event = self.key_gate.as_typed(event)
+            if not await self.key_gate.lets_pass(event):
                 return
             if isinstance(event, events.Key) and not consumes(self.focused, event):
                 await keys_handled(self.focused)
@@ -97,7 +101,7 @@ class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
 
     def failure_words(self, error: Exception, key: str = "-") -> str:
         """Return the text about a failure, and record it if it was unexpected. @param key: its message."""
-        if isinstance(error, (ArchiveError, AccountError, ComposeError, OpeningError)):
+        if isinstance(error, (ArchiveError, AccountError, AddressSyntaxError, ComposeError, OpeningError)):
             return str(error)
         if isinstance(error, OSError):
             return f"Cannot use {error.filename or 'a file'}: {error.strerror}."

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.widgets import Label
+from textual.widget import Widget
 from typing_extensions import override
 
 from emailsys.client.screen.address_fields import AddressField
@@ -18,25 +16,29 @@ from emailsys.mail.message.mailboxes import Mailbox
 _HINT = "Addresses or contacts, with commas between them. Tab accepts a suggestion."
 
 
-class RecipientsDialog(InputDialog):
-    """Ask for recipients. The result is the text as it was typed, or None if the user cancels."""
+class RecipientsDialog(InputDialog[Sequence[Mailbox]]):
+    """Ask for recipients. The result is None if the user cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "accept", show=False, priority=True),
         Binding("escape", "leave", "Cancel", priority=True),
     ]
 
-    def __init__(self, title: str, find: Callable[[str], Sequence[Mailbox]]) -> None:
-        """@param find: returns the people that a prefix matches. It is called in a thread."""
-        super().__init__(title, hint=_HINT)
+    def __init__(
+        self, title: str, find: Callable[[str], Sequence[Mailbox]], read: Callable[[str], Sequence[Mailbox]]
+    ) -> None:
+        """
+        @param find: returns the people that a prefix matches. It is called in a thread.
+        @param read: returns the recipients that were typed. It is called in a thread.
+        @raise AddressSyntaxError: by `read`; an address is invalid.
+        """
+        super().__init__(title, hint=_HINT, read=read)
         self._field = AddressField("recipients", "", find)
 
     @override
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
-            yield Label(self._title, markup=False, classes="title")
-            yield self._field
-            yield Label(self._hint, markup=False, classes="hint")
+    def line(self) -> Widget:
+        """Return the field with its suggestions."""
+        return self._field
 
     def action_accept(self) -> None:
         """Accept the suggestion that is highlighted."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from emailsys.client.archive.values import BadQuery, NoSuchMessage, Summary
+from emailsys.client.archive.values import NoSuchMessage, Summary
 from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import InputDialog, SelectionDialog
@@ -37,15 +37,14 @@ class SelectionActions:
         if source is None:
             return
         title = "Select messages that match" if select else "Unselect messages that match"
-        query = (await self._screen.app.push_screen_wait(InputDialog(title, hint=_HINT)) or "").strip()
-        # Without a term, a search finds everything.
-        if not query:
-            return
-        words = "" if query == _ALL else query
-        try:
-            found = await asyncio.to_thread(source.matching, self._mailbox.archive, words)
-        except BadQuery as error:
-            self._screen.show_status(str(error), error=True)
+
+        def find(typed: str) -> Sequence[Summary]:
+            query = typed.strip()
+            return source.matching(self._mailbox.archive, "" if query == _ALL else query)
+
+        # Without a term, a search finds everything: an empty line cancels.
+        found = await self._screen.app.push_screen_wait(InputDialog(title, "", _HINT, read=find))
+        if found is None:
             return
         keys = {one.key for one in found}
         selected = self._selection.of(source)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from emailsys.client.accounts.values import Account
 from emailsys.client.archive.values import Flag, Summary
-from emailsys.client.compose.draft import ComposeError
 from emailsys.client.compose.mailing_list import ONE_CLICK, Unsubscription
 from emailsys.client.compose.resent import resent
 from emailsys.client.display.list_text import message_count
@@ -19,7 +18,6 @@ from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.recipients_dialog import RecipientsDialog
 from emailsys.client.text.terminal import safe_line
-from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
 
 
@@ -38,14 +36,13 @@ class SendingOnActions:
         subject = safe_line(summaries[0].subject).strip()
         named = f"“{subject}”" if subject else "the message"
         what = named if len(summaries) == 1 else message_count(len(summaries))
-        dialog = RecipientsDialog(f"Send {what} on to", self._mailbox.people)
-        typed = await self._app.push_screen_wait(dialog) or ""
-        if not typed.strip():
+        mailbox = self._mailbox
+        dialog = RecipientsDialog(
+            f"Send {what} on to", mailbox.people, lambda typed: parse_mailboxes(mailbox.contacts.expand(typed))
+        )
+        to = await self._app.push_screen_wait(dialog)
+        if to is None:
             return
-        try:
-            to = parse_mailboxes(await asyncio.to_thread(self._mailbox.contacts.expand, typed))
-        except AddressSyntaxError as error:
-            raise ComposeError(f"Not sent on: {error}") from None
         people = ", ".join(safe_line(str(one)) for one in to)
         question = f"Send {what} on to {people}, as it is? An answer goes to the author."
         if not to or not await self._app.push_screen_wait(ConfirmDialog(question, is_risky=True)):

@@ -43,13 +43,15 @@ ContactBookDialog {
 .dialog .title { text-style: bold; margin-bottom: 1; width: 100%; }
 .dialog .whole { height: auto; max-height: 20; }
 .dialog .hint { color: $foreground 70%; width: 100%; }
+.dialog .problem { display: none; color: $text-error; width: 100%; }
+.dialog.refused .problem { display: block; }
 .dialog OptionList { height: auto; max-height: 20; background: $surface; border: none; }
 .dialog .buttons { height: auto; }
 .dialog Button { margin-right: 2; }
 .-low .dialog { padding: 0; border: none; width: 100%; max-width: 100%; max-height: 100%; }
 .-low .dialog.large { width: 100%; height: 100%; }
 .-low .dialog .title { margin-bottom: 0; max-height: 3; }
-.-low .dialog .hint { display: none; }
+.-low .dialog .hint, .-low .dialog.refused .title { display: none; }
 .-low .dialog Input { border: none; height: 1; padding: 0; }
 .-low .dialog Button { border: none; height: 1; min-width: 8; margin: 0; }
 #fields { height: auto; padding: 0 1; background: $surface; }

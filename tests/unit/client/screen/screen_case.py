@@ -213,6 +213,15 @@ class Driver:
         return str(self.app.screen_stack[1].query_one("#status-text", Label).visual)
 
     @property
+    def refusal(self) -> str:
+        """Why the dialog refuses what was typed, with the text that it still has; "" if it does not."""
+        found = self.app.screen.query(".refused")
+        if not found:
+            return ""
+        dialog = found.first()
+        return f"{dialog.query_one(Input).value}: {dialog.query_one('.problem', Label).visual}"
+
+    @property
     def current(self) -> Summary:
         """The current message."""
         found: Summary = self.messages.current

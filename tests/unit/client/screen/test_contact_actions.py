@@ -36,12 +36,14 @@ class ContactTests(ScreenCase):
 
     @tries("add_contact", "change_contact", "remove_contact")
     def test_a_group_is_added_changed_and_removed(self) -> None:
-        """What cannot be used is asked for again, as it was typed."""
+        """What cannot be used stays in its dialog, as it was typed."""
 
         async def steps(driver: Driver) -> None:
-            driver.burst("A", "n", "the team", "enter", "ann@x.example, ben@x.example", "enter")
-            await driver.until(lambda: "is not a short name" in driver.said)
-            driver.burst("ctrl+u", "team", "enter", "enter", "j", "enter")
+            driver.burst("A", "n", "the team", "enter")
+            await driver.until(lambda: "is not a short name" in driver.refusal)
+            driver.burst("ctrl+u", "team", "enter", "ann@", "enter")
+            await driver.until(lambda: driver.refusal.startswith("ann@: "))
+            driver.burst("x.example, ben@x.example", "enter", "j", "enter")
             await driver.until(lambda: self.book == {"team": ("ann@x.example", "ben@x.example")})
             driver.burst("enter", "ctrl+u", "both", "enter", ", cy@x.example", "enter", "j", "enter")
             await driver.until(lambda: self.book == {"both": ("ann@x.example", "ben@x.example", "cy@x.example")})
@@ -83,7 +85,11 @@ class ContactTests(ScreenCase):
             options = driver.app.screen.query_one(OptionList)
             lines = [str(options.get_option_at_index(at).prompt) for at in range(options.option_count)]
             self.assertEqual(lines, ["ann  Ann <ann@x.example>", "zoe  Zoe <zoe@x.example>"])
-            driver.burst("x", "ctrl+u", f"{target}", "enter")
+            driver.burst("x", "ctrl+u", f"{self.folder}", "enter")
+            await driver.until(lambda: "Is a directory" in driver.refusal)
+            driver.burst("/nowhere/out.vcf", "enter")
+            await driver.until(lambda: "No such file" in driver.refusal)
+            driver.burst("ctrl+u", f"{target}", "enter")
             # A file that exists is replaced after a question.
             await driver.until_screen("ConfirmDialog")
             self.assertEqual(target.read_bytes(), b"old")
@@ -91,10 +97,8 @@ class ContactTests(ScreenCase):
             await driver.until(lambda: "All contacts are in" in driver.said)
             await driver.press("escape")
             await driver.until_screen("MainScreen")
-            # A file without a card closes the book, with a word.
             driver.burst("A", "i", f"{self.mailbox.paths.accounts}", "enter")
-            await driver.until(lambda: "no vCard in it" in driver.said)
-            await driver.until_screen("MainScreen")
+            await driver.until(lambda: "no vCard in it" in driver.refusal)
 
         self.drive(steps)
         self.assertEqual(target.read_bytes().count(b"BEGIN:VCARD"), 2)

@@ -10,9 +10,10 @@ from typing import Any
 from textual import events
 from textual.widgets import Input, TextArea
 
-from emailsys.client.archive.values import Folder
+from emailsys.client.archive.values import Flag, Folder
 from emailsys.client.display.readable import readable_view
 from emailsys.client.screen import key_order, reading
+from emailsys.client.screen.app import MailApp
 from tests.fakes.client.telling_loop import telling_loop
 from tests.unit.client.screen.screen_case import PATIENCE, Driver, ScreenCase, tries
 
@@ -34,6 +35,38 @@ class KeyOrderTests(ScreenCase):
         self.drive(steps)
         folders = [self.folder_of(one) for one in (self.first, self.second, self.third)]
         self.assertEqual(folders, ["Trash", "Archive", "Inbox"])
+
+    def test_keys_typed_before_the_first_list_act_on_it(self) -> None:
+        """Enter is Ctrl-J there: the terminal makes a line feed of it before the program takes it."""
+        may_go_on = threading.Event()
+        self.addCleanup(may_go_on.set)
+        accounts = self.mailbox.accounts
+
+        def slow_accounts() -> Any:
+            may_go_on.wait(PATIENCE)
+            return accounts()
+
+        async def run() -> None:
+            app = MailApp(self.mailbox, lambda _: self.network)
+            as_typed = app.key_gate.as_typed
+
+            def came(key: events.Key) -> events.Key:
+                may_go_on.set()
+                return as_typed(key)
+
+            self.patch(app.key_gate, "as_typed", came)
+            self.patch(self.mailbox, "accounts", slow_accounts)
+
+            async def early() -> None:
+                for key in ("c", "ctrl+j", "ctrl+j", "q", "q"):
+                    app.post_message(events.Key(key, None))
+
+            await asyncio.gather(app.run_async(headless=True), early())
+
+        self.patch(key_order, "_PATIENCE", PATIENCE)
+        self.patch(key_order, "_PATIENCE_AT_START", PATIENCE)
+        asyncio.run(run())
+        self.assertEqual(self.mailbox.archive.get(self.third).flags, Flag.SEEN)
 
     def test_a_selection_is_moved_and_a_file_is_saved_by_keys_of_one_burst(self) -> None:
         target = self.folder / "saved"

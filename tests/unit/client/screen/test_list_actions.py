@@ -320,6 +320,12 @@ class SavedSearchTests(ListCase):
             bar = lambda: str(driver.app.screen.query_one("#bar").visual)  # type: ignore[attr-defined]  # noqa: E731
             await driver.until(lambda: "2 messages" in bar())
             self.assertIn("alice/Inbox Third", str(driver.messages.get_row_at(0)[3]))
+            await driver.press("plus")
+            await driver.until_screen("InputDialog")
+            driver.burst("x" * 101, "enter")
+            await driver.until(lambda: "is not a valid name" in driver.refusal)
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
             await name_it(driver, "Both")
             await driver.until(lambda: "Both: subject:" in bar())
             self.assertEqual(self.mailbox.saved_searches.load(), {"Both": "subject:(first OR third)"})

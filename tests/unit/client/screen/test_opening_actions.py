@@ -135,6 +135,8 @@ class OpeningTests(ScreenCase):
             await choose(driver, 1, 1)
             await driver.until(lambda: "run.sh is a program" in driver.said)
             await choose(driver, 2)
+            await answer(driver, str(self.mailbox.paths.accounts), "PathDialog")
+            await driver.until(lambda: "File exists" in driver.refusal)
             await answer(driver, str(target)[:-4], "PathDialog", "tab")
             await driver.until(lambda: "2 files" in driver.said)
             await driver.press("vertical_line")
@@ -159,6 +161,8 @@ class OpeningTests(ScreenCase):
             self.assertIs(driver.app.screen, help_screen)
             await driver.press("q")
             await driver.press("vertical_line")
+            await answer(driver, "no-such-program")
+            await driver.until(lambda: "there is no such program" in driver.refusal)
             await answer(driver, "false")
             await driver.until(lambda: "failed with exit status 1" in driver.said)
 

@@ -324,10 +324,11 @@ class ReadingTests(ScreenCase):
             await driver.until(lambda: self.folder_of(self.second) == "Archive")
             await driver.press("slash")
             await driver.until_screen("InputDialog")
-            driver.app.screen.query_one(Input).value = "before:never"
-            await driver.press("enter")
-            await driver.until(lambda: "a date is written" in driver.said)
-            await driver.press("slash")
+            for query, words in (("before:never", "a date is written"), ("folder:nope", "nope")):
+                driver.app.screen.query_one(Input).value = query
+                await driver.press("enter")
+                await driver.until(lambda words=words: words in driver.refusal.partition(": ")[2])  # type: ignore[misc]
+            await driver.press("escape", "slash")
             await driver.until_screen("InputDialog")
             self.assertEqual(driver.app.screen.query_one(Input).value, "has:attachment")
             driver.burst("fron:bob", "enter")

@@ -57,8 +57,8 @@ class SendingOnTests(ScreenCase):
     def test_selected_messages_are_sent_on_each_by_itself(self) -> None:
         async def steps(driver: Driver) -> None:
             driver.burst("tt", "semicolon", "b", "nobody@", "enter")
-            await driver.until(lambda: "Not sent on" in driver.said)
-            driver.burst("semicolon", "b", "d@x.example", "enter")
+            await driver.until(lambda: driver.refusal.startswith("nobody@: "))
+            driver.burst("ctrl+u", "d@x.example", "enter")
             self.assertIn("Send 2 messages on to d@x.example", await answered(driver, "y"))
             await driver.until(lambda: len(self.network.sent) == 2)
 
