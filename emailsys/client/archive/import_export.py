@@ -17,7 +17,7 @@ from emailsys.client.archive.files import translated_disk_errors, write_whole
 from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.maildir_names import decode_folder_name
 from emailsys.client.archive.marks import flags_of, letters
-from emailsys.client.archive.mbox import mbox_messages, status_flags
+from emailsys.client.archive.mbox import is_mmdf, mbox_messages, status_flags
 from emailsys.client.archive.values import (
     INBOX,
     OUTBOX,
@@ -68,6 +68,23 @@ class Importer:
         self.left_out: list[str] = []
         #: Number of messages of each folder that a subfolder was imported into.
         self.by_subfolder: dict[str, int] = {}
+
+    def import_path(self, path: Path, form: str | None = None) -> None:
+        """Import a file, a maildir, or a folder of these.
+
+        @param form: "maildir", "mbox" or "eml"; None to detect it.
+        @raise UnknownFormat: the path is not of this form, or an MMDF file.
+        @raise OSError: it cannot be read.
+        """
+        match form or _form_of(path):
+            case "maildir":
+                self.import_maildir(path)
+            case "mbox":
+                self.import_mbox(path)
+            case _ if path.is_dir():
+                self.import_tree(path)
+            case _:
+                self.import_eml([path])
 
     def import_eml(self, paths: Sequence[Path]) -> None:
         """Import files that contain one message each, unchanged. A folder stands for its .eml files."""
@@ -212,6 +229,16 @@ class Importer:
 
     def _has_octets(self, key: str | None, octets: bytes) -> bool:
         return key is not None and self._archive.octets(key) == octets
+
+
+def _form_of(path: Path) -> str:
+    if path.is_dir():
+        return "maildir" if (path / "cur").is_dir() else "eml"
+    with path.open("rb") as file:
+        first = file.read(5)
+    # Files in MMDF format are refused with a word where mbox files are read. An empty mbox has no messages.
+    is_empty_mbox = not first and path.suffix == ".mbox"
+    return "mbox" if first == b"From " or is_mmdf(first) or is_empty_mbox else "eml"
 
 
 def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:

@@ -47,6 +47,13 @@ def path_of(typed: str) -> Path:
         raise OSError(errno.ENOENT, str(unknown), typed) from unknown
 
 
+def existing_path(typed: str) -> Path:
+    """Return the path of a file or folder that exists. @raise OSError: it does not."""
+    path = path_of(typed)
+    path.stat()
+    return path
+
+
 def new_file(typed: str) -> Path:
     """Return the path of a file that is going to be written. @raise OSError: it is a folder, or its folder is none."""
     path = path_of(typed)

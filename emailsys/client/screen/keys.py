@@ -135,6 +135,7 @@ SELECTING: Final = (
 )
 PROGRAM: Final = (
     Key("G", "fetch", "fetch new mail from all accounts", "Fetch"),
+    Key("M", "manage", "menu: folders, rules, import and export"),
     Key("f3", "theme", "switch between dark and light"),
     Key("question_mark", "help", "show this help", "Help"),
     Key("q", "quit", "back to the list; from the list, leave", "Quit"),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from emailsys.client.screen.attachment_actions import AttachmentActions
     from emailsys.client.screen.contact_actions import ContactActions
     from emailsys.client.screen.invitation_actions import InvitationActions
+    from emailsys.client.screen.managing_actions import ManagingActions
     from emailsys.client.screen.message_actions import MessageActions
     from emailsys.client.screen.opening_actions import OpeningActions
     from emailsys.client.screen.outbox_actions import OutboxActions
@@ -75,6 +76,13 @@ class LateActions:
         from emailsys.client.screen.sending_on import SendingOnActions
 
         return SendingOnActions(self._mailbox, self._screen, self._outbox, self.opening)
+
+    @cached_property
+    def managing(self) -> ManagingActions:
+        """Change folders, try and apply rules, import and export."""
+        from emailsys.client.screen.managing_actions import ManagingActions
+
+        return ManagingActions(self._mailbox, self._screen)
 
     @cached_property
     def contacts(self) -> ContactActions:

@@ -352,6 +352,12 @@ class MainScreen(MovingPanes):
         """Fetch new mail."""
         self.start_action(self._fetch_action.fetch, "fetching")
 
+    def action_manage(self) -> None:
+        """Change folders, try and apply rules, import and export."""
+        pane = self.query_one(FolderPane)
+        source = pane.under_cursor if self.focused is pane else self.source
+        self.start_dialog(lambda: self._late.managing.choose(source))
+
     def action_theme(self) -> None:
         """Switch between the dark and the light theme."""
         self.mail_app.change_theme()

@@ -18,18 +18,6 @@ from emailsys.config.exit_status import Exit
 _RESUMES: Final = "If the import is interrupted, repeat the command. It continues where it stopped."
 
 
-def _form_of(path: Path) -> str:
-    from emailsys.client.archive.mbox import is_mmdf
-
-    if path.is_dir():
-        return "maildir" if (path / "cur").is_dir() else "eml"
-    with path.open("rb") as file:
-        first = file.read(5)
-    # Files in MMDF format are refused with a word where mbox files are read. An empty mbox has no messages.
-    is_empty_mbox = not first and path.suffix == ".mbox"
-    return "mbox" if first == b"From " or is_mmdf(first) or is_empty_mbox else "eml"
-
-
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--to", "folder", default="Inbox", show_default=True, metavar="FOLDER", help="Folder to import into.")
@@ -70,15 +58,7 @@ def import_(
     importing = Importer(session.mailbox.archive, target, progress)
     try:
         for path in paths:
-            match form or _form_of(path):
-                case "maildir":
-                    importing.import_maildir(path)
-                case "mbox":
-                    importing.import_mbox(path)
-                case _ if path.is_dir():
-                    importing.import_tree(path)
-                case _:
-                    importing.import_eml([path])
+            importing.import_path(path, form)
         session.mailbox.archive.shrink_log()
     except KeyboardInterrupt:
         tell(f"{message_count(importing.added)} imported into {into} so far. {_RESUMES}")
