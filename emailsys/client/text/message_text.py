@@ -107,6 +107,9 @@ def read_text(
                 if found.texts:
                     defects.append(f"the text has no words: part {part.number} is shown instead")
                 break
+    if not pieces and (calendar := next(filter(str.strip, _calendars(root)), "")):
+        pieces.append(without_frames(calendar[:most]))
+        defects.append("the calendar is shown as it was received")
     if not pieces and (around := _around_parts(root)):
         line = framed(root) if framed is not None else ""
         pieces.append("\n\n".join(one for one in (line, without_frames(around)) if one))
@@ -136,6 +139,10 @@ def _file_text(part: Part) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:_MAX_FIELD]
+
+
+def _calendars(root: Part) -> Iterator[str]:
+    return (part.text()[0] for part in root.walk() if part.is_leaf and part.content_type in _CALENDARS)
 
 
 def _around_parts(root: Part) -> str:

@@ -157,6 +157,14 @@ class Invitations(SynchronousTestCase):
         ):
             self.assertIn(defect, invitation_text(text)[1][0], text[:20])
 
+    def test_an_unreadable_calendar_is_shown_if_nothing_else_is_there(self) -> None:
+        head = b"From: a@b.example\nDate: x\nContent-Type: text/calendar\n\n"
+        for text in ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Board", "See you at ten."):
+            shown = view(head + text.encode())
+            self.assertEqual(shown.body, text)
+            self.assertIn("the calendar is shown as it was received", shown.defects)
+        self.assertEqual(view(head + b"\n").body, "")
+
     @settings(deadline=None, max_examples=200)
     @given(st.lists(LINES | st.text(max_size=10), max_size=15))
     def test_any_calendar_is_read(self, lines: list[str]) -> None:
