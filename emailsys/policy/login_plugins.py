@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import makeChecker
+from twisted.cred.strcred import InvalidAuthType, makeChecker
 
 from emailsys.extension import CheckContext
 from emailsys.policy.checks.plugins import Make, found_plugin, plugin_error
@@ -15,6 +15,7 @@ from emailsys.policy.checks.plugins import Make, found_plugin, plugin_error
 #: The password that is stored in this system.
 LOCAL: Final = "local"
 _OWN: Final = "plugin"
+_PAM: Final = "pam"
 
 # A name, and the checker; None for the password that is stored here.
 Named = tuple[str, Any]
@@ -44,7 +45,7 @@ def _load(specification: str, hostname: str, reactor: Any, shipped: Mapping[str,
         elif name in shipped:
             checker = shipped[name](CheckContext(name, argument, hostname, reactor))
         else:
-            checker = makeChecker(specification)  # type: ignore[no-untyped-call]
+            checker = _stock(specification, shipped)
         if not ICredentialsChecker.providedBy(checker):
             raise TypeError(f"it made a {type(checker).__name__}, which is no ICredentialsChecker")
         if IUsernamePassword not in checker.credentialInterfaces:
@@ -52,3 +53,18 @@ def _load(specification: str, hostname: str, reactor: Any, shipped: Mapping[str,
     except (Exception, SystemExit) as error:
         raise plugin_error("checker of passwords", specification, error) from None
     return name, checker
+
+
+def _stock(specification: str, shipped: Mapping[str, Make]) -> Any:
+    """Return a checker that Twisted or a plugin for its `--auth` brings.
+
+    @raise LookupError: there is none of this kind.
+    """
+    try:
+        return makeChecker(specification)  # type: ignore[no-untyped-call]
+    except InvalidAuthType:
+        if specification.partition(":")[0] == _PAM:
+            # Its modules may block, and need root to check the passwords of others.
+            raise LookupError("PAM is asked through Dovecot: use dovecot:unix:PATH, see docs/extending.md") from None
+        kinds = ", ".join((LOCAL, *(f"{kind}:..." for kind in shipped), f"{_OWN}:NAME"))
+        raise LookupError(f"there is no such kind; use {kinds}, or a checker of twisted.cred.strcred") from None

@@ -28,6 +28,8 @@ _SIZE_LIMIT: Final = b"\x02"
 _NO_ATTRIBUTES: Final = b"1.1"
 # Octets of all answers. A server that obeys the limit sends two names, and perhaps references to other servers.
 _MAX_OCTETS: Final = 262_144
+# All answers are read again when more octets have come.
+_MAX_ANSWERS: Final = 100
 
 #: sizeLimitExceeded: there are more entries than the request allows.
 TOO_MANY: Final = 4
@@ -65,11 +67,13 @@ def read_found(octets: bytes, number: int) -> Found | None:
 
     @raise LDAPError: they are no answers, or those to another request, or too many.
     """
-    if len(octets) > _MAX_OCTETS:
-        raise LDAPError("the answers to the search have no end")
+    is_endless = len(octets) > _MAX_OCTETS
     names: list[bytes] = []
-    while (first := taken(octets, SEQUENCE)) is not None:
+    count = 0
+    while not is_endless and (first := taken(octets, SEQUENCE)) is not None:
         content, octets = first
+        count += 1
+        is_endless = count > _MAX_ANSWERS
         answered, operation = part(content, INTEGER)
         if int.from_bytes(answered, "big") != number:
             raise LDAPError("it answers another request")
@@ -82,6 +86,8 @@ def read_found(octets: bytes, number: int) -> Found | None:
             return _done(tuple(names), operation)
         elif kind != _REFERENCE:
             raise LDAPError("it is no answer to a search")
+    if is_endless:
+        raise LDAPError("the answers to the search have no end")
     return None
 
 

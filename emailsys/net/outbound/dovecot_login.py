@@ -18,6 +18,8 @@ from emailsys.net.outbound.server_address import endpoint_of
 from emailsys.wire.dovecot_auth import MAX_LINE, DovecotError, ends_hello, hello, login, verdict
 
 _SERVICE: Final = "smtp"
+# Lines of the greeting. Dovecot sends one for each mechanism of SASL, and six others.
+_MAX_GREETING: Final = 100
 
 
 @implementer(ICredentialsChecker)
@@ -50,8 +52,11 @@ class DovecotLogin:
         try:
             # The server looks for another client of this number, and refuses the second one.
             question.write(hello(secrets.randbelow(2**31 - 1) + 1))
-            while not ends_hello(await question.line(MAX_LINE)):
-                pass
+            for _ in range(_MAX_GREETING):
+                if ends_hello(await question.line(MAX_LINE)):
+                    break
+            else:
+                raise CheckFailed("the greeting of Dovecot has no end")
             question.write(request)
             answer = verdict(await question.line(MAX_LINE))
         except DovecotError as error:

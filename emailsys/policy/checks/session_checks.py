@@ -96,10 +96,6 @@ class _Found:
     redirect: Address | None = None
 
 
-def _unless_empty(found: _Found) -> _Found | None:
-    return found if found.fields or found.quarantine or found.redirect is not None else None
-
-
 @implementer(ISessionChecks)
 class SessionChecks:
     """The checks of one session."""
@@ -166,11 +162,11 @@ class SessionChecks:
 
     async def connected(self, client: Client) -> Reply | None:
         """Return None if the client may go on, else the reply in place of the greeting."""
-        found = _Found()
-        refusal = await self._ask(self._checks.asked["connection"], "connection", found, self._client(client))
-        self._by_connection = _unless_empty(found)
-        if refusal is None:
+        found = await self._ask(self._checks.asked["connection"], "connection", None, self._client(client))
+        if not isinstance(found, Reply):
+            self._by_connection = found
             return None
+        refusal = found
         if refusal in (replies.LOCAL_ERROR, TOO_LATE):
             self._failed = refusal
             return None
@@ -179,10 +175,12 @@ class SessionChecks:
 
     async def greeted(self, client: Client) -> Reply | None:
         """Return None, or the reply that refuses EHLO or HELO."""
-        found = _Found()
-        refusal = await self._ask(self._checks.asked["hello"], "hello", found, self._client(client))
-        self._by_hello = _unless_empty(found)
-        return refusal
+        self._by_hello = None
+        found = await self._ask(self._checks.asked["hello"], "hello", None, self._client(client))
+        if isinstance(found, Reply):
+            return found
+        self._by_hello = found
+        return None
 
     async def sender(self, client: Client, reverse_path: Address | None, size: int) -> Reply | None:
         """Return None, or the reply that refuses MAIL."""
@@ -192,10 +190,11 @@ class SessionChecks:
         self._told = None
         if self._failed is not None or not self._at_sender:
             return self._failed
-        found = _Found()
-        refusal = await self._ask(self._at_sender, "sender", found, self._transaction(client))
-        self._found = _unless_empty(found)
-        return refusal
+        found = await self._ask(self._at_sender, "sender", None, self._transaction(client))
+        if isinstance(found, Reply):
+            return found
+        self._found = found
+        return None
 
     async def recipient(
         self, client: Client, forward_path: Address, routes: Sequence[Route]
@@ -203,17 +202,16 @@ class SessionChecks:
         """Return the routes of a recipient, perhaps others than before, or the reply that refuses it."""
         self._found_before = self._found
         if self._at_recipient:
-            found = _Found()
             transaction = self._transaction(client)
-            refusal = await self._ask(self._at_recipient, "recipient", found, transaction, str(forward_path))
-            if refusal is not None:
-                return refusal
-            if found.redirect is not None:
+            found = await self._ask(self._at_recipient, "recipient", None, transaction, str(forward_path))
+            if isinstance(found, Reply):
+                return found
+            if found is not None and found.redirect is not None:
                 resolved = await self._routes(found.redirect, forward_path, client.local_ip)
                 if isinstance(resolved, Reply):
                     return resolved
                 routes = resolved
-            if found.fields or found.quarantine:
+            if found is not None and (found.fields or found.quarantine):
                 before = self._found or _Found()
                 new = [line for line in found.fields if line not in before.fields]
                 self._found = replace(
@@ -239,11 +237,10 @@ class SessionChecks:
             head = beginning[: fields_end(beginning) if end is None else end]
             told = extension.Message(head, held.octets, held.pieces)
             transaction = self._told_now(client, held.octets, queue_id)
-            found = self._found or _Found()
-            refusal = await self._ask(self._at_message, "message", found, transaction, told)
-            if refusal is not None:
-                return refusal
-            self._found = _unless_empty(found)
+            found = await self._ask(self._at_message, "message", self._found, transaction, told)
+            if isinstance(found, Reply):
+                return found
+            self._found = found
         levels = self._levels
         if not levels:
             return Ruling(envelope)
@@ -284,8 +281,8 @@ class SessionChecks:
         self._checks.telemetry.event("check-misconfigured", target=target, why=why)
         return MISCONFIGURED
 
-    async def _ask(self, asked: Asked, point: str, found: _Found, *arguments: object) -> Reply | None:
-        """Ask the checks in turn. Return the reply of the first that refuses, else None."""
+    async def _ask(self, asked: Asked, point: str, found: _Found | None, *arguments: object) -> Reply | _Found | None:
+        """Ask the checks in turn. Return the reply of the first that refuses, else what was found before and now."""
         checks = self._checks
         calls = checks.calls
         session = "" if self._known is None else self._known.session
@@ -306,7 +303,8 @@ class SessionChecks:
                     if isinstance(verdict, extension.Refuse | extension.Defer):
                         return Reply(verdict.code, verdict.enhanced, verdict.text)
                     if isinstance(verdict, extension.Accept):
-                        return None
+                        return found
+                    found = found or _Found()
                     _take(found, verdict)
             except TooLate:
                 checks.telemetry.event(
@@ -322,7 +320,7 @@ class SessionChecks:
             except BaseException:
                 checks.telemetry.exception("check-exception", Failure(), session=session, check=name, at=point)
                 return replies.LOCAL_ERROR
-        return None
+        return found
 
 
 def _take(found: _Found, verdict: extension.Verdict) -> None:

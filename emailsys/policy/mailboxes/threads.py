@@ -7,9 +7,20 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
+
+
+class _Claim:
+    """The right to one call: a thread takes it to make the call, or the reactor's thread to drop it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take it. Returns whether it was still there."""
+        return self._lock.acquire(blocking=False)
 
 
 class PluginThreads:
@@ -29,16 +40,13 @@ class PluginThreads:
     def run(self, work: Callable[[], Any], ended: Callable[[Any, bool], None]) -> Deferred[Any]:
         """Return a Deferred of the result of a function that a thread calls.
 
+        A cancelled Deferred does not stop a thread that has begun. If none has, the function is never called.
+
         @param ended: called in the reactor's thread with the result, or a Failure, and whether the Deferred still
-            waited for it. A cancelled Deferred does not stop the thread.
+            waited for it.
         """
+        claim = _Claim()
         is_wanted = True
-
-        def cancel(_: Deferred[Any]) -> None:
-            nonlocal is_wanted
-            is_wanted = False
-
-        answer: Deferred[Any] = Deferred(cancel)
 
         def settle(result: Any) -> None:
             self._pending -= 1
@@ -46,7 +54,17 @@ class PluginThreads:
             if is_wanted:
                 answer.callback(result)
 
-        def call() -> None:
+        def cancel(_: Deferred[Any]) -> None:
+            nonlocal is_wanted
+            is_wanted = False
+            if claim.take():
+                settle(Failure(CancelledError()))
+
+        answer: Deferred[Any] = Deferred(cancel)
+
+        def serve() -> None:
+            if not claim.take():
+                return
             result: Any
             try:
                 result = work()
@@ -58,7 +76,7 @@ class PluginThreads:
         if self._started < min(self._pending, self._most):
             self._started += 1
             threading.Thread(target=self._serve, name=f"mailboxes-{self._started}", daemon=True).start()
-        self._work.put(call)
+        self._work.put(serve)
         return answer
 
     def stop(self) -> None:

@@ -236,7 +236,9 @@ class Loading(LoginTestCase):
             ("own:", lambda context: object(), "TypeError: it made a object, which is no ICredentialsChecker"),
             ("own:", lambda context: Hashed(), "TypeError: Hashed checks no passwords: .*"),
             ("plugin:nobody", None, "LookupError: no package has an entry point 'nobody' in the group 'emailsys'.*"),
-            ("strange:x", None, "InvalidAuthType: .*"),
+            ("strange:x", None, "LookupError: there is no such kind; use local, own:..., plugin:NAME, or .*"),
+            ("pam", None, "LookupError: PAM is asked through Dovecot: use dovecot:unix:PATH, .*"),
+            ("pam:imap", None, "LookupError: PAM is asked through Dovecot: .*"),
         ):
             with self.assertRaises(PluginError) as caught:
                 self.load(name, make)  # type: ignore[arg-type]

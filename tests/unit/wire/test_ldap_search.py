@@ -39,6 +39,14 @@ class Answers(SynchronousTestCase):
         bind_answer = bytes.fromhex("300c02010461070a010004000400")
         empty = bytes.fromhex("3003020104")
         cut = bytes.fromhex("30050201046400")
-        for octets in (b"HTTP/1.1 400 Bad Request\r\n", DONE + b"\0", bind_answer, empty, cut, ENTRY * 20_000):
+        for octets in (
+            b"HTTP/1.1 400 Bad Request\r\n",
+            DONE + b"\0",
+            bind_answer,
+            empty,
+            cut,
+            ENTRY * 20_000,
+            REFERENCE * 101,
+        ):
             self.assertRaises(LDAPError, read_found, octets, 4)
         self.assertRaises(LDAPError, read_found, ENTRY, 5)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Event
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -106,9 +107,8 @@ class ThreadTests(TestCase):
         return Deferred.fromCoroutine(self.stuck())
 
     async def stuck(self) -> None:
-        from threading import Event
-
-        threads, release, ended = PluginThreads(reactor, 2), Event(), []  # type: ignore[arg-type]
+        threads, begun, release = PluginThreads(reactor, 2), Event(), Event()  # type: ignore[arg-type]
+        ended: list[tuple[Any, bool]] = []
         late: Deferred[Any] = Deferred()
 
         def note(result: Any, is_wanted: bool) -> None:
@@ -118,7 +118,12 @@ class ThreadTests(TestCase):
         def quick(result: Any, is_wanted: bool) -> None:
             ended.append((result, is_wanted))
 
-        stuck = threads.run(lambda: release.wait(60), note)
+        def work() -> bool:
+            begun.set()
+            return release.wait(60)
+
+        stuck = threads.run(work, note)
+        self.assertTrue(begun.wait(60))
         _ = stuck.addErrback(lambda failure: None)
         stuck.cancel()
         self.assertEqual(await threads.run(lambda: 7, quick), 7)
@@ -127,3 +132,23 @@ class ThreadTests(TestCase):
         release.set()
         await late
         self.assertEqual(ended[1:], [(True, False)])
+
+    def test_a_call_that_was_given_up_before_it_began_is_never_made(self) -> Deferred[None]:
+        """Its mailbox is free at once, although all threads are stuck."""
+        return Deferred.fromCoroutine(self.given_up())
+
+    async def given_up(self) -> None:
+        threads, release, made = PluginThreads(reactor, 1), Event(), []  # type: ignore[arg-type]
+        outcomes: list[tuple[Any, bool]] = []
+        stuck = threads.run(lambda: release.wait(60), lambda *_: None)
+        waiting = threads.run(lambda: made.append("given up"), lambda *outcome: outcomes.append(outcome))
+        after = threads.run(lambda: made.append("after"), lambda *_: None)
+        waiting.cancel()
+        await self.assertFailure(waiting, CancelledError)
+        [(failure, is_wanted)] = outcomes
+        self.assertEqual((failure.type, is_wanted), (CancelledError, False))
+        release.set()
+        await stuck
+        await after
+        self.assertEqual((made, len(outcomes)), (["after"], 1))
+        threads.stop()
