@@ -59,6 +59,11 @@ class Given(str):
             return None
 
 
+def without_references(text: str) -> str:
+    """Return a text without the references to variables and files in it."""
+    return _REFERENCE.sub("", text)
+
+
 def with_variables(document: dict[str, Any], environ: Mapping[str, str], top: Collection[str]) -> dict[str, Any]:
     """Return a document in which each key that an environment variable gives has its value. Empty ones give nothing.
 

@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 from emailsys.cli.options import Places, Refused
 from emailsys.config.exit_status import Exit
-from emailsys.config.given import References
+from emailsys.config.given import References, without_references
 from emailsys.config.loader import ConfigError, load
 from emailsys.config.store_url import NotReplaceable, with_store_url
 from emailsys.config.values import Unfit, a_store_url
@@ -39,6 +40,15 @@ def resolved_url(given: str, folder: Path) -> str:
     except Unfit as error:
         # The URL may have a password in it.
         raise Refused(f"--to: allowed: {error.allowed}", Exit.USAGE) from None
+
+
+def has_password(given: str) -> bool:
+    """Whether a URL contains a password itself, and not only a reference to one."""
+    try:
+        url = urlsplit(without_references(given))
+    except ValueError:
+        return False
+    return bool(url.password or parse_qs(url.query).get("password"))
 
 
 @dataclass(frozen=True, slots=True)

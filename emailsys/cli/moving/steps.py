@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from emailsys.cli.moving.config_switch import ConfigSwitch, resolved_url
+import click
+
+from emailsys.cli.moving.config_switch import ConfigSwitch, has_password, resolved_url
 from emailsys.cli.moving.running_daemon import RunningDaemon, Served
 from emailsys.cli.options import NoStore, Places, Refused
 from emailsys.config.exit_status import Exit
@@ -23,7 +25,7 @@ from emailsys.platforms.signals import ENDING, handled
 from emailsys.platforms.users import owner_of
 from emailsys.store.commit.ids import id_text
 from emailsys.store.moving.move import Move, Moved, TooBusy, store_errors
-from emailsys.store.moving.target import TargetInUse
+from emailsys.store.moving.target import TargetInUse, remove_files
 from emailsys.store.open import engine_of, sqlite_path
 from emailsys.store.schema.identity import KeptIdentity
 from emailsys.supervisor import FolderLock, as_owner, check_state_folder
@@ -33,6 +35,7 @@ _IGNORED: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP")
 # The lock that one move at a time holds, in the state folder.
 _LOCK_NAME: Final = "move.lock"
 _SHOWN: Final = 20
+_USE_A_FILE: Final = "Next time, put it into a file, and write {file:PATH} in its place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ def move_store(where: Places, to: str, leave_config: bool, tell: Callable[[str],
     where.announce(settings.store.url)
     check_state_folder(where.folder)
     url = resolved_url(to, where.folder if where.config is None else where.config.parent)
+    if has_password(to):
+        click.echo(f"--to has a password, which other users of this machine may see. {_USE_A_FILE}", err=True)
     with _refusals():
         _check_other(settings, url)
     load_before_dropping(owner_of(where.folder) if where.folder.is_dir() else None)
@@ -199,7 +204,9 @@ def _opened(settings: Settings, url: str, tell: Callable[[str], None]) -> Iterat
         tell(f"{step} {table}: {done} of {of}")
 
     state = settings.state
+    file = sqlite_path(url, state)
     with as_owner(state):
+        is_new = file is not None and not file.exists()
         source = engine_of(settings.store.url, state, create=False)
         try:
             target = engine_of(url, state, create=True)
@@ -210,11 +217,16 @@ def _opened(settings: Settings, url: str, tell: Callable[[str], None]) -> Iterat
             source.close()
             raise
         move = Move(source, target, KeptIdentity(state), report)
+    is_moved = False
     try:
         yield move
+        is_moved = True
     finally:
         with as_owner(state):
             move.close()
+            # As long as the former store is in use, a part of its mail in another file is of no use to anybody.
+            if file is not None and is_new and not is_moved and not move.is_ending:
+                remove_files(file)
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.store.commit.ids import node_of
+from emailsys.store.commit.ids import NODES, node_of
 from emailsys.store.engine.base import Engine, error_text, no_store_text
 from emailsys.store.moving import target as target_of
 from emailsys.store.moving.changes import stop_recording
 from emailsys.store.moving.copying import Copying, Report
 from emailsys.store.node.lock_connection import NODE_LOCKS
+from emailsys.store.node.watch import SILENT_FOR
 from emailsys.store.schema import tables as schema
 from emailsys.store.schema.identity import KeptIdentity, read_identity
 from emailsys.store.schema.migrate import lock_schema
@@ -38,6 +39,9 @@ _NODES: Final = (
     "SELECT objid::integer FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND classid = :kind AND granted "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+_TRY_NODE: Final = text("SELECT pg_try_advisory_xact_lock(:kind, :node)")
+# Seconds between two looks at the numbers that are in use.
+_LOOK_EVERY: Final = 0.25
 # Seconds that PostgreSQL waits for transactions in progress.
 _LOCK_WAIT: Final = "2s"
 
@@ -57,6 +61,10 @@ def store_errors() -> Iterator[None]:
 
 class _OutOfTime(Exception):
     """The last changes cannot be copied fast enough now."""
+
+
+class _NodeUnseen(Exception):
+    """A node has leases and no connection: it has ended, or connects again at any moment."""
 
 
 @dataclass(slots=True)
@@ -92,6 +100,10 @@ class Move:
         self._connections: list[tuple[Engine, Connection]] = []
         self._copying: Copying | None = None
         self._is_closed = False
+        #: Whether the copy may be the only store from now on.
+        self.is_ending = False
+        # Nodes that have ended, although they have leases.
+        self._ended: set[int] = set()
 
     def close(self) -> None:
         """Stop recording changes, and close all connections and both engines. A second call does nothing."""
@@ -114,6 +126,7 @@ class Move:
         """
         self._writer = self._opened(self._source, self._source.connect_writer())
         self._there = self._opened(self._target, self._target.connect_writer())
+        target_of.claim(self._target, self._there)
         found = target_of.mark_of(self._writer)
         if found is None:
             raise StoreMissing(no_store_text(self._source.location))
@@ -188,10 +201,15 @@ class Move:
             self.approach()
             if time.monotonic() > until:
                 break
-            with suppress(_OutOfTime):
+            try:
                 locked_at = self._retire(self._copying, until)
-                target_of.release(self._target, self._there)
-                return Moved(self._copying.counts, tuple(sorted(self._copying.damaged)), locked_at=locked_at)
+            except _OutOfTime:
+                continue
+            except _NodeUnseen:
+                self._watch_nodes()
+                continue
+            target_of.release(self._target, self._there)
+            return Moved(self._copying.counts, tuple(sorted(self._copying.damaged)), locked_at=locked_at)
         raise TooBusy("the last changes could not be copied fast enough. Try again when fewer messages arrive")
 
     def _retire(self, copying: Copying, until: float) -> float:
@@ -204,6 +222,7 @@ class Move:
             self._raise_if_delivering()
             copying.finish(self._writer, check_time)
             check_time()
+            self.is_ending = True
             with self._target.commit_lock(), self._there.begin():
                 target_of.complete(self._target, self._there)
             # The end of the former store, in one commit: every process needs its row here for each commit of its own.
@@ -212,13 +231,29 @@ class Move:
         return locked_at
 
     def _raise_if_delivering(self) -> None:
-        """@raise StoreError: another node is delivering mail, which would be sent again from the copy."""
+        """Check that no other node is delivering mail, which would be sent again from the copy.
+
+        @raise StoreError: one is. `_NodeUnseen`: one may be.
+        """
         if not self._source.locks_rows:
             return
         leases = self._writer.execute(select(schema.queue.c.lease).where(schema.queue.c.lease.is_not(None)).distinct())
-        nodes = {node_of(lease) for lease in leases.scalars()}
-        if nodes & set(self._writer.execute(text(_NODES), {"kind": NODE_LOCKS}).scalars()):
+        leased = {node_of(lease) for lease in leases.scalars()}
+        # If it is free, a node that connects again cannot take its number before the store is retired.
+        free = {node for node in leased if self._writer.execute(_TRY_NODE, {"kind": NODE_LOCKS, "node": node}).scalar()}
+        if leased - free:
             raise StoreError("another node is delivering mail of this store. Stop all nodes but one, then move")
+        if free - self._ended:
+            raise _NodeUnseen
+
+    def _watch_nodes(self) -> None:
+        """Find nodes that have ended: without a connection for so long that they deliver nothing any more."""
+        began, seen = time.monotonic(), set[int]()
+        while time.monotonic() < began + SILENT_FOR:
+            time.sleep(_LOOK_EVERY)
+            with self._writer.begin():
+                seen.update(self._writer.execute(text(_NODES), {"kind": NODE_LOCKS}).scalars())
+        self._ended = set(range(NODES)) - seen
 
     @contextmanager
     def _alone(self, engine: Engine, connection: Connection) -> Iterator[float]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from emailsys.interfaces import StoreError
-from emailsys.store.engine.base import Engine
+from emailsys.store.engine.base import Engine, Verdict
 from emailsys.store.moving.changes import writing
 from emailsys.store.schema import tables as schema
 from emailsys.store.schema.identity import read_identity
@@ -15,10 +18,41 @@ from emailsys.store.schema.migrate import create_tables
 from emailsys.store.schema.move_marks import COMPLETE, MOVED, UNFINISHED, read_mark, write_mark
 
 _VERSIONS: Final = "alembic_version"
+# First key of the lock that one move at a time holds in a schema of a PostgreSQL database. The second is its name.
+_MOVE_LOCK: Final = 5
+# How long a move waits for that lock. PostgreSQL needs a moment to notice that a process was killed.
+_CLAIM_WAIT = "10s"
+# What SQLite and this store add to the name of a database file for other files. The database itself is the last.
+_FILES: Final = ("-wal", "-shm", ".commit-lock", ".reserve", "")
 
 
 class TargetInUse(StoreError):
     """The database has something in it that a move must not overwrite."""
+
+
+def claim(engine: Engine, connection: Connection) -> None:
+    """Let no other move write into a PostgreSQL database until the connection ends.
+
+    @raise TargetInUse: another move does.
+    """
+    if not engine.locks_rows:
+        return
+    asked = text("SELECT pg_advisory_lock(:kind, hashtext(coalesce(current_schema(), '')))")
+    try:
+        with connection.begin():
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_CLAIM_WAIT}'")
+            connection.execute(asked, {"kind": _MOVE_LOCK})
+    except SQLAlchemyError as error:
+        if engine.verdict(error) is not Verdict.BUSY:
+            raise
+        raise TargetInUse(f"another move to {engine.location} is running. Wait until it has ended") from None
+
+
+def remove_files(path: Path) -> None:
+    """Remove the files of a SQLite database that holds an unfinished copy."""
+    for suffix in _FILES:
+        with suppress(OSError):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def mark_of(connection: Connection) -> str | None:

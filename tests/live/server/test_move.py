@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,13 +21,18 @@ from tests.live.programs.daemon import BIN, Daemon
 from tests.live.programs.wire import smtp
 from tests.live.server.test_python_clients import reader
 from tests.live.server.test_restart import Load, digest_of
+from tests.live.server.test_workers import serving
 
 
-class MoveTests(SynchronousTestCase):
+class MoveCase(SynchronousTestCase):
+    """A daemon whose store is moved."""
+
+    environment: ClassVar[Mapping[str, str] | None] = None
+
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory(prefix="emailsys-live-")
         self.addCleanup(folder.cleanup)
-        self.daemon = Daemon(folder=Path(folder.name))
+        self.daemon = Daemon(folder=Path(folder.name), environment=self.environment)
         self.addCleanup(self.daemon.stop_successor)
         self.daemon.start()
         self.bob = self.daemon.user()
@@ -56,24 +63,32 @@ class MoveTests(SynchronousTestCase):
         session.quit()
         return found
 
+    def move_under_load(self, url: str) -> None:
+        """Move the store, and check that no message is lost or doubled, and no connection refused.
+
+        Messages that wait for the switch get 451.
+        """
+        before = self.maildrop()
+        load = Load(self.daemon, self.bob)
+        try:
+            while len(load.accepted) < 20 and load.threads[1].is_alive():
+                load.threads[1].join(0.01)
+            outcome = self.moved(url)
+        finally:
+            load.stop()
+        self.assertIsNone(outcome["problem"])
+        after = self.maildrop()
+        self.assertEqual({uidl: after.get(uidl) for uidl in before}, before)
+        self.assertEqual(Counter(after.values()), Counter(before.values()) + Counter(load.accepted))
+        # A session that ends hears 421 or finds its connection closed; a new one is always accepted.
+        self.assertEqual([heard for heard in load.heard if "refused" in heard], [], self.daemon.log)
+
+
+class MoveTests(MoveCase):
     def test_to_postgresql_and_back_under_load(self) -> None:
-        """No message is lost or doubled, and no connection refused. Messages that wait for the switch get 451."""
         server = PostgreSQLCase.make_schema(PostgreSQLCase()).set(drivername="postgresql")
         for url in (server.render_as_string(hide_password=False), "sqlite:///back.sqlite"):
-            before = self.maildrop()
-            load = Load(self.daemon, self.bob)
-            try:
-                while len(load.accepted) < 20 and load.threads[1].is_alive():
-                    load.threads[1].join(0.01)
-                outcome = self.moved(url)
-            finally:
-                load.stop()
-            self.assertIsNone(outcome["problem"])
-            after = self.maildrop()
-            self.assertEqual({uidl: after.get(uidl) for uidl in before}, before)
-            self.assertEqual(Counter(after.values()), Counter(before.values()) + Counter(load.accepted))
-            # A session that ends hears 421 or finds its connection closed; a new one is always accepted.
-            self.assertEqual([heard for heard in load.heard if "refused" in heard], [], self.daemon.log)
+            self.move_under_load(url)
 
     def test_a_move_that_is_killed_leaves_the_store_in_use(self) -> None:
         """The next one goes on from there."""
@@ -95,3 +110,15 @@ class MoveTests(SynchronousTestCase):
         self.assertEqual(self.maildrop(), before)
         self.assertIsNone(self.moved(url)["problem"])
         self.assertEqual(self.maildrop(), before)
+
+
+class MoveWithWorkersTests(MoveCase):
+    """Workers commit to the store by themselves."""
+
+    skip = None if sys.platform == "linux" else "workers need Linux"
+    environment: ClassVar[Mapping[str, str] | None] = {"EMAILSYS_WORKERS": "2"}
+
+    def test_the_workers_of_the_successor_use_the_new_store(self) -> None:
+        former = serving(self.daemon, 2)
+        self.move_under_load("sqlite:///other.sqlite")
+        serving(self.daemon, 2, frozenset(former))

@@ -68,12 +68,21 @@ class RowsCases(MailCase):
     def moved(self, report: Any = nothing) -> Moved:
         """Move the store."""
         move = self.move_between(self.here, self.there, report)
-        move.begin()
-        move.copy()
-        moved = move.switch()
-        move.tidy()
+        try:
+            move.begin()
+            move.copy()
+            moved = move.switch()
+            move.tidy()
+        except BaseException:
+            self.kill(move)
+            raise
         move.close()
         return moved
+
+    def kill(self, move: Move) -> None:
+        """End the connections of a move as the end of its process does."""
+        for _, connection in move._connections:
+            connection.invalidate()
 
     def on(self, url: str | None, work: Callable[[Any, Any], Any], create: bool = False) -> Any:
         """Do something with an engine and a connection for writing."""
@@ -169,6 +178,7 @@ class MoveCases(RowsCases):
         move.copy()
         await self.send(b"Subject: after\r\n\r\n", envelope(local(alice)))
         self.assertRaises(StoreMoved, self.open_again, self.there, create=False)
+        self.kill(move)
         again = self.move_between(self.here, self.there)
         self.assertIn("starts afresh", again.begin() or "")
         again.copy()

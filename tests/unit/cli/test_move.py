@@ -14,6 +14,7 @@ from pathlib import Path
 from emailsys.cli.moving.config_switch import ConfigSwitch
 from emailsys.cli.options import Refused, choose_places
 from emailsys.config.exit_status import Exit
+from emailsys.interfaces import StoreError
 from emailsys.platforms.users import give_folder, is_root
 from emailsys.store.moving import target as target_of
 from emailsys.store.moving.move import Move
@@ -23,6 +24,11 @@ from tests.unit.cli.cli_case import CLICase
 # A user without rights.
 _NOBODY = 65534
 _CONFIG = 'hostname = "mail.example.test"\n[outbound]\nenabled = false\n'
+
+
+def fail_to_release(*parts: object) -> None:
+    """Fail in the last step."""
+    raise StoreError("the disk is full")
 
 
 class MoveTests(CLICase):
@@ -116,6 +122,38 @@ class MoveTests(CLICase):
             names = [path.name for path in self.config.parent.glob(f"{self.config.name}*")]
             self.assertEqual(names, [self.config.name])
         self.assertEqual(self.accounts(), ["ann@example.test"])
+
+    def test_a_move_that_fails_leaves_no_file(self) -> None:
+        """Part of the mail in a forgotten file helps nobody. A file that was there before stays."""
+
+        def fail(move: Move) -> None:
+            raise StoreError("the disk is full")
+
+        patched = self.patch(Move, "approach", fail)
+        self.assertIn("the disk is full", self.refused(Exit.UNAVAILABLE, "move", "--to", self.url))
+        self.assertEqual(list(self.state.glob("new.sqlite*")), [])
+        self.target.touch()
+        self.refused(Exit.UNAVAILABLE, "move", "--to", self.url)
+        self.assertTrue(self.target.exists())
+        self.target.unlink()
+        patched.restore()
+        self.patch(target_of, "release", fail_to_release)
+        self.refused(Exit.UNAVAILABLE, "move", "--to", self.url)
+        self.assertTrue(self.target.exists(), "the former store has ended already")
+
+    def test_a_password_on_the_command_line_is_noted(self) -> None:
+        """Other users may see it in the list of processes."""
+        secret = self.config.with_name(f"{self.config.name}.secret")
+        secret.write_text("xyzzy")
+        for url, is_seen in (
+            ("postgresql://u:xyzzy@127.0.0.1:1/mail", True),
+            ("postgresql://u@127.0.0.1:1/mail?password=xyzzy", True),
+            (f"postgresql://u:{{file:{secret}}}@127.0.0.1:1/mail", False),
+            ("postgresql://u@127.0.0.1:1/mail", False),
+        ):
+            said = self.refused(Exit.UNAVAILABLE, "move", "--to", url)
+            self.assertEqual("which other users of this machine may see" in said, is_seen, said)
+            self.assertNotIn("xyzzy", said)
 
     def test_if_the_configuration_cannot_be_replaced_after_all_the_reader_learns_what_to_do(self) -> None:
         kept = self.config.with_name(f"{self.config.name}.before-move")
