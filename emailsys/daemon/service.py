@@ -208,6 +208,7 @@ class Daemon(Service):
         renewal = Renewal(store.accounts, hashing, telemetry)
         self._login_limits = limits = LoginLimits(self._reactor, settings, store.known_networks, telemetry)
         limits.start()
+        limits.share(store.notices, outbound.unknown)
         access = outbound.access
         logins, failed_logins, verified = self._opened.logins, limits.failed_logins, VerifiedLogins()
         access.passwords = logins.password_changes(store.accounts, hashing, telemetry)

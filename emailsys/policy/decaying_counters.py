@@ -57,9 +57,9 @@ class DecayingCounters(Generic[KeyT]):
         """Return whether one more would exceed the limit."""
         return self.count(key) + 1 > self._limit
 
-    def add(self, key: KeyT) -> None:
-        """Count one more."""
-        self._counts[key] = (self.count(key) + 1, self._clock.seconds())
+    def add(self, key: KeyT, times: int = 1) -> None:
+        """Count one more, or as many as given."""
+        self._counts[key] = (self.count(key) + times, self._clock.seconds())
         self._counts.move_to_end(key)
         if len(self._counts) > self._most:
             self._counts.popitem(last=False)

@@ -16,6 +16,7 @@ from emailsys.mail.ip import client_network, neighbourhood
 from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters, growing_delay
 from emailsys.policy.fair_queue import FairQueue
 from emailsys.policy.known_networks import Pair
+from emailsys.policy.shared_guesses import SharedGuesses
 
 # Wrong passwords that are recognised when they are repeated: an owner has few devices with an old password.
 _REMEMBERED: Final = 4
@@ -25,6 +26,11 @@ _MAX_WRONG: Final = 10_000
 # Networks of 64 bits whose limits together are the limit of an IPv6 network of 48 bits. A single customer may have one,
 # with 65,536 networks of 64 bits in it (RFC 6177 §2).
 _NETWORKS_OF_A_SITE: Final = 20
+
+# Kinds of counters, as nodes name them to one another.
+_NETWORK: Final = "network"
+_NEIGHBOURHOOD: Final = "neighbourhood"
+_PAIR: Final = "pair"
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 # A network and the digest of a wrong password that came from it.
@@ -40,8 +46,9 @@ class FailedLogins:
     itself: a device with an old password does not use up the attempts of its network.
 
     At the limit a login is refused without verification, even with the correct password. Otherwise the refusal would
-    tell a right guess from a wrong one. The counters are in memory and begin again with the daemon. The known pairs are
-    restored from the store, those of other nodes within two minutes.
+    tell a right guess from a wrong one. The counters are in memory and begin again with the daemon. Nodes tell one
+    another of failed logins (`SharedGuesses`). The known pairs are restored from the store, those of other nodes within
+    two minutes.
     """
 
     def __init__(
@@ -72,6 +79,22 @@ class FailedLogins:
         self._wrong: OrderedDict[Wrong, None] = OrderedDict()
         self._wrong_again: DecayingCounters[Wrong] = DecayingCounters(clock, max(1.0, most / 2), half_life)
         self._queue = FairQueue(login.hashing_threads, login.max_waiting)
+        self._guesses: SharedGuesses | None = None
+
+    def share(self, guesses: SharedGuesses) -> None:
+        """Tell other nodes of failed logins from now on, and count theirs."""
+        self._guesses = guesses
+        guesses.add_by(_NETWORK, self._networks.add)
+        guesses.add_by(_NEIGHBOURHOOD, self._neighbourhoods.add)
+        guesses.add_by(_PAIR, self._add_to_pair)
+
+    def _add_to_pair(self, key: str, times: int) -> None:
+        account, number, network = key.split(" ", 2)
+        self._pairs.add(((int(account), int(number)), network), times)
+
+    def _tell(self, kind: str, key: str) -> None:
+        if self._guesses is not None:
+            self._guesses.note(kind, key)
 
     def set_limits(self, limits: LimitSettings) -> None:
         """Use other limits from now on. The counts stay."""
@@ -127,6 +150,8 @@ class FailedLogins:
             # The pair may have been dropped during the verification.
             if wrong is not None:
                 self._keep(pair, (*wrong[1 - _REMEMBERED :], digest))
+            (account, number), network = pair
+            self._tell(_PAIR, f"{account} {number} {network}")
             await self._delay(self._pairs.count(pair))
         return is_right
 
@@ -148,12 +173,12 @@ class FailedLogins:
             is_right = await self._count(self._networks, network, verify)
         except LoginUnchecked as unchecked:
             if unchecked.is_guess:
-                self._neighbourhoods.add(prefix)
+                self._count_unknown(network, prefix)
             raise
         finally:
             self._queue.done()
         if not is_right:
-            self._neighbourhoods.add(prefix)
+            self._count_unknown(network, prefix)
             self._wrong[wrong] = None
             if len(self._wrong) > _MAX_WRONG:
                 self._wrong.popitem(last=False)
@@ -162,6 +187,12 @@ class FailedLogins:
             self._keep((password, network), ())
             self._logged_in((password, network))
         return is_right
+
+    def _count_unknown(self, network: str, prefix: str) -> None:
+        """Count a failed login, which `_networks` has counted already, for the neighbours and on other nodes."""
+        self._neighbourhoods.add(prefix)
+        self._tell(_NETWORK, network)
+        self._tell(_NEIGHBOURHOOD, prefix)
 
     async def _repeat(self, counters: DecayingCounters[KeyT], key: KeyT) -> bool:
         """Count a wrong password that was wrong before, and return False. It needs no verification."""

@@ -17,10 +17,13 @@ from emailsys.mail.ip import client_network, neighbourhood
 from emailsys.mail.reply import Reply
 from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters, growing_delay
 from emailsys.policy.fair_queue import FairQueue
+from emailsys.policy.shared_guesses import SharedGuesses
 
 # Recipients that are looked up at the same time for networks that have not sent a message yet, and that may wait.
 _LOOK_UPS: Final = 4
 _MAX_WAITING: Final = 10_000
+# The name of these counters among nodes.
+_KIND: Final = "recipient"
 
 
 class UnknownRecipients:
@@ -42,8 +45,20 @@ class UnknownRecipients:
         self._queue = FairQueue(_LOOK_UPS, _MAX_WAITING)
         # Networks from which a message was accepted. The longest unused is first.
         self._known: OrderedDict[str, None] = OrderedDict()
-        #: Called with a network after it has guessed a recipient.
+        #: Called with a network after it has guessed a recipient, here or on another node.
         self.tell: Callable[[str], None] | None = None
+        self._guesses: SharedGuesses | None = None
+
+    def share(self, guesses: SharedGuesses) -> None:
+        """Tell other nodes of unknown recipients from now on, and count theirs."""
+        self._guesses = guesses
+        guesses.add_by(_KIND, self._add)
+
+    def _add(self, network: str, times: int = 1) -> None:
+        self._networks.add(network, times)
+        if self.tell is not None:
+            for _ in range(times):
+                self.tell(network)
 
     def set_limits(self, limits: LimitSettings) -> None:
         """Use other limits from now on. The counts stay."""
@@ -83,9 +98,9 @@ class UnknownRecipients:
         if self._networks.is_full(network):
             # Another connection has reached the limit since `has_guessed`.
             return reply.TOO_MANY_UNKNOWN
-        self._networks.add(network)
-        if self.tell is not None:
-            self.tell(network)
+        self._add(network)
+        if self._guesses is not None:
+            self._guesses.note(_KIND, network)
         self._neighbourhoods.add(neighbourhood(ip))
         seconds = growing_delay(self._networks.count(network))
         if seconds:

@@ -128,6 +128,8 @@ class Store:
         self.trace = Trace(database)
         self.verification = Verification(database)
         self.sent_keys = SentKeys(database)
+        #: Notices to the processes of other nodes.
+        self.notices = locks.notices
         self._locks = locks
         self._closing = False
 

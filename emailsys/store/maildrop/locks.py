@@ -15,6 +15,7 @@ from emailsys.store.engine.base import Engine
 from emailsys.store.engine.file_locks import ByteLocks
 from emailsys.store.maildrop.requests import MaildropRequests
 from emailsys.store.node.lock_connection import LockConnection
+from emailsys.store.node.notices import Notices
 from emailsys.store.node.watch import NodeWatch
 from emailsys.store.schema import tables
 from emailsys.telemetry import Telemetry
@@ -67,6 +68,8 @@ class KernelLocks:
 
     def __init__(self, path: Path) -> None:
         self._bytes = ByteLocks(path)
+        #: Notices to other nodes, which there are none of.
+        self.notices = Notices()
         self.node = next((node for node in range(NODES) if self._bytes.try_lock(node)), -1)
         if self.node < 0:
             raise StoreError("too many processes use the store")
@@ -120,7 +123,9 @@ class AdvisoryLocks:
     def __init__(self, engine: Engine, reactor: Reactor, telemetry: Telemetry) -> None:
         #: The connection, which holds the node number.
         self.connection = LockConnection(engine, reactor)
-        self._requests = MaildropRequests(self.connection, reactor, telemetry)
+        #: Notices to other processes and nodes.
+        self.notices = Notices(self.connection)
+        self._requests = MaildropRequests(self.connection, self.notices, reactor, telemetry)
         self._reactor = reactor
         self._watch = NodeWatch()
         self._database: Database | None = None

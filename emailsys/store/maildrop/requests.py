@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from emailsys.interfaces import StoreError
 from emailsys.store.commit.database import Reactor
 from emailsys.store.node.lock_connection import LockConnection
+from emailsys.store.node.notices import Notices
 from emailsys.telemetry import Telemetry
 
 # Seconds between two looks for an answer, and how many looks are made. Each process looks for requests once a second.
@@ -20,8 +21,10 @@ _LOOKS: Final = 6
 # Shortest time without a sign of life after which a node hangs, in seconds. A busy node may be late by less.
 _HANGS_AFTER: Final = 30.0
 
-_TAKE, _KEPT, _FREE = "take", "kept", "free"
-_NOTICE: Final = re.compile(rf"({_TAKE}|{_KEPT}|{_FREE}) ([0-9]{{1,19}})")
+# The words of a request and of its two answers. The id of the account follows.
+_TAKE: Final = "take"
+_KEPT: Final = "kept"
+_FREE: Final = "free"
 
 
 class MaildropRequests:
@@ -31,15 +34,18 @@ class MaildropRequests:
     maildrop open answers. If none does, the session may belong to a process that hangs.
     """
 
-    def __init__(self, connection: LockConnection, reactor: Reactor, telemetry: Telemetry) -> None:
+    def __init__(self, connection: LockConnection, notices: Notices, reactor: Reactor, telemetry: Telemetry) -> None:
         self._connection = connection
+        self._notices = notices
         self._reactor = reactor
         self._telemetry = telemetry
         # Logins of this process that wait, by account, and whether the maildrop is free. None: no answer yet.
         self._waiting: dict[int, bool | None] = {}
         #: Gives up a maildrop if its session may be taken over. Returns whether it did, or None without such a session.
         self.answer: Callable[[int], Awaitable[bool | None]] | None = None
-        connection.heard = self._heard
+        notices.hear(_TAKE, self._asked)
+        notices.hear(_KEPT, partial(self._answered, False))
+        notices.hear(_FREE, partial(self._answered, True))
 
     async def ask(self, account_id: int, takeover_after: float) -> bool:
         """Ask for a maildrop that another process has locked. Returns whether it is free now.
@@ -49,7 +55,7 @@ class MaildropRequests:
         self._waiting[account_id] = None
         try:
             before = await self._connection.holder(account_id)
-            await self._connection.notify(f"{_TAKE} {account_id}")
+            await self._notices.send(_TAKE, str(account_id))
             for _ in range(_LOOKS):
                 await self._pause()
                 if self._connection.is_closed:
@@ -77,20 +83,18 @@ class MaildropRequests:
         call = self._reactor.callLater(_LOOK_EVERY, paused.callback, None)
         return paused
 
-    def _heard(self, notice: str) -> None:
-        found = _NOTICE.fullmatch(notice)
-        if found is None or self._connection.is_closed:
-            return
-        word, account_id = found[1], int(found[2])
-        if word == _TAKE:
-            _ = Deferred.fromCoroutine(self._give(account_id)).addErrback(self._failed)
-        elif account_id in self._waiting:
-            self._waiting[account_id] = word == _FREE
+    def _asked(self, account: str) -> None:
+        if account.isdecimal():
+            _ = Deferred.fromCoroutine(self._give(int(account))).addErrback(self._failed)
+
+    def _answered(self, is_free: bool, account: str) -> None:
+        if account.isdecimal() and int(account) in self._waiting:
+            self._waiting[int(account)] = is_free
 
     async def _give(self, account_id: int) -> None:
         given = None if self.answer is None else await self.answer(account_id)
-        if given is not None and not self._connection.is_closed:
-            await self._connection.notify(f"{_FREE if given else _KEPT} {account_id}")
+        if given is not None:
+            await self._notices.send(_FREE if given else _KEPT, str(account_id))
 
     def _failed(self, failure: Failure) -> None:
         # Without the database there is no answer, and the login that waits has lost it, too, or is refused.

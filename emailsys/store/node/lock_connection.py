@@ -85,7 +85,7 @@ class LockConnection:
         # How often the node number was locked, and when the server last showed that it was: see `tenure`.
         self._claims = 0
         self._confirmed_at = float("-inf")
-        #: Called with each notice of a process of any node, this one included, at the next use of the connection.
+        #: Called with each notice of another process, at the next use of the connection.
         self.heard: Callable[[str], None] = _ignore
         self.node = -1
         self._thread.submit(self.call, _ping).result()
@@ -116,11 +116,14 @@ class LockConnection:
 
     def _listen(self, connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
-        driver.add_notify_handler(lambda notice: self._reactor.callFromThread(self._hear, notice.payload))
-        connection.execute(_LISTEN)
+        own = driver.info.backend_pid
 
-    def _hear(self, notice: str) -> None:
-        self.heard(notice)
+        def hear(notice: Any) -> None:
+            if notice.pid != own:
+                self._reactor.callFromThread(lambda: self.heard(notice.payload))
+
+        driver.add_notify_handler(hear)
+        connection.execute(_LISTEN)
 
     def call(self, function: Callable[[Connection], T]) -> T:
         """Call the function, on a new connection if the old one is lost. Runs in the thread.
@@ -216,7 +219,7 @@ class LockConnection:
         return await self.later(read)
 
     async def notify(self, notice: str) -> None:
-        """Send a notice to all processes that use the store. Those that are disconnected at this moment miss it."""
+        """Send a notice to all processes that use the store."""
         await self.later(lambda connection: connection.execute(_NOTIFY, {"channel": _CHANNEL, "notice": notice}))
 
     async def hear(self) -> None:

@@ -91,14 +91,17 @@ class Host:
         self._listening.close()
 
 
-def node(store: str, host: Host, lease: int, environment: Mapping[str, str] | None = None) -> Daemon:
+def node(store: str, host: Host, lease: int, environment: Mapping[str, str] | None = None, limits: str = "") -> Daemon:
     """A daemon on the store, which sends all mail to the host and looks into the queue each second.
 
     A session that is silent for a second may lose its maildrop.
+
+    @param limits: the table `[limits]`.
     """
     return Daemon(
         f'[store]\nurl = "{store}"\n[queue]\nlease = {lease}\npoll = 1\nmax_leased = 20\nmax_per_next_hop = 4\n'
         "[pop3]\ntakeover_after = 1\n"
+        f"[limits]\n{limits}"
         f'[[routing.routes]]\nhost = "[127.0.0.1]"\nport = {host.port}\ntls = "none"\n',
         environment=environment,
     )

@@ -6,6 +6,7 @@ import poplib
 import smtplib
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.live.programs.daemon import PATIENCE, Daemon
 from tests.live.programs.installed import needs
 from tests.live.programs.lab import wait_for
 from tests.live.programs.two_nodes import Host, clock_ahead, cut_lock_connections, fresh_store, knows, node, submit
+from tests.live.programs.wire import Wire
 
 
 def waiting(daemon: Daemon) -> list[dict[str, Any]]:
@@ -32,17 +34,17 @@ def relayed(daemon: Daemon) -> int:
 class TwoNodeTests(SynchronousTestCase):
     """Each node is a process of its own; the store is a real server."""
 
-    def start(self, ahead: int = 0) -> None:
+    def start(self, ahead: int = 0, limits: str = "") -> None:
         """Start both. A lease lasts as long as its node, and ten minutes more than any test waits."""
         folder = tempfile.TemporaryDirectory(prefix="emailsys-live-")
         self.addCleanup(folder.cleanup)
         self.database = fresh_store()
         self.host = Host()
         self.addCleanup(self.host.close)
-        self.first = node(self.database, self.host, 600)
+        self.first = node(self.database, self.host, 600, limits=limits)
         self.addCleanup(self.first.close)
         clock = clock_ahead(ahead, Path(folder.name)) if ahead else None
-        self.second = node(self.database, self.host, 600, clock)
+        self.second = node(self.database, self.host, 600, clock, limits)
         self.addCleanup(self.second.close)
         self.user = self.first.user()
         wait_for(lambda: knows(self.second, self.user))
@@ -61,9 +63,9 @@ class TwoNodeTests(SynchronousTestCase):
         self.assertEqual(sum(shares), 200)
         self.assertGreater(min(shares), 0)
 
-    def test_a_login_takes_over_the_maildrop_of_a_silent_session_on_the_other_node(self) -> None:
+    def test_a_login_takes_over_a_silent_session_and_both_nodes_count_failed_logins(self) -> None:
         """The deletes of the silent session are void, and its next command gets an error."""
-        self.start()
+        self.start(limits="exempt_loopback = false\nmax_failed_logins = 2\n")
         with smtplib.SMTP("127.0.0.1", self.first.ports["smtp"], timeout=PATIENCE) as client:
             text = messages.plain("a@example.org", self.user.address, "one")
             client.sendmail("a@example.org", [self.user.address], text)
@@ -75,6 +77,23 @@ class TwoNodeTests(SynchronousTestCase):
             silent.quit()
         self.assertEqual(other.stat()[0], 1)
         other.quit()
+
+        # Failed logins on one node count on the other. A maildrop is opened by the connection that tells and hears.
+        for password in ("wrong-one", "wrong-two"):
+            self.assertTrue(self.answer(self.first, "127.0.0.9", password).startswith(b"-ERR [AUTH]"))
+        for daemon in (self.first, self.second):
+            wait_for(partial(self.login, daemon)).quit()
+        self.assertTrue(self.answer(self.second, "127.0.0.9", self.user.password).startswith(b"-ERR"))
+        self.assertTrue(self.answer(self.second, "127.0.0.8", self.user.password).startswith(b"+OK"))
+
+    def answer(self, daemon: Daemon, source: str, password: str) -> bytes:
+        """The answer of that node to a login from an address."""
+        wire = Wire(daemon, "pop3", source=source)
+        self.addCleanup(wire.sock.close)
+        wire.line()
+        wire.say(f"USER {self.user.address}\r\nPASS {password}\r\n".encode())
+        wire.line()
+        return wire.line()
 
     def login(self, daemon: Daemon) -> poplib.POP3 | None:
         """A session on that node, or None if the maildrop is in use."""

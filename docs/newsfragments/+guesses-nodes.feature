@@ -1,0 +1,1 @@
+With several nodes on PostgreSQL, failed logins and unknown recipients on one node count on all.
