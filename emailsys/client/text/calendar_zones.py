@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import date, tzinfo
 from threading import Lock
 from typing import Any, Final
@@ -18,6 +19,8 @@ _MAX_DAYS: Final = 7
 _RULE_PARTS: Final = frozenset({"FREQ", "BYMONTH", "BYMONTHDAY", "BYDAY", "UNTIL", "WKST"})
 # The library has one table of zones for all calendars of the process.
 _TABLE: Final = Lock()
+# It warns on stderr about a zone with the prefix of a vendor, which it reads as meant.
+warnings.filterwarnings("ignore", module=r"icalendar\.")
 
 
 def read_calendars(text: str) -> list[Any]:
