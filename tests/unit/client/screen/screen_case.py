@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from textual import events
-from textual.pilot import Pilot
+from textual.pilot import Pilot, WaitForScreenTimeout
 from textual.widgets import Input, Label, Static, TextArea
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -175,6 +176,15 @@ class ScreenCase(SynchronousTestCase):
         return [one.subject for one in self.mailbox.archive.list(Folder(name, folder))]
 
 
+async def patiently(step: Awaitable[None]) -> None:
+    """Take a step of the pilot. A busy machine may need longer than its half minute, for instance for a burst of keys.
+
+    Whether that is too long is for the next condition to say, which a test waits for.
+    """
+    with suppress(WaitForScreenTimeout):
+        await step
+
+
 class Driver:
     """The actions of a test on the program."""
 
@@ -230,7 +240,7 @@ class Driver:
     async def press(self, *keys: str) -> None:
         """Press keys, one by one."""
         for key in keys:
-            await self.pilot.press(key)
+            await patiently(self.pilot.press(key))
 
     def burst(self, *words: str) -> None:
         """Type faster than the screen works: keys by their names, and the characters of any other word."""
@@ -276,7 +286,7 @@ class Driver:
                 self.case.fail(
                     f"the condition never became true; status line: {self.said!r}, screen: {self.app.screen}"
                 )
-            await self.pilot.pause()
+            await patiently(self.pilot.pause())
             # For what threads and timers do.
             await asyncio.sleep(0.005)
 
