@@ -122,8 +122,8 @@ MUTANTS: Final = (
             ),
             (
                 "emailsys/store/maildrop/first_piece.py",
-                "        elif first_checksum(content, body_id << 1 | dots) != stored:\n",
-                "        elif stored != stored:\n",
+                "    if count != 1 or stored is None or first_checksum(content, body_id << 1 | dots) != stored:\n",
+                "    if count != 1 or stored is None:\n",
             ),
         ),
         ("flipped_octet",),
