@@ -187,6 +187,8 @@ def maildrops(pair: Pair) -> None:
         except (Gone, Refused) as why:
             return f"{why} after {time.monotonic() - began:.2f} s"
 
+    # B learns of new accounts within a second.
+    until(lambda: other().startswith("+OK"), 30, 0.2)
     first = Pop3(pair.a, timeout=30)
     first.login(address("u0"))
     first.demand("DELE 1")
