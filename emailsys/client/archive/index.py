@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from emailsys.client.archive.conversations import Conversations
 from emailsys.client.archive.index_entry import IndexFields
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.message_numbers import new_numbers
+from emailsys.client.archive.message_rows import INSERT, SUMMARY, MessageRow, summary
 from emailsys.client.archive.sorting import add_sort_functions
 from emailsys.client.archive.trees import ancestors
 from emailsys.client.archive.values import ArchiveError, ArchiveFull, Flag, Folder, Summary
@@ -59,31 +60,7 @@ CREATE TABLE gone (id INTEGER PRIMARY KEY);
 """
 _NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "people", "words", "prefixes")
 
-SUMMARY: Final = """m.id, m.key, f.account, f.name, m.subject, m.sender, m.recipients, m.preview, m.octets,
-    m.attachments, m.flags, m.message_id, m.thread, m.unverified, m.date,
-    (SELECT group_concat(tag, char(31)) FROM tags t WHERE t.key = m.key)"""
 _FROM: Final = "FROM messages m JOIN folders f USING (folder)"
-
-
-def summary(row: Sequence[Any]) -> Summary:
-    """Convert a row of SUMMARY."""
-    return Summary(
-        key=row[1],
-        order=row[0],
-        folder=Folder(row[2], row[3]),
-        date=datetime.fromtimestamp(row[14], UTC),
-        subject=row[4],
-        sender=row[5],
-        recipients=row[6],
-        preview=row[7],
-        octets=row[8],
-        attachments=row[9],
-        flags=Flag(row[10]),
-        tags=tuple(sorted(row[15].split("\x1f"))) if row[15] else (),
-        message_id=row[11],
-        thread=row[12],
-        unverified=bool(row[13]),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,27 +210,27 @@ class Index:
         numbered = sorted(zip(numbers, entries, strict=True), key=lambda pair: pair[0])
         threads = _threads(connection, numbered)
         connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            INSERT,
             [
-                (
-                    number,
-                    entry.key,
-                    folders[entry.folder],
-                    entry.name,
-                    entry.octets,
-                    int(entry.arrived.timestamp()),
-                    entry.fields.subject,
-                    entry.fields.sender,
-                    entry.fields.recipients,
-                    entry.fields.preview,
-                    entry.fields.attachments,
-                    int(entry.marks.flags),
-                    entry.fields.message_id,
-                    threads[number],
-                    checksum(entry.fields),
-                    entry.fields.unverified,
-                    int(entry.fields.date.timestamp()),
-                    ancestors(entry.fields.references),
+                MessageRow(
+                    id=number,
+                    key=entry.key,
+                    folder=folders[entry.folder],
+                    name=entry.name,
+                    octets=entry.octets,
+                    arrived=int(entry.arrived.timestamp()),
+                    subject=entry.fields.subject,
+                    sender=entry.fields.sender,
+                    recipients=entry.fields.recipients,
+                    preview=entry.fields.preview,
+                    attachments=entry.fields.attachments,
+                    flags=int(entry.marks.flags),
+                    message_id=entry.fields.message_id,
+                    thread=threads[number],
+                    checksum=checksum(entry.fields),
+                    unverified=entry.fields.unverified,
+                    date=int(entry.fields.date.timestamp()),
+                    ancestors=ancestors(entry.fields.references),
                 )
                 for number, entry in numbered
             ],

@@ -9,7 +9,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from emailsys.client.archive.index import SUMMARY, Index, summary
+from emailsys.client.archive.index import Index
+from emailsys.client.archive.message_rows import SUMMARY, summary
 from emailsys.client.archive.query import Query
 from emailsys.client.archive.sorting import VALUES, SortBy
 from emailsys.client.archive.trees import Node, tree
