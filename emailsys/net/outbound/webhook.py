@@ -32,9 +32,10 @@ from emailsys.telemetry import Telemetry
 
 # Seconds without progress, and until the answer, after which an attempt ends.
 _PATIENCE: Final = 60.0
-# Octets of an answer that are read, with its header section and its body. A longer one ends the connection. As many
-# of informational answers (RFC 9110 §15.2) take 20 ms of CPU time.
-_MAX_ANSWER: Final = 16 * 1024
+# Octets of an answer that are read, with its header section and its body. A longer one ends the connection. By default,
+# nginx as a proxy accepts no longer header section. As many of informational answers (RFC 9110 §15.2) take 10 ms of
+# CPU time.
+_MAX_ANSWER: Final = 8 * 1024
 # Answers that say that the program, and not this message, is the reason (RFC 9110 §15, RFC 6585 §4).
 _ALL_WAIT: Final = frozenset({429, 502, 503, 504})
 # Answers of the class 4xx that do not say that the message is the reason: time, and what an operator has to correct,

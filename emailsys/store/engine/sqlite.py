@@ -96,12 +96,8 @@ class SQLite(Engine):
         self._proven = False
         # Whether the database file may lack pages that SQLite believes it has copied from the log.
         self._copies_doubtful = False
-        self._writer: SQLAlchemyEngine = create_engine(
-            "sqlite://", creator=partial(open_writer, path), poolclass=NullPool
-        )
-        self._reader: SQLAlchemyEngine = create_engine(
-            "sqlite://", creator=partial(open_reader, path), poolclass=NullPool
-        )
+        self._writer = _engine(partial(open_writer, path))
+        self._reader = _engine(partial(open_reader, path))
         event.listen(self._writer, "begin", _begin_immediate)
 
     @override

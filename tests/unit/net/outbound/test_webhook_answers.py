@@ -73,7 +73,7 @@ class WebhookAnswers(TestCase):
         peer = EndlessPeer(self, reactor, b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2_000)
         outcome = await self.send(peer.port)
         self.assertEqual((outcome.kind.value, outcome.in_doubt), ("delayed", True))
-        self.assertIn("its answer has no end within 16384 octets", outcome.reply.text)
+        self.assertIn("its answer has no end within 8192 octets", outcome.reply.text)
         await peer.lost
         self.assertLess(self.turns.longest, LONGEST)
 
