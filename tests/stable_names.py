@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import emailsys
 from emailsys.config.exit_status import MEANING
@@ -139,11 +139,18 @@ def answer_keys(places: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
 
 
 def _keys(function: ast.AST) -> Iterator[str]:
-    displays = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
+    others = {node.value for node in ast.walk(function) if _is_no_document(node)}
+    displays = [node for node in ast.walk(function) if isinstance(node, ast.Dict) and node not in others]
     for display in sorted(displays, key=lambda node: (node.lineno, node.col_offset)):
-        for key in display.keys:
-            if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                yield key.value
+        names = [key.value for key in display.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+        # Names with a space are the titles of a table's columns.
+        if not any(" " in name for name in names):
+            yield from names
+
+
+def _is_no_document(node: ast.AST) -> TypeGuard[ast.Subscript | ast.keyword]:
+    """Whether the value of a node is a table in which a name is looked up, or settings for click."""
+    return isinstance(node, ast.Subscript) or (isinstance(node, ast.keyword) and node.arg == "context_settings")
 
 
 def mail_keys() -> dict[str, list[str]]:

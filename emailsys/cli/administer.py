@@ -45,7 +45,7 @@ def system_store_hint(where: Places) -> str:
     """Return a sentence on the system's own store if this user looked only at a personal default, else ""."""
     if is_root() or not where.state.is_default or not SYSTEM_STATE.is_dir():
         return ""
-    return f" The system's own store is in {SYSTEM_STATE}: try sudo, or --state {SYSTEM_STATE}."
+    return f" The system's own state folder is {SYSTEM_STATE}: try sudo, or --state {SYSTEM_STATE}."
 
 
 def result_of(answer: dict[str, Any]) -> Any:

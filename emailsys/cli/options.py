@@ -191,9 +191,7 @@ ADDRESS_OR_DOMAIN = AddressOrDomainType()
 #: Why a command with many objects has no --if-missing.
 SINGLE: Final = "--if-missing is for a single object; `emailsys apply` makes many as a file declares them."
 
-if_missing = click.option(
-    "--if-missing", is_flag=True, help="Succeed without any change if it exists already, however it is set."
-)
+if_missing = click.option("--if-missing", is_flag=True, help="If it exists already, succeed and leave it as it is.")
 
 ca_file = click.option(
     "--ca",

@@ -86,7 +86,7 @@ def frameworks(host: str, port: int) -> dict[str, str]:
     default="256MiB",
     show_default=True,
     metavar="SIZE",
-    help="Keep the newest messages of at most this size together; 0 for no limit.",
+    help="Keep the newest messages up to this size in all; 0 for no limit.",
 )
 @click.option("--file", "mbox", metavar="FILE", help="Append each message to this mbox file, too.")
 @click.option("--state", metavar="DIR", help="Keep the mail in DIR/catch. Default: forget it at the end.")

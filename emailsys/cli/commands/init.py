@@ -33,7 +33,7 @@ def init(where: Places, adopt: bool, as_json: bool) -> None:
 
     Each store has an identity, and the file store-identity in the state folder has a copy of it. If another store takes
     the place of the former one, the daemon answers 451 until the former one is back, or until you type `emailsys init
-    --adopt`. A restored backup has the identity of the store that it was made of. --adopt never creates a store.
+    --adopt`. A restored backup has the identity of the store that was backed up. --adopt never creates a store.
     """
     answer = by_daemon(where, Init(adopt))
     made = _make(where, adopt) if answer is None else result_of(answer)

@@ -182,7 +182,9 @@ def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
 @user.command("may-send-as")
 @click.argument("address", type=ADDRESS)
 @click.argument("senders", type=ADDRESS_OR_DOMAIN, nargs=-1, metavar="[SENDER]...")
-@click.option("--any", "any_sender", is_flag=True, help="Allow all senders, without a check of From: for gateways.")
+@click.option(
+    "--any", "any_sender", is_flag=True, help="Allow all senders, and do not check the From field. For gateways."
+)
 @click.option("--remove", is_flag=True, help="Take the permission back.")
 @as_json
 @places
@@ -206,7 +208,7 @@ def may_send_as(
 @click.argument("address", type=ADDRESS)
 @click.argument("targets", type=ADDRESS, nargs=-1)
 @click.option("--no-copy", is_flag=True, help="Keep no copy in the maildrop of the account.")
-@click.option("--none", is_flag=True, help="Forward the mail of the account no more.")
+@click.option("--none", is_flag=True, help="Stop forwarding the mail of the account.")
 @as_json
 @places
 def forward(

@@ -59,7 +59,7 @@ emailsys export - | ssh other emailsys apply - --yes
     "forwards and delegated senders that it does not name are reset.",
 )
 @click.option("--purge", is_flag=True, help="With --prune: also delete the mail of accounts that are removed.")
-@click.option("--passwords", is_flag=True, help="Set the declared passwords of accounts that exist already, too.")
+@click.option("--passwords", is_flag=True, help="Also set the passwords of accounts that exist already.")
 @as_json
 @places
 def apply(

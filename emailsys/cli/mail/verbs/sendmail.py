@@ -141,7 +141,7 @@ def _speak_smtp(session: Session, account: Account | None, notify: Sequence[str]
 @click.option("-f", "-r", "reverse_path", metavar="ADDRESS", help="Envelope sender, which gets the delivery failures.")
 @click.option("-F", "display_name", metavar="NAME", help="Name for From, if the message has no From field.")
 @click.option("-N", "dsn", metavar="WORDS", help="Request notifications: failure,delay,success or never.")
-@click.option("-o", "set_options", multiple=True, metavar="OPTION", help="Options of sendmail. Only i counts.")
+@click.option("-o", "set_options", multiple=True, metavar="OPTION", help="Options of sendmail. Only i has an effect.")
 @click.option("-R", "returned", metavar="full|hdrs", help="What notifications return, the message or its header.")
 @click.option("-A", "-B", "-C", "-L", "-O", "-V", "-X", "-e", "-h", "-p", "ignored", multiple=True, metavar="VALUE",
               help="Ignored.")  # fmt: skip

@@ -86,10 +86,10 @@ class StatusTests(CLICase):
         self.patch(administer, "SYSTEM_STATE", system)
         self.patch(locations, "SYSTEM_CONFIG", system / "none")
         err = self.refused(Exit.UNAVAILABLE, "status")
-        self.assertIn(f"no daemon of yours runs. The system's own store is in {system}: try sudo", err)
+        self.assertIn(f"no daemon of yours runs. The system's own state folder is {system}: try sudo", err)
         self.assertNotIn("emailsys init", err)
         err = self.refused(Exit.NO_INPUT, "user", "list")
-        self.assertIn(f"The system's own store is in {system}: try sudo, or --state {system}.", err)
+        self.assertIn(f"The system's own state folder is {system}: try sudo, or --state {system}.", err)
 
     def test_a_socket_that_this_user_may_not_open_is_no_missing_daemon(self) -> None:
         """The daemon accepts commands only from root and from its own user."""
