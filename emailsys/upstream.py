@@ -73,11 +73,12 @@ def encrypt_at_once(transport: Any, octets: bytes) -> None:
     the reactor. That costs as much as all the other work for a small reply. Octets that already wait go first.
 
     The layer is the transport itself, or after `startTLS` the protocol of the transport. Its `_aggregator` gathers
-    small writes, and `_appSendBuffer` holds those that OpenSSL has not accepted. Seen in Twisted 26.10
-    (`twisted.protocols.tls`, `twisted.internet._newtls`).
+    small writes, and `_appSendBuffer` holds those that OpenSSL has not accepted. After `loseConnection`, and after the
+    connection is lost, the layer drops octets. Seen in Twisted 26.10 (`twisted.protocols.tls`,
+    `twisted.internet._newtls`).
     """
     layer = transport.protocol if transport.TLS else transport
-    if layer._appSendBuffer or layer._aggregator._buffer:
+    if layer.disconnecting or not layer.connected or layer._appSendBuffer or layer._aggregator._buffer:
         transport.write(octets)
         return
     connection, rest, records = layer._tlsConnection, memoryview(octets), []

@@ -42,7 +42,7 @@ class SharedGuesses:
         self._adders[kind] = adder
 
     def note(self, kind: str, key: str) -> None:
-        """Tell other nodes of a guess."""
+        """Tell other nodes of a guess, or of an accepted message that takes one back."""
         line = f"{kind} {key}"
         if len(key) <= _LONGEST_KEY and (line in self._counts or len(self._counts) < _MOST):
             self._counts[line] += 1

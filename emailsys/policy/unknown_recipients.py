@@ -22,8 +22,9 @@ from emailsys.policy.shared_guesses import SharedGuesses
 # Recipients that are looked up at the same time for networks that have not sent a message yet, and that may wait.
 _LOOK_UPS: Final = 4
 _MAX_WAITING: Final = 10_000
-# The name of these counters among nodes.
-_KIND: Final = "recipient"
+# What nodes tell one another of these counters.
+_UNKNOWN: Final = "recipient"
+_ACCEPTED: Final = "accepted"
 
 
 class UnknownRecipients:
@@ -50,15 +51,24 @@ class UnknownRecipients:
         self._guesses: SharedGuesses | None = None
 
     def share(self, guesses: SharedGuesses) -> None:
-        """Tell other nodes of unknown recipients from now on, and count theirs."""
+        """Tell other nodes of unknown recipients and accepted messages from now on, and count theirs."""
         self._guesses = guesses
-        guesses.add_by(_KIND, self._add)
+        guesses.add_by(_UNKNOWN, self._add)
+        guesses.add_by(_ACCEPTED, self._take_back)
 
     def _add(self, network: str, times: int = 1) -> None:
         self._networks.add(network, times)
         if self.tell is not None:
             for _ in range(times):
                 self.tell(network)
+
+    def _take_back(self, network: str, times: int = 1) -> None:
+        for _ in range(times):
+            self._networks.take_back(network)
+
+    def _note(self, kind: str, network: str) -> None:
+        if self._guesses is not None:
+            self._guesses.note(kind, network)
 
     def set_limits(self, limits: LimitSettings) -> None:
         """Use other limits from now on. The counts stay."""
@@ -99,8 +109,7 @@ class UnknownRecipients:
             # Another connection has reached the limit since `has_guessed`.
             return reply.TOO_MANY_UNKNOWN
         self._add(network)
-        if self._guesses is not None:
-            self._guesses.note(_KIND, network)
+        self._note(_UNKNOWN, network)
         self._neighbourhoods.add(neighbourhood(ip))
         seconds = growing_delay(self._networks.count(network))
         if seconds:
@@ -114,5 +123,6 @@ class UnknownRecipients:
         self._known.move_to_end(network)
         if len(self._known) > MAX_KEYS:
             self._known.popitem(last=False)
-        if self._networks:
-            self._networks.take_back(network)
+        if self._networks.count(network):
+            self._take_back(network)
+            self._note(_ACCEPTED, network)

@@ -10,10 +10,12 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.internet import ssl
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
@@ -121,6 +123,22 @@ class EncryptionTests(SynchronousTestCase):
         self.clock.advance(0)
         self.socket.doWrite()
         self.assertEqual(self.heard(), b"first second", CHANGED)
+
+    def test_octets_for_a_connection_that_was_closed_are_dropped_as_in_the_layer(self) -> None:
+        """They neither end it with an error of TLS before the peer has read what came before, nor raise anything."""
+        encrypt_at_once(self.layer, b"bye")
+        self.layer.loseConnection()
+        encrypt_at_once(self.layer, b"late")
+        self.clock.advance(0)
+        self.socket.doWrite()
+        self.assertFalse(self.socket.disconnecting, CHANGED)
+        self.assertEqual(unsent(self.layer), 0)
+        self.client.bio_write(self.taken())
+        self.assertEqual(self.client.recv(1 << 16), b"bye")
+        self.assertRaises(SSL.ZeroReturnError, self.client.recv, 1)
+        self.layer.connectionLost(Failure(ConnectionDone()))
+        encrypt_at_once(self.layer, b"late")
+        self.assertEqual(self.socket.sent, [])
 
     def test_a_failure_of_openssl_ends_the_connection_as_in_the_layer(self) -> None:
         self.layer.getHandle().shutdown()

@@ -92,6 +92,18 @@ class SharedGuessesTests(SynchronousTestCase):
         self.assertEqual(told, [ATTACKER] * LIMIT, "its workers count, too")
         self.assertFalse(self.second.unknown.has_guessed(HOME))
 
+    def test_an_accepted_message_takes_an_unknown_recipient_back_on_all_nodes(self) -> None:
+        """Otherwise the node that gets little of a large sender's mail would refuse all of it."""
+        for _ in range(2 * LIMIT):
+            refused = Deferred.fromCoroutine(self.first.unknown.refuse(HOME))
+            self.clock.pump([4.0])
+            self.assertIs(self.successResultOf(refused), reply.NO_SUCH_MAILBOX)
+            self.first.unknown.accepted(HOME)
+        self.first.arrive(self.second)
+        self.assertFalse(self.second.unknown.has_guessed(HOME))
+        self.first.unknown.accepted(HOME)
+        self.assertEqual(self.first.sent, [], "mail from a network without unknown recipients sends no notice")
+
     def test_what_is_counted_while_a_batch_is_sent_goes_into_one_batch(self) -> None:
         self.first.sending = Deferred()
         for _ in range(3):
