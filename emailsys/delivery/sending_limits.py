@@ -128,8 +128,8 @@ class SendingLimits:
         self._network_of = network_of
         self._timing = timing
         self._telemetry = telemetry
-        self.set_limits(settings)
         self._senders: dict[str, _Known] = {}
+        self.set_limits(settings)
         # What is not in the store yet.
         self._unwritten: dict[tuple[str, int], _Hour] = {}
         self._write_call: IDelayedCall | None = None
@@ -145,6 +145,9 @@ class SendingLimits:
             _Limit(settings.recipients_per_day, _DAY_HOURS, of_recipients=True),
         )
         self._limits = tuple(limit for limit in limits if limit.most)
+        for known in self._senders.values():
+            # What is left was reckoned by the former limits, which may have been higher.
+            known.checked = -1
 
     async def load(self) -> None:
         """Add the counts of the last day from the store."""

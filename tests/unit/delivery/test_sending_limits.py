@@ -167,6 +167,14 @@ class Holding(Limited):
             self.send(1)
         self.assertEqual(self.held(), 1)
 
+    def test_a_lower_limit_counts_at_once(self) -> None:
+        """An operator who reloads a lower limit, because an account is abused, does not wait for the next hour."""
+        self.start(SendingSettings(recipients_per_hour=500))
+        self.send(9)
+        self.limits.set_limits(TEN_AN_HOUR)
+        self.send(2)
+        self.assertEqual(self.held(), 2)
+
     def test_no_limit_holds_nothing(self) -> None:
         self.start(SendingSettings(recipients_per_hour=0, recipients_per_day=0))
         self.send(5000)
