@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from typing import Final
 
-_BLOCK: Final = re.compile(rb"-----\s*BEGIN ([A-Z0-9 ]+?)\s*-----(.*?)-----\s*END \1\s*-----", re.DOTALL)
+_MARK: Final = re.compile(rb"-----\s*(BEGIN|END) +([A-Z0-9]+(?: +[A-Z0-9]+)*)\s*-----")
 # RFC 7468 §2: lines of 64 characters.
 _LINE: Final = 64
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -27,7 +28,31 @@ def blocks(octets: bytes, label_end: bytes) -> list[bytes]:
     if octets.startswith(_UTF16):
         octets = octets.decode("utf-16", "replace").encode("utf-8")
     octets = octets.replace(rb"\r", b"").replace(rb"\n", b"\n")
-    return [_strict(label, body) for label, body in _BLOCK.findall(octets) if label.endswith(label_end)]
+    found: list[bytes] = []
+    after = 0
+    for label, start, end in _pairs(octets):
+        # A BEGIN within a block is part of its content, which is then damaged.
+        if start >= after:
+            after = end.end()
+            if label.endswith(label_end):
+                found.append(_strict(label, octets[start : end.start()]))
+    return found
+
+
+def _pairs(octets: bytes) -> Iterator[tuple[bytes, int, re.Match[bytes]]]:
+    """Return each BEGIN that has an END with the same label behind it: label, start of the content, the nearest END.
+
+    The time is proportional to the size, even if no BEGIN has an END.
+    """
+    nearest: dict[bytes, re.Match[bytes]] = {}
+    pairs: list[tuple[bytes, int, re.Match[bytes]]] = []
+    for mark in reversed(list(_MARK.finditer(octets))):
+        label = b" ".join(mark[2].split())
+        if mark[1] == b"END":
+            nearest[label] = mark
+        elif label in nearest:
+            pairs.append((label, mark.end(), nearest[label]))
+    return reversed(pairs)
 
 
 def _strict(label: bytes, body: bytes) -> bytes:

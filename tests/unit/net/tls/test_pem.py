@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -74,3 +75,25 @@ class LenientTests(SynchronousTestCase):
     def test_a_block_without_its_end_is_ignored(self) -> None:
         """A file that was cut off."""
         self.assertEqual(pem.blocks(self.leaf[:200], b"CERTIFICATE"), [])
+
+    def test_a_block_without_its_end_does_not_hide_the_next(self) -> None:
+        """A key that was cut off, and a whole certificate after it."""
+        self.assertEqual(pem.blocks(self.key[:100] + b"\n" + self.leaf, b"CERTIFICATE"), [self.leaf])
+
+    def test_a_begin_within_a_block_leaves_the_block_damaged(self) -> None:
+        """The END of the first certificate is missing: the chain is refused, and not served without it."""
+        [block] = pem.blocks(self.leaf[:200] + b"\n" + self.issuer, b"CERTIFICATE")
+        self.assertIn(b"BEGINCERTIFICATE", block)
+
+    def test_a_file_that_is_no_pem_takes_no_time(self) -> None:
+        """A MiB of such text took minutes, while the daemon started or checked its certificates."""
+        for text in (
+            b"-----BEGIN A-----" * 60_000,
+            b"-----BEGIN A-----" * 30_000 + b"-----END B-----" * 30_000,
+            b"-----BEGIN A" + b" " * 1_000_000,
+            b"-----BEGIN " + b"A " * 500_000,
+            b"-----" + b"\n" * 1_000_000,
+        ):
+            began = time.process_time()
+            self.assertEqual(pem.blocks(text, b"CERTIFICATE"), [])
+            self.assertLess(time.process_time() - began, 5)
