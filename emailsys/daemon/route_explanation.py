@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from emailsys.config.settings import Settings
 from emailsys.control.store_access import Explain
-from emailsys.daemon.srs_secret import SRS_SECRET
+from emailsys.daemon.srs_secret import SRS_SECRET, read_secret
 from emailsys.interfaces import IAliases, IDirectory
 from emailsys.interfaces.operators import IRouteAdministration
 from emailsys.mail.address import Address
@@ -17,6 +17,7 @@ from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import OUTBOUND_OFF
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.next_hop import Choice, ForwardedSenders, Routes, explain
+from emailsys.supervisor import StartupError
 
 
 class Routing(Protocol):
@@ -78,8 +79,8 @@ def _choice(choice: Choice) -> dict[str, Any]:
 
 
 def _secret(state: Path) -> bytes | None:
-    """Return the key of rewritten senders, None if the daemon has not created one yet."""
+    """Return the key of rewritten senders, None if the daemon has not created one yet, or cannot use it."""
     try:
-        return (state / SRS_SECRET).read_bytes() or None
-    except OSError:
+        return read_secret(state / SRS_SECRET)
+    except (OSError, StartupError):
         return None

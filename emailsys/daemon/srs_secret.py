@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.config.exit_status import Exit
-from emailsys.platforms.files import BINARY, sync_directory
+from emailsys.platforms.files import BINARY, read_file, sync_directory
 from emailsys.supervisor import StartupError
 
 SRS_SECRET: Final = "srs.secret"  # noqa: S105 -- a file name
 _OCTETS: Final = 32
+# Octets that are read of a file that is too large.
+_MOST_READ: Final = 4096
 
 
 def load_or_create_secret(path: Path) -> bytes:
@@ -23,9 +25,18 @@ def load_or_create_secret(path: Path) -> bytes:
     try:
         if not path.exists():
             _make(path)
-        secret = path.read_bytes()
+        return read_secret(path)
     except OSError as error:
         raise StartupError(f"{path}: {error.strerror}", Exit.CANNOT_CREATE) from None
+
+
+def read_secret(path: Path) -> bytes:
+    """Return the secret in a file.
+
+    @raise OSError: the file cannot be read.
+    @raise StartupError: the file has the wrong size.
+    """
+    secret = read_file(path, _MOST_READ)
     if len(secret) != _OCTETS:
         raise StartupError(
             f"{path}: has {len(secret)} octets instead of {_OCTETS}; remove it, and a new one is created", Exit.CONFIG

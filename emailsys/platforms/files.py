@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +72,22 @@ def write_at(descriptor: int, octets: bytes, start: int) -> int:
         return os.pwrite(descriptor, octets, start)
     os.lseek(descriptor, start, os.SEEK_SET)
     return os.write(descriptor, octets)
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Return the content of a file, cut after `most` octets.
+
+    Another user may have put a pipe or a device in its place. Neither is waited for or read.
+
+    @raise OSError: it cannot be opened or read, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | BINARY | NO_WAIT)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        return os.read(descriptor, most)
+    finally:
+        os.close(descriptor)
 
 
 def widen_pipe(pipe: int, octets: int) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, select
 
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.platforms.files import BINARY, sync_directory
+from emailsys.platforms.files import BINARY, read_file, sync_directory
 from emailsys.store.schema.tables import domains, generation
 from emailsys.telemetry import Telemetry
 
@@ -21,6 +21,8 @@ from emailsys.telemetry import Telemetry
 IDENTITY_NAME: Final = "store-identity"
 # Octets of an identity before they are written as hexadecimal digits.
 _OCTETS: Final = 16
+# Octets of the copy that are read: what is longer is no identity.
+_MOST_READ: Final = 256
 
 
 class StoreReplaced(StoreMissing):
@@ -88,7 +90,7 @@ class KeptIdentity:
         @raise StoreError: the file cannot be read.
         """
         try:
-            return self.path.read_text("ascii", "replace").strip()
+            return read_file(self.path, _MOST_READ).decode("ascii", "replace").strip()
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import sys
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.exit_status import Exit
+from emailsys.config.loader import embedded
+from emailsys.daemon.route_explanation import explainer
 from emailsys.daemon.srs_secret import load_or_create_secret
 from emailsys.supervisor import StartupError
+from tests.fakes.store.memory_store import MemoryStore
 
 
 class Kept(SynchronousTestCase):
@@ -31,6 +37,15 @@ class Kept(SynchronousTestCase):
         error = self.assertRaises(StartupError, load_or_create_secret, self.path)
         self.assertEqual(error.status, Exit.CONFIG)
         self.assertIn("has 5 octets instead of 32", str(error))
+
+    def test_a_pipe_in_its_place_is_not_waited_for(self) -> None:
+        """Another user may own the folder: `emailsys route explain`, run by root, would hang."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        os.mkfifo(self.path)
+        error = self.assertRaises(StartupError, load_or_create_secret, self.path)
+        self.assertIn("is not a regular file", str(error))
+        explainer(embedded(self.path.parent), MemoryStore())
 
     def test_a_folder_that_is_not_there_is_told(self) -> None:
         error = self.assertRaises(StartupError, load_or_create_secret, self.path / "x" / "srs.secret")

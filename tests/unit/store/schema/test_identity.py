@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -115,3 +117,12 @@ class IdentityTests(SynchronousTestCase):
         error = self.assertRaises(StoreError, run_offline, StoreSettings(), self.state, nothing, Telemetry())
         self.assertIn(f"{self.kept} cannot be read", str(error))
         self.assertIn(f"{self.kept} cannot be read", str(find_problem(StoreSettings(), self.state)))
+
+    def test_a_pipe_in_place_of_the_copy_is_not_waited_for(self) -> None:
+        """Another user may own the state folder: commands that root runs there without a daemon would hang."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        self.kept.unlink()
+        os.mkfifo(self.kept)
+        error = self.assertRaises(StoreError, run_offline, StoreSettings(), self.state, nothing, Telemetry())
+        self.assertIn(f"{self.kept} cannot be read: is not a regular file", str(error))
