@@ -5,6 +5,7 @@ Finds UTF-16, carriage returns as line ends, and lines above the header that are
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Final, NamedTuple
 
@@ -41,8 +42,13 @@ _BOUNDARY: Final = re.compile(rb"""\bboundary[ \t]*+=[ \t]*+["']?([^"'\r\n;]{1,1
 # Octets from which UTF-16 and UTF-32 are recognized, and the fewest.
 _SAMPLE: Final = 64
 _FEWEST: Final = 16
-# The positions of a letter's octet in each form, of all octets of one character.
-_UNICODE_FORMS: Final = (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1))
+# For each form: its decoder, the octets of a character, and the position of a letter's octet among them.
+_UNICODE_FORMS: Final = (
+    ("utf-32-le", codecs.utf_32_le_decode, 4, 0),
+    ("utf-32-be", codecs.utf_32_be_decode, 4, 3),
+    ("utf-16-le", codecs.utf_16_le_decode, 2, 0),
+    ("utf-16-be", codecs.utf_16_be_decode, 2, 1),
+)
 _MAX_QUOTED: Final = 100
 
 
@@ -96,11 +102,11 @@ def _as_utf8(octets: bytes) -> tuple[bytes, str]:
     sample = octets[:_SAMPLE]
     if b"\0" not in sample or len(sample) < _FEWEST:
         return octets, ""
-    for name, width, letter in _UNICODE_FORMS:
+    for name, decoder, width, letter in _UNICODE_FORMS:
         columns = [sample[width + at :: width] for at in range(width)]
         if b"\0" not in columns.pop(letter) and all(one.count(0) * 4 >= len(one) * 3 for one in columns):
-            text = octets.decode(name, "replace").removeprefix("\ufeff")
-            return text.encode("utf-8", "replace"), name
+            text, _ = decoder(octets, "replace", True)
+            return text.removeprefix("\ufeff").encode("utf-8", "replace"), name
     return octets, ""
 
 
