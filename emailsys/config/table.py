@@ -91,11 +91,10 @@ class Table:
         for key in self._table:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, n=1)
-                instead = f"did you mean {near[0]}?" if near else ", ".join(self._known)
-                instead = ELSEWHERE.get(key, instead)
-                self._problems.append(
-                    f"{self._source(key)}: {self._where(key)}: found an unknown key; allowed: {instead}"
-                )
+                advice = f"allowed: {ELSEWHERE.get(key, ', '.join(self._known))}"
+                if near and key not in ELSEWHERE:
+                    advice = f"did you mean {near[0]}?"
+                self._problems.append(f"{self._source(key)}: {self._where(key)}: found an unknown key; {advice}")
 
     def _where(self, key: str) -> str:
         return ".".join(part for part in (self._path, key) if part) or "the file"

@@ -213,7 +213,7 @@ def mail_domains(value: object) -> tuple[str, ...]:
 
 def networks(value: object) -> tuple[str, ...]:
     """Read a list of networks."""
-    allowed = 'a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]'
+    allowed = 'a list of networks without host bits, such as ["192.0.2.0/24", "2001:db8::/32"]'
     if not isinstance(value, list):
         raise Unfit(allowed)
     found: list[str] = []

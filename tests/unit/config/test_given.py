@@ -74,7 +74,7 @@ class VariableTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, parse, "", "/f.toml", STATE, environ=environ)
         text = str(error)
         self.assertIn('$EMAILSYS_SMTP__MAX_RECIPIENTS: smtp.max_recipients: found "many"; allowed: a whole', text)
-        self.assertIn("$EMAILSYS_SMTP__MAX_RECIPENTS: smtp.max_recipents: found an unknown key; allowed: did you", text)
+        self.assertIn("$EMAILSYS_SMTP__MAX_RECIPENTS: smtp.max_recipents: found an unknown key; did you", text)
         self.assertIn("$EMAILSYS_STORE__URL: store.url: found", text)
         self.assertIn("listen.smtp: found a table", text)
         self.assertNotIn("hunter2", text)

@@ -270,11 +270,9 @@ class WrongFileTests(SynchronousTestCase):
         """The error suggests the key with the most similar name."""
         self.assertEqual(
             self.one("[smtp]\nmax_message_sise = 5"),
-            "smtp.max_message_sise: found an unknown key; allowed: did you mean max_message_size?",
+            "smtp.max_message_sise: found an unknown key; did you mean max_message_size?",
         )
-        self.assertEqual(
-            self.one("[lissten]\nsmtp = []"), "lissten: found an unknown key; allowed: did you mean listen?"
-        )
+        self.assertEqual(self.one("[lissten]\nsmtp = []"), "lissten: found an unknown key; did you mean listen?")
         self.assertIn("--state", self.one('state = "/srv"'))
         self.assertIn("allowed: max_waiting, hashing_threads", self.one("[login]\nzzz = 1"))
 

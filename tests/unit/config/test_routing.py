@@ -254,7 +254,7 @@ class Routing(Reading):
             '[[routing.routes]]\nhost = "a.test"\nusername = ""\npassword_file = "is-not-there"\n'
         )
         for part in (
-            'routing.trusted_networks: found "192.0.2.1/24"',
+            'routing.trusted_networks: found "192.0.2.1/24"; allowed: a list of networks without host bits',
             'routing.srs_domain: found "-"',
             "routing.routes[1].host: found nothing",
             'routing.routes[2].host: found "a b"',

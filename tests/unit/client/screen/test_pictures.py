@@ -6,6 +6,7 @@ The expected pictures are in `screens/`. After an intended change, draw them aga
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from pathlib import Path
@@ -23,8 +24,6 @@ from tests.upstream import screen_update
 SCREENS: Final = Path(__file__).parent / "screens"
 # Environment variable: draw the expected pictures before comparing.
 _DRAW: Final = "EMAILSYS_DRAW_SCREENS"
-# Maximum number of comparisons, 0.05 seconds apart, until the screen must be as expected.
-_PATIENCE: Final = 60
 SIZES: Final = ((40, 15), (80, 24), (120, 40), (200, 60))
 
 
@@ -69,12 +68,10 @@ class PictureTests(ScreenCase):
             await driver.pilot.pause(1.0)
             draw(path, driver.app)
         expected = drawn_before(path)
-        looks = 0
-        while (found := drawn(driver.app)) != expected and looks < _PATIENCE:
-            # On a busy machine the last change may not be drawn yet.
-            looks += 1
-            await driver.pilot.pause(0.05)
-        self.assertEqual(found.split("\n"), expected.split("\n"), path.name)
+        # On a busy machine the last change may not be drawn yet. If it never is, the next line shows the difference.
+        with contextlib.suppress(self.failureException):
+            await driver.until(lambda: drawn(driver.app) == expected)
+        self.assertEqual(drawn(driver.app).split("\n"), expected.split("\n"), path.name)
 
     def test_the_list_and_a_message(self) -> None:
         """A small screen shows the folder pane on request, a large one always. The current line stays in view."""
