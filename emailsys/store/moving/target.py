@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from emailsys.interfaces import StoreError
-from emailsys.store.engine.base import Engine, Verdict
+from emailsys.store.engine.base import Engine
 from emailsys.store.moving.changes import writing
 from emailsys.store.schema import tables as schema
 from emailsys.store.schema.identity import read_identity
@@ -20,8 +20,10 @@ from emailsys.store.schema.move_marks import COMPLETE, MOVED, UNFINISHED, read_m
 _VERSIONS: Final = "alembic_version"
 # First key of the lock that one move at a time holds in a schema of a PostgreSQL database. The second is its name.
 _MOVE_LOCK: Final = 5
-# How long a move waits for that lock. PostgreSQL needs a moment to notice that a process was killed.
-_CLAIM_WAIT = "10s"
+# Seconds that a move waits for that lock, and between two looks. PostgreSQL needs a moment to notice that a process was
+# killed.
+_CLAIM_WAIT = 10.0
+_CLAIM_PAUSE: Final = 0.1
 # What SQLite and this store add to the name of a database file for other files. The database itself is the last.
 _FILES: Final = ("-wal", "-shm", ".commit-lock", ".reserve", "")
 
@@ -37,15 +39,15 @@ def claim(engine: Engine, connection: Connection) -> None:
     """
     if not engine.locks_rows:
         return
-    asked = text("SELECT pg_advisory_lock(:kind, hashtext(coalesce(current_schema(), '')))")
-    try:
+    asked = text("SELECT pg_try_advisory_lock(:kind, hashtext(coalesce(current_schema(), '')))")
+    until = time.monotonic() + _CLAIM_WAIT
+    while True:
         with connection.begin():
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_CLAIM_WAIT}'")
-            connection.execute(asked, {"kind": _MOVE_LOCK})
-    except SQLAlchemyError as error:
-        if engine.verdict(error) is not Verdict.BUSY:
-            raise
-        raise TargetInUse(f"another move to {engine.location} is running. Wait until it has ended") from None
+            if connection.execute(asked, {"kind": _MOVE_LOCK}).scalar_one():
+                return
+        if time.monotonic() >= until:
+            raise TargetInUse(f"another move to {engine.location} is running. Wait until it has ended")
+        time.sleep(_CLAIM_PAUSE)
 
 
 def remove_files(path: Path) -> None:

@@ -20,7 +20,7 @@ class SQLiteToPostgreSQLTests(SQLiteCase, MoveCases):
 
     async def test_two_stores_are_not_moved_to_one_database_at_once(self) -> None:
         """The second would remove the unfinished copy of the first."""
-        self.patch(target, "_CLAIM_WAIT", "100ms")
+        self.patch(target, "_CLAIM_WAIT", 0.1)
         first, second = (self.move_between(self.here, self.there) for _ in range(2))
         first.begin()
         error = self.assertRaises(target.TargetInUse, second.begin)
