@@ -98,11 +98,22 @@ class Keyring:
         return self.run(*always, *options, "--encrypt", data=data)
 
     def end_agent(self) -> None:
-        """End the agent, which then knows no passphrase."""
+        """End the agent, and let another begin, which knows no passphrase."""
+        self._kill_agent()
+        # One that is about to end still takes connections, and finds no key for them.
+        while b"OK" in self._ask_agent("--no-autostart"):
+            pass
+        self._ask_agent()
+
+    def _kill_agent(self) -> None:
         subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=False)
 
+    def _ask_agent(self, *options: str) -> bytes:
+        asked = ["gpg-connect-agent", "--homedir", str(self.home), *options, "GETINFO pid", "/bye"]
+        return subprocess.run(asked, check=False, capture_output=True).stdout
+
     def _remove(self) -> None:
-        self.end_agent()
+        self._kill_agent()
         shutil.rmtree(self.home, ignore_errors=True)
 
 
