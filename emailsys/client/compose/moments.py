@@ -11,7 +11,7 @@ from emailsys.client.compose.draft import ComposeError
 
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SPANS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_SPAN: Final = re.compile(r"\+(\d{1,5})([mhdw])", re.ASCII)
+_SPAN: Final = re.compile(r"\+?(\d{1,5})([mhdw])", re.ASCII)
 _TIME: Final = re.compile(r"(\d{1,2})[:.](\d{2})", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # RFC 3339 §5.6, with or without an offset.
@@ -29,8 +29,8 @@ class BadMoment(ComposeError):
 def parse_moment(text: str, now: datetime) -> datetime:
     """Parse a moment in the future, in the time zone of this machine.
 
-    A time of day alone is the next such time, a weekday alone the next such day at 8:00. Spans of days and weeks keep
-    the time of day when summer time begins or ends.
+    A time of day alone is the next such time, a weekday alone the next such day at 8:00. The plus sign of a span may be
+    left out. Spans of days and weeks keep the time of day when summer time begins or ends.
 
     @param now: the current moment, with time zone.
     @raise BadMoment: the text is no moment, or the moment has passed.
