@@ -95,7 +95,7 @@ class NextHop:
     pipe: Pipe | None = None
 
     def __hash__(self) -> int:
-        # The rest of them seldom tells two apart, and each message costs several hashes.
+        # Two next hops seldom differ only in other fields, and each message needs several hashes.
         return hash((self.name, self.port))
 
     @property

@@ -26,8 +26,9 @@ _ABOVE: Final = re.compile(
     # The line of an mbox file.
     rb"|>?From [^\r\n:][^\r\n]*+\r*+\n"
     # What a program said to a server, or the server to it, before the message.
-    rb"|(?:\+OK|RETR [0-9]|TOP [0-9]|\* [0-9]++ FETCH|[A-Z0-9]{1,8} FETCH|HELO|EHLO|LHLO|MAIL FROM:|RCPT TO:|DATA"
-    rb"|[235][0-9]{2}[ -])[^\r\n]*+\r*+\n)++",
+    rb"|(?:\+OK|RETR [0-9]|TOP [0-9]|\* [0-9]++ FETCH|[A-Z0-9]{1,8} FETCH|MAIL FROM:|RCPT TO:|[235][0-9]{2}[ -]"
+    # Not the field "Data:".
+    rb"|(?:HELO|EHLO|LHLO|DATA)(?![!-9;-~]*+[ \t]*+:))[^\r\n]*+\r*+\n)++",
     re.I,
 )
 _ONLY_MBOX: Final = re.compile(rb"(?:>?From [^\n]*+\n)++")

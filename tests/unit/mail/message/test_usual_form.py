@@ -95,10 +95,16 @@ class UsualForm(SynchronousTestCase):
             b"+OK 120 octets",
             b"RETR 1\r\n+OK",
             b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n354 go",
+            b"EHLO host.example.org\r\nDATA",
         ):
             said = above.decode()[:100]
             told = f"lines that are not part of the message stand above its header: {said!r}"
             self.check(above + b"\r\n" + CRLF, told)
+
+    def test_a_field_whose_name_begins_as_a_command_does_is_kept(self) -> None:
+        for field in (b"Data: x", b"Data-Id: x", b"Helo : x"):
+            root = parse(field + b"\nFrom: ann@example.org\n\nwords\n")
+            self.assertEqual(([one.text for one in root.fields], root.defects), (["x", "ann@example.org"], []))
 
     def test_the_line_of_an_mbox_file_is_skipped(self) -> None:
         for mark in (b"", b">"):
