@@ -24,12 +24,10 @@ from emailsys.platforms.commands import Command
 from emailsys.platforms.users import is_root
 from tests.fakes.net.endless_peer import EndlessPeer
 from tests.fakes.net.memory_hosts import quiet, transmission
-from tests.fakes.reactor_turns import Turns
+from tests.fakes.reactor_turns import LONGEST, Turns
 
 reactor: Any = _reactor
 
-# Seconds of CPU time that one turn may cost.
-LONGEST = 0.05
 ALICE = ClientPassword(b"alice@x.test", b"secret", "192.0.2.7")
 
 

@@ -22,12 +22,10 @@ from emailsys.mail.webhook import Webhook
 from emailsys.net.outbound.webhook import WebhookRelay
 from tests.fakes.net.endless_peer import EndlessPeer
 from tests.fakes.net.memory_hosts import quiet, transmission
-from tests.fakes.reactor_turns import Turns
+from tests.fakes.reactor_turns import LONGEST, Turns
 
 reactor: Any = _reactor
 
-# Seconds of CPU time that one turn may cost: others' mail waits for so long.
-LONGEST = 0.05
 LONG = 65_536
 
 
