@@ -15,6 +15,7 @@ from abc import abstractmethod
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -215,22 +216,48 @@ def sixel_picture(sixel: Any) -> Any:
     return Picture
 
 
-def terminal_answer(tgp: Any, question: str, begin: str, end: str, seconds: float) -> str | None:
-    """Ask the terminal by a control sequence. Return its answer; None if it gives none. Seen in textual-image 0.12.
+def import_pictures(cell: tuple[int, int] | None) -> Any:
+    """Import textual-image, but keep it from asking the terminal, whose replies Textual reads. Return its widgets.
 
-    textual-image asks so itself, but exports the function only from a private module.
+    textual-image asks while it is imported, and has no option against it. Seen in textual-image 0.12.
 
-    @param tgp: the module `textual_image.renderable.tgp`.
-    @param begin: how the answer begins. @param end: how it ends.
-    @param seconds: how long each character of the answer may take.
+    @param cell: width and height of a cell in pixels; None if the terminal did not tell them.
+    @return: the module `textual_image.widget`.
     """
-    try:
-        with tgp.capture_terminal_response(begin, end, seconds) as answer:
-            os.write(1, question.encode())
-    except (tgp.TerminalError, TimeoutError):
-        return None
-    text: str = answer.sequence
-    return text
+    terminal: Any = import_module("textual_image._terminal")
+
+    def ask_nothing(*arguments: object, **named: object) -> NoReturn:
+        raise terminal.TerminalError("the terminal is in use")
+
+    terminal.capture_terminal_response = ask_nothing
+    widgets = import_module("textual_image.widget")
+    if cell is not None:
+        terminal.get_cell_size._result = terminal.CellSize(*cell)
+    return widgets
+
+
+def filter_input(take_out: Callable[[str], str]) -> None:
+    """Pass what the terminal sends through a function, before Textual reads it as keys. Seen in Textual 8.2.
+
+    Textual reads a reply that it does not know as the keys Escape, `_`, `G` and so on. The drivers offer no hook.
+
+    @param take_out: returns what is left for Textual. Runs in the input thread.
+    """
+    parser: Any = import_module("textual._xterm_parser").XTermParser
+    stock = parser.feed
+
+    def feed(self: Any, data: str) -> Any:
+        left = take_out(data) if data else data
+        # An empty text would be the end of the input.
+        return stock(self, left) if left or not data else ()
+
+    parser.feed = feed
+
+
+def write_to_terminal(app: Any, text: str) -> None:
+    """Write control sequences between two pictures of a Textual program that runs. Seen in Textual 8.2."""
+    app._driver.write(text)
+    app._driver.flush()
 
 
 def decode_keys(linux_driver: Any, encoding: str) -> None:

@@ -10,15 +10,20 @@ import select
 import subprocess
 import sys
 import threading
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 from unittest import SkipTest, skipIf, skipUnless
 
 from OpenSSL import SSL
 from PIL import Image
+from textual._xterm_parser import XTermParser
 from textual.app import App
+from textual.driver import Driver
+from textual.events import Key
 from textual.message_pump import MessagePump
 from textual.widgets import DataTable
-from textual_image.renderable import tgp
+from textual_image import renderable
 from textual_image.widget import sixel
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -272,12 +277,40 @@ class KeyDecodingTests(SynchronousTestCase):
             self.assertEqual(self.typed(octets, encoding), characters, f"{encoding}: the driver {CHANGED}")
 
 
-class TerminalAnswerTests(SynchronousTestCase):
-    def test_textual_image_asks_terminals_by_the_same_function(self) -> None:
-        stock = inspect.signature(tgp.capture_terminal_response)  # type: ignore[attr-defined]
-        self.assertEqual([*stock.parameters], ["start_marker", "end_marker", "timeout"], CHANGED)
-        self.patch(sys, "__stdin__", None)
-        self.assertIsNone(upstream.terminal_answer(tgp, "", "\x1b", "c", 0))
+class TerminalReplyTests(SynchronousTestCase):
+    """Questions to the terminal, whose replies are no keys."""
+
+    def test_textual_image_asks_nothing(self) -> None:
+        """It asks by one function, and not when that fails."""
+        terminal = import_module("textual_image._terminal")
+        self.patch(terminal, "capture_terminal_response", terminal.capture_terminal_response)
+        self.patch(terminal.get_cell_size, "_result", None)
+        self.assertEqual(upstream.import_pictures((9, 18)).get_cell_size(), (9, 18), CHANGED)
+        self.assertRaises(terminal.TerminalError, terminal.capture_terminal_response, "", "", 0.1)
+        for asks in (renderable.sixel.query_terminal_support, renderable.tgp.query_terminal_support):
+            stock = inspect.getsource(asks)
+            self.assertIn("with capture_terminal_response(", stock, CHANGED)
+            self.assertIn("except (TerminalError, TimeoutError):", stock, CHANGED)
+
+    def test_textual_reads_what_is_left_of_the_input(self) -> None:
+        self.patch(XTermParser, "feed", XTermParser.feed)
+        upstream.filter_input(lambda text: text.replace("reply", ""))
+        parser = XTermParser()
+        keys = [event.key for text in ("a", "reply", "breply") for event in parser.feed(text) if isinstance(event, Key)]
+        self.assertEqual(keys, ["a", "b"], CHANGED)
+        self.assertEqual([*parser.feed("")], [])
+        self.assertTrue(parser.is_eof, CHANGED)
+
+    def test_what_is_written_goes_through_the_driver(self) -> None:
+        """Its thread writes all pictures of the screen, so that nothing is written within one."""
+        app: App[None] = App()
+        self.assertIs(app._driver, None, CHANGED)
+        for name in ("write", "flush"):
+            self.assertTrue(callable(getattr(Driver, name)), CHANGED)
+        written: list[str] = []
+        driver = SimpleNamespace(write=written.append, flush=lambda: written.append("flushed"))
+        upstream.write_to_terminal(SimpleNamespace(_driver=driver), "?")
+        self.assertEqual(written, ["?", "flushed"])
 
 
 class SurvivingPumpTests(SynchronousTestCase):

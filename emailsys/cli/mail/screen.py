@@ -34,7 +34,7 @@ def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
     with late_reactor_on(loop) as reactor:
         from emailsys.client.accounts.secrets import unlock
         from emailsys.client.screen.app import MailApp
-        from emailsys.client.screen.terminal_pictures import picture_maker
+        from emailsys.client.screen.terminal_pictures import ask_terminal
 
         mailbox = session.mailbox
         mailbox.account()
@@ -42,7 +42,7 @@ def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
         unlock(mailbox.accounts())
 
         app = MailApp(mailbox, partial(network_of, mailbox, reactor), theme, hold)
-        app.picture_maker = picture_maker(os.environ)
+        ask_terminal(app, os.environ)
         adapt_keys()
         with app.signals_handled(loop):
             loop.run_until_complete(app.run_async())

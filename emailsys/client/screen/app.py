@@ -20,6 +20,7 @@ from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.stylesheet import STYLESHEET
 from emailsys.client.screen.unsaved_text import UnsavedText
 from emailsys.platforms.signals import ENDING, handled
+from emailsys.upstream import write_to_terminal
 
 # The exit status of a program that a signal ended, as shells show it.
 _SIGNALLED: Final = 128
@@ -42,6 +43,8 @@ class MailApp(MailProgram):
     def on_mount(self) -> None:
         """Open the main screen. All other screens open above it."""
         self.push_screen(MainScreen(self.mailbox, self))
+        if self.terminal_question:
+            write_to_terminal(self, self.terminal_question)
 
     def _composers(self) -> Iterator[UnsavedText]:
         with suppress(ScreenStackError):

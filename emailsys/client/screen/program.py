@@ -37,10 +37,15 @@ if TYPE_CHECKING:
 _THEME_FILE: Final = "theme"
 # Seconds in which the same failure is shown once.
 _SAME_FAILURE: Final = 10.0
+# Seconds for which the pictures of a message wait for the reply of the terminal.
+_REPLY_WITHIN: Final = 10.0
 
 
 class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
     """The program without its screens. The screens import this module, so it must not import them."""
+
+    #: Control sequences that ask the terminal something, written when the program runs.
+    terminal_question = ""
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
         self.key_gate = KeyGate(self)
         #: Makes the widget of a picture; None if the terminal shows no pictures.
         self.picture_maker: Callable[[Image], Widget] | None = None
+        self._has_replied = asyncio.Event()
         #: Whether a message is being transmitted.
         self.is_transmitting: Callable[[], bool] = lambda: False
         # The file descriptors that lead to the terminal.
@@ -78,6 +84,18 @@ class MailProgram(NoLocals, OrderedBindings, SurvivingPump, App[None]):
         if self._network is None:
             self._network = self._make_network(self)
         return self._network
+
+    def terminal_replied(self, maker: Callable[[Image], Widget] | None) -> None:
+        """Remember whether the terminal shows pictures. @param maker: makes their widgets; None if it shows none."""
+        self.picture_maker = maker
+        self._has_replied.set()
+
+    async def known_picture_maker(self) -> Callable[[Image], Widget] | None:
+        """Return `picture_maker`. If the terminal was asked, wait for its reply first, but not for long."""
+        if self.terminal_question:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._has_replied.wait(), _REPLY_WITHIN)
+        return self.picture_maker
 
     @override
     async def on_event(self, event: events.Event) -> None:

@@ -115,9 +115,9 @@ class ReadingActions:
 
     async def _show_pictures(self, view: MessageView, key: str, asked: int) -> None:
         """Show the pictures of a message in their places, if the terminal can."""
-        make = self._screen.mail_app.picture_maker
         pictures = [one for one in view.attachments if one.picture]
-        if make is None or not pictures:
+        make = await self._screen.mail_app.known_picture_maker() if pictures else None
+        if make is None:
             return
         from emailsys.client.screen.terminal_pictures import ShownPicture
 
