@@ -55,7 +55,7 @@ def name_of(text: str) -> str:
 
 
 def checked_short_name(typed: str) -> str:
-    """Return a short name that the user typed. @raise ContactError: it is none."""
+    """Return a short name that the user typed. @raise ContactError: it is not a valid short name."""
     name = typed.strip()
     if not _SHORT_NAME.fullmatch(name):
         raise ContactError(

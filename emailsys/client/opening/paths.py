@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,14 +49,17 @@ def path_of(typed: str) -> Path:
 
 
 def existing_path(typed: str) -> Path:
-    """Return the path of a file or folder that exists. @raise OSError: it does not."""
+    """Return the path of a file or folder that exists. @raise OSError: it does not, or is a pipe, device or socket."""
     path = path_of(typed)
-    path.stat()
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        # Reading a pipe may wait for ever, and a device may never end.
+        raise OSError(errno.EINVAL, "it is neither a file nor a folder", typed)
     return path
 
 
 def new_file(typed: str) -> Path:
-    """Return the path of a file that is going to be written. @raise OSError: it is a folder, or its folder is none."""
+    """Return the path of a file to write. @raise OSError: it is a folder, or its parent is not an existing folder."""
     path = path_of(typed)
     if path.is_dir():
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), typed)

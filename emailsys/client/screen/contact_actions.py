@@ -9,7 +9,7 @@ from emailsys.client.archive.files import rewrite
 from emailsys.client.archive.values import Summary
 from emailsys.client.contacts.book import Contact, checked, checked_short_name, name_of
 from emailsys.client.mailbox import UserMailbox
-from emailsys.client.opening.paths import new_file, path_of
+from emailsys.client.opening.paths import existing_path, new_file
 from emailsys.client.screen.contact_book import ContactBookDialog
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
 from emailsys.client.screen.opening_dialogs import PathDialog
@@ -131,7 +131,7 @@ class ContactActions:
         from emailsys.client.contacts.vcard_import import import_cards
 
         def read(typed: str) -> tuple[Sequence[Contact], Sequence[str]]:
-            path = path_of(typed)
+            path = existing_path(typed)
             return import_cards(self._mailbox.contacts, [(path.name, path.read_bytes())])
 
         found = await self._app.push_screen_wait(PathDialog("vCard file to import", "", read, files=True))

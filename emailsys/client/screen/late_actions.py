@@ -82,7 +82,7 @@ class LateActions:
         """Change folders, try and apply rules, import and export."""
         from emailsys.client.screen.managing_actions import ManagingActions
 
-        return ManagingActions(self._mailbox, self._screen)
+        return ManagingActions(self._mailbox, self._screen, self.messages)
 
     @cached_property
     def contacts(self) -> ContactActions:

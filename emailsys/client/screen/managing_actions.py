@@ -19,6 +19,7 @@ from emailsys.client.rules.application import Judged, apply, judged
 from emailsys.client.rules.words import verdict_text
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog, TextDialog
 from emailsys.client.screen.list_sources import FolderList, ListSource
+from emailsys.client.screen.message_actions import MessageActions
 from emailsys.client.screen.opening_dialogs import PathDialog
 from emailsys.client.screen.panes import Panes
 from emailsys.client.text.terminal import safe_line
@@ -34,9 +35,10 @@ _EXPORTS: Final = (
 class ManagingActions:
     """Changes folders, tries and applies rules, imports and exports. The coroutines run in workers."""
 
-    def __init__(self, mailbox: UserMailbox, screen: Panes) -> None:
+    def __init__(self, mailbox: UserMailbox, screen: Panes, messages: MessageActions) -> None:
         self._mailbox = mailbox
         self._screen = screen
+        self._messages = messages
 
     async def choose(self, source: ListSource | None) -> None:
         """Let the user choose what to do with a list, or with the folder that it is."""
@@ -159,10 +161,16 @@ class ManagingActions:
         if not await self._is_sure(question):
             return
         notes: list[str] = []
-        await screen.change(lambda: apply(self._mailbox.archive, found, notes.append))
+        try:
+            await screen.change(lambda: apply(self._mailbox.archive, found, notes.append))
+        finally:
+            # Half of them may have moved before a failure.
+            moved = await self._messages.let_undo([one.summary for one in found if one.verdict.folder is not None])
         await screen.reload()
-        words = f"The rules matched {matching:,} of {message_count(len(found))}."
-        screen.show_status(" ".join([words, *notes]), error=bool(notes))
+        words = [f"The rules matched {matching:,} of {message_count(len(found))}."]
+        if moved:
+            words.append(f"u moves {message_count(len(moved))} back.")
+        screen.show_status(" ".join([*words, *notes]), error=bool(notes))
 
     # Files
 
@@ -181,7 +189,7 @@ class ManagingActions:
         importing = Importer(self._mailbox.archive, folder, progress)
         screen.show_status(f"Importing {path} ...")
         try:
-            await asyncio.to_thread(importing.import_path, path)
+            await screen.run_to_its_end(lambda: importing.import_path(path))
         finally:
             await screen.reload()
         words = [f"{message_count(importing.added)} imported into {folder.account}/{folder.name}."]
@@ -198,11 +206,14 @@ class ManagingActions:
         is_there = await asyncio.to_thread(path.is_file)
         if is_there and not await self._is_sure(f"{path} exists. Add the messages to it?"):
             return
-        archive = self._mailbox.archive
+        screen, archive = self._screen, self._mailbox.archive
 
         def export() -> int:
             found: Sequence[Any] = source.matching(archive, "")
             return write(archive, [one.key for one in reversed(found)], path)
 
-        done = await asyncio.to_thread(export)
-        self._screen.show_status(f"{message_count(done)} exported to {path}.")
+        async def run() -> None:
+            screen.show_status(f"Exporting to {path} ...")
+            screen.show_status(f"{message_count(await screen.run_to_its_end(export))} exported to {path}.")
+
+        screen.start_action(run)

@@ -81,6 +81,13 @@ class MessageActions:
         """Return the messages that are no longer in their folders, with these."""
         return [(one.key, one.folder) for one in summaries if self._is_elsewhere(one.key, one.folder)]
 
+    async def let_undo(self, summaries: Sequence[Summary]) -> Sequence[tuple[str, Folder]]:
+        """Let `u` bring back those of these messages that have been moved away. Return these."""
+        moved = await asyncio.to_thread(self._moved_away, summaries)
+        if moved:
+            self._undo_stack.append(moved)
+        return moved
+
     def _forget(self, moved: list[tuple[str, Folder]]) -> None:
         self._undo_stack = [one for one in self._undo_stack if one is not moved]
 

@@ -265,6 +265,10 @@ class Panes(Surviving, Screen[None]):
             self.start_action(self.reload)
             raise
 
+    async def run_to_its_end(self, work: Callable[[], T]) -> T:
+        """Run long work in a thread, beside the changes of keys. Leaving the program waits for it."""
+        return await self._pending.run_beside(work)
+
     def bring_back(self, keys: Iterable[str]) -> None:
         """Let messages into the list again whose move was undone. The next reload shows them."""
         self._list_reader.bring_back(keys)

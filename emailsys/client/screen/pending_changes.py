@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -34,11 +35,28 @@ class PendingChanges:
 
     async def run(self, work: Callable[[], T], leaving: Sequence[Summary] = (), marked: Sequence[Summary] = ()) -> T:
         """Run the work of a change in a thread, after that of earlier ones. The change ends with it."""
+        try:
+            with self._counted():
+                async with self._running:
+                    return await asyncio.to_thread(work)
+        finally:
+            self.number += 1
+            self._leaving.difference_update((one.key, one.folder) for one in leaving)
+            for one in marked:
+                if self._marked.get(one.key) is one:
+                    del self._marked[one.key]
+
+    async def run_beside(self, work: Callable[[], T]) -> T:
+        """Run work in a thread, while changes go on. `wait` waits for it, too."""
+        with self._counted():
+            return await asyncio.to_thread(work)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         self._unfinished += 1
         self._idle.clear()
         try:
-            async with self._running:
-                return await asyncio.to_thread(work)
+            yield
         except BaseException:
             self._failed += 1
             raise
@@ -46,11 +64,6 @@ class PendingChanges:
             self._unfinished -= 1
             if not self._unfinished:
                 self._idle.set()
-            self.number += 1
-            self._leaving.difference_update((one.key, one.folder) for one in leaving)
-            for one in marked:
-                if self._marked.get(one.key) is one:
-                    del self._marked[one.key]
 
     async def wait(self) -> bool:
         """Wait until all changes of earlier keys are on disk. Return False if one of them failed meanwhile."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from pathlib import Path
 from typing import Any
 
 from textual.widgets import Input, OptionList, Static
 
+from emailsys.client.archive.import_export import Importer
 from emailsys.client.archive.values import Flag, Folder
 from emailsys.client.screen.list_sources import FolderList
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
@@ -94,7 +98,7 @@ class ManagingTests(ScreenCase):
         self.assertEqual(self.subjects("Trash"), [])
 
     def test_rules_are_tried_and_applied(self) -> None:
-        """To try them changes nothing."""
+        """To try them changes nothing. u undoes their moves, but not their marks."""
         path = self.mailbox.paths.accounts
         path.write_text(path.read_text() + RULE)
         self.mailbox.archive.add_folder(Folder("alice", "Projects"))
@@ -110,11 +114,14 @@ class ManagingTests(ScreenCase):
             await self.choose(driver, "Apply the rules")
             await driver.until_screen("ConfirmDialog")
             await driver.press("y")
-            await driver.until(lambda: "The rules matched 1 of 3 messages" in driver.said)
+            await driver.until(lambda: "The rules matched 1 of 3 messages. u moves 1 message back." in driver.said)
+            self.assertEqual(self.folder_of(self.second), "Projects")
+            await driver.press("u")
+            await driver.until(lambda: "back to Inbox" in driver.said)
 
         self.drive(steps)
-        moved = self.mailbox.archive.get(self.second)
-        self.assertEqual((moved.folder.name, moved.tags), ("Projects", ("later",)))
+        back = self.mailbox.archive.get(self.second)
+        self.assertEqual((back.folder.name, back.tags), ("Inbox", ("later",)))
 
     def test_mail_is_exported_and_imported(self) -> None:
         """An mbox file that exists is extended after a question. What is imported twice is there once."""
@@ -149,3 +156,38 @@ class ManagingTests(ScreenCase):
         self.assertEqual(self.subjects("Inbox"), ["Third", "Second", "First"])
         flags = {one.subject: one.flags for one in self.mailbox.archive.list(Folder("alice", "Inbox"))}
         self.assertEqual(flags["First"], Flag.SEEN)
+
+    def test_leaving_waits_for_the_end_of_an_import(self) -> None:
+        """A pipe is refused at once: reading it might wait for ever."""
+        ended = threading.Event()
+        read = Importer.import_path
+
+        def import_path(importing: Importer, path: Path, form: str | None = None) -> None:
+            ended.wait()
+            read(importing, path, form)
+
+        self.patch(Importer, "import_path", import_path)
+        letter = self.folder / "new.eml"
+        letter.write_bytes(self.octets("Imported"))
+
+        async def leave(driver: Driver) -> None:
+            await self.choose(driver, "Import files of mail into alice/Inbox")
+            if hasattr(os, "mkfifo"):
+                os.mkfifo(self.folder / "pipe")
+                await self.answer(driver, "PathDialog", str(self.folder / "pipe"))
+                await driver.until(lambda: "it is neither a file nor a folder" in driver.refusal)
+            await self.answer(driver, "PathDialog", str(letter))
+            await driver.until(lambda: "Importing" in driver.said)
+            await driver.press("q")
+            await driver.until(lambda: "Saving changes" in driver.said)
+            self.assertIsNone(driver.app.return_code)
+
+        async def steps(driver: Driver) -> None:
+            try:
+                await leave(driver)
+            finally:
+                ended.set()
+            await driver.until(lambda: driver.app.return_code is not None)
+
+        self.drive(steps)
+        self.assertIn("Imported", self.subjects("Inbox"))
