@@ -17,7 +17,16 @@ from emailsys.wiretap.conversation import Event
 from emailsys.wiretap.explain import Explanation
 
 
-class ConversationPane(OptionList):
+class _Pane(OptionList):
+    """List whose row under the cursor stays visible when its height changes."""
+
+    def on_resize(self, event: Resize) -> None:
+        """Scroll to the cursor: a longer explanation below the events, or a lower terminal, may have hidden it."""
+        # Not at once: the list forgets the heights of its rows only after this handler.
+        self.call_next(self.scroll_to_highlight)
+
+
+class ConversationPane(_Pane):
     """Conversations that the filter takes, the newest last."""
 
     def __init__(self, *, id: str, markup: bool) -> None:
@@ -86,7 +95,7 @@ class HeadingLine(Widget):
         return Text() if self._watched is None or width < LEAST_WIDTH else heading(self._watched.about, width)
 
 
-class EventPane(OptionList):
+class EventPane(_Pane):
     """The events of one conversation, each with its explanation below it if `explains` is set.
 
     They are lines, or the rungs of a ladder between client and server if `is_ladder` is set and there is room.
@@ -151,8 +160,9 @@ class EventPane(OptionList):
         row = rung(self._watched, event, self._drawn_width)
         return Text.assemble(row, "\n", meaning_row(meaning)) if self.explains else row
 
+    @override
     def on_resize(self, event: Resize) -> None:
-        """Draw the rungs for another width."""
+        """Draw the rungs for another width. Textual calls the handler of the base class as well."""
         if self.is_ladder and self.scrollable_content_region.width != self._drawn_width:
             self.show_again()
 

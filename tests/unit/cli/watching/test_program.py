@@ -172,6 +172,29 @@ class ProgramTests(SynchronousTestCase):
 
         self.drive(steps)
 
+    def test_the_line_under_the_cursor_stays_visible_when_its_explanation_is_long(self) -> None:
+        """The explanation takes rows from the events; the line that it explains must not be among them."""
+
+        async def steps(stage: Stage) -> None:
+            stage.lines.put({"watching": True})
+            stage.converse("1", "smtp", "> 220 mx", *["< NOOP", "> 250 OK"] * 12, "< QUIT", "> 221 2.0.0 bye")
+            await stage.until(lambda: stage.events.option_count == 29)
+            await stage.press("enter")
+            height = stage.events.size.height
+            await stage.press("up")
+            await stage.until(lambda: "3463" in stage.explanation and stage.events.size.height < height)
+            await stage.until(lambda: self._is_visible(stage.events))
+            height = stage.events.size.height
+            await stage.pilot.resize_terminal(80, 20)
+            await stage.until(lambda: stage.events.size.height < height and self._is_visible(stage.events))
+
+        self.drive(steps)
+
+    def _is_visible(self, events: EventPane) -> bool:
+        """Whether the row under the cursor is on the screen, if each row has one line."""
+        at = events.highlighted
+        return at is not None and events.scroll_offset.y <= at < events.scroll_offset.y + events.size.height
+
     def test_a_conversation_is_drawn_as_a_ladder_while_it_happens(self) -> None:
         async def steps(stage: Stage) -> None:
             stage.lines.put(begun("1", peer="192.0.2.7:40000", local="192.0.2.1:25", events=()))
