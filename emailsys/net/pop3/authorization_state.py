@@ -135,7 +135,7 @@ class AuthorizationState:
         self.reply(b"begin TLS")
         dropped = self.wire.begin_tls()
         if dropped:
-            self.event("pop3-plaintext-dropped", octets=dropped)
+            self.event("pop3-plaintext-dropped", ip=self.connection.peer_host, octets=dropped)
         self.connection.start_tls(self.service.environment.context_factory)
 
     def enable_utf8(self) -> None:

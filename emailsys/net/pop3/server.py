@@ -90,7 +90,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
 
     def evict(self) -> None:
         """End the session with -ERR, because others need the connection. It does not count any more."""
-        self.authorization.event("pop3-closed", why="room for others")
+        self.authorization.event("pop3-closed", ip=self.connection.peer_host, why="room for others")
         self.authorization.refuse(_MAKING_ROOM)
         self._leave()
         self.connection.close_at_once()
@@ -126,7 +126,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
         assert isinstance(event, Refusal)
         login.refuse(event.text)
         if event.last:
-            login.event("pop3-closed", why=event.text)
+            login.event("pop3-closed", ip=self.connection.peer_host, why=event.text)
             self.connection.close()
         return None
 
@@ -165,7 +165,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
     def timed_out(self) -> None:
         """End a session whose client was silent for too long, without the UPDATE state (RFC 1939 §3)."""
         login = self.authorization
-        login.event("pop3-closed", why="silence")
+        login.event("pop3-closed", ip=self.connection.peer_host, why="silence")
         if self.connection.is_blocked:
             self.connection.abort()
             return
@@ -182,7 +182,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
         self._leave()
         why = why_lost(reason)
         if why is not None:
-            login.event("pop3-connection-failed", why=why)
+            login.event("pop3-connection-failed", ip=self.connection.peer_host, why=why)
         if login.maildrop is not None:
             login.event("pop3-end", retrieved=self.transaction.retrieved)
         if not self.transaction.updating:

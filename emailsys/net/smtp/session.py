@@ -220,7 +220,7 @@ class SMTPSession:
         self.log_out()
         dropped = self.wire.restart()
         if dropped:
-            self.event("smtp-plaintext-dropped", octets=dropped)
+            self.event("smtp-plaintext-dropped", ip=self.client.ip, octets=dropped)
         self.client = Client(self.session_id, self.client.ip, local_ip=self.client.local_ip)
         self.reply(replies.TLS_READY)
         self.connection.start_tls(context_factory)

@@ -111,7 +111,9 @@ class EndToEndTests(TestCase):
             self.assertNotIn(b"ready", await attacker.gone())
             await house.close()
             self.assertEqual(house.telemetry.counters[event], before + 1)
-            self.assertIn("other protocols by ALPN: b'h2', b'http/1.1'", house.telemetry.of(event)[-1]["why"])
+            failed = house.telemetry.of(event)[-1]
+            self.assertIn("other protocols by ALPN: b'h2', b'http/1.1'", failed["why"])
+            self.assertTrue(failed["ip"], event)
         self.assertEqual(house.telemetry.exceptions, [])
 
     async def test_a_reload_serves_the_next_connection(self) -> None:

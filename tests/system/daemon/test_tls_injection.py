@@ -74,7 +74,8 @@ class SMTPInjectionTests(AttackTestCase):
         )
         self.assertEqual(await self.reply(attacker, b"NOOP"), b"250 2.0.0 OK")
         self.assertEqual(await self.reply(attacker, b"MAIL FROM:<>"), b"503 5.5.1 EHLO or HELO first")
-        self.assertEqual(len(self.house.telemetry.of("smtp-plaintext-dropped")), 1)
+        (dropped,) = self.house.telemetry.of("smtp-plaintext-dropped")
+        self.assertTrue(dropped["ip"])
         self.assertEqual(self.house.store.messages, [])
 
     async def test_half_a_command_in_the_clear_is_not_completed_within_tls(self) -> None:
