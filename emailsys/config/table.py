@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from emailsys.config.given import Given
 from emailsys.config.server_keys import ELSEWHERE
 from emailsys.config.values import Read, Unfit, described
+
+# The number of an element, in the name of an array of tables: routing.routes[2].
+_NUMBER: Final = re.compile(r"\[\d+\]")
+
+
+def _header(path: str) -> str:
+    """Return the line that begins a table in TOML: [path], or [[path]] for an element of an array."""
+    name = _NUMBER.sub("", path)
+    return f"[[{name}]]" if path.endswith("]") else f"[{name}]"
 
 
 class Table:
@@ -23,7 +33,7 @@ class Table:
         if isinstance(table, dict):
             self._table = table
         else:
-            self.wrong("", table, f"a table, [{path}]")
+            self.wrong("", table, f"a table, {_header(path)}")
 
     def wrong(self, key: str, found: object, allowed: str) -> None:
         """Record an error. What a reference stands for may be a secret, so the reference itself is shown."""

@@ -20,3 +20,7 @@ class EventWordsTests(SynchronousTestCase):
         """One without words of its own, too: a new event, or one of a newer daemon."""
         for event in (*events(), "new.kind_of-event"):
             self.assertNotRegex(words_for(event), r"[._]|\w-\w", event)
+
+    def test_each_event_of_a_protocol_names_it_in_capitals(self) -> None:
+        for event in events():
+            self.assertNotRegex(words_for(event), r"\b(smtp|pop3)\b", event)

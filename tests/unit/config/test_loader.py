@@ -284,7 +284,10 @@ class WrongFileTests(SynchronousTestCase):
             'such as "/etc/emailsys/fullchain.pem"',
         )
         self.assertIn("tls.certificates: found", self.one('[tls]\ncertificates = "c"'))
-        self.assertIn("tls.certificates[1]: found 5", self.problems("[tls]\ncertificates = [5]")[0])
+        self.assertIn(
+            "tls.certificates[1]: found 5; allowed: a table, [[tls.certificates]]",
+            self.problems("[tls]\ncertificates = [5]")[0],
+        )
 
     def test_a_value_where_a_table_belongs_is_told(self) -> None:
         """`smtp = 25` outside of a table is a frequent mistake."""
