@@ -236,9 +236,7 @@ class Index:
             ],
         )
         add_words(connection, [(number, entry.fields) for number, entry in numbered])
-        for _number, entry in numbered:
-            if not entry.marks.is_empty:
-                self.mark(connection, entry.key, entry.marks)
+        _add_marks(connection, entries)
         people.note(connection, ((entry.folder, entry.fields) for entry in entries))
 
     def mark(self, connection: sqlite3.Connection, key: str, marks: Marks) -> None:
@@ -313,6 +311,23 @@ class Index:
             f"SELECT {SUMMARY} {_FROM} WHERE {where} ORDER BY m.id {direction} LIMIT ?", (*values, limit)
         )
         return [summary(row) for row in rows]
+
+
+def _add_marks(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Write tags and notes of new messages. The rows that older messages with these keys left are replaced."""
+    marked = [entry for entry in entries if not entry.marks.is_empty]
+    if not marked:
+        return
+    keys = json.dumps([entry.key for entry in marked])
+    connection.execute("DELETE FROM tags WHERE key IN (SELECT value FROM json_each(?))", (keys,))
+    connection.execute("DELETE FROM notes WHERE key IN (SELECT value FROM json_each(?))", (keys,))
+    connection.executemany(
+        "INSERT OR IGNORE INTO tags VALUES (?, ?)", [(tag, entry.key) for entry in marked for tag in entry.marks.tags]
+    )
+    connection.executemany(
+        "INSERT INTO notes VALUES (?, ?)",
+        [(entry.key, json.dumps(entry.marks.note)) for entry in marked if entry.marks.note is not None],
+    )
 
 
 def _threads(connection: sqlite3.Connection, numbered: Sequence[tuple[int, Entry]]) -> dict[int, int]:

@@ -10,7 +10,8 @@ from typing import Final
 # Characters that some file system rejects or interprets. Format characters, such as bidirectional overrides, are
 # removed by category: "exe.gpj" must not be displayed as "jpg.exe".
 _REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
-_MAYBE_PATH: Final = re.compile(r"[/\\:\x00]")
+# Separators of folders, or a drive of Windows. "Re: subject" is no path.
+_MAYBE_PATH: Final = re.compile(r"[/\\\x00]|\A.:", re.S)
 _BLANKS: Final = re.compile(r"\s+")
 # Names that Windows reserves for devices, with any extension. It ignores blanks before that.
 _DEVICES: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.I)

@@ -18,6 +18,9 @@ _BLANKS: Final = re.compile(r"\s+")
 _AROUND_SIGNS: Final = re.compile(r" ?([@.]) ?")
 # What is removed from a list in which a quotation mark or a parenthesis is never closed.
 _UNCLOSED: Final = str.maketrans("", "", '"()')
+# The characters that have a meaning in a list of addresses, and a run of others or one of these.
+_SIGNS: Final = frozenset('"\\(),:;<>')
+_RUN: Final = re.compile(r'[^"\\(),:;<>]++|.', re.S)
 # Brackets and quotation marks around an address, and the dot at the end of a domain.
 _AROUND_ADDRESS: Final = "<>()'\". "
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -78,9 +81,14 @@ def _pieces(text: str, is_lenient: bool = True, longest: int = MAX_STRUCTURED) -
         into.clear()
         return piece
 
-    for at, character in enumerate(text):
-        has_at = has_at or (character == "@" and not depth)
-        if escaped:
+    for found in _RUN.finditer(text):
+        character, at = found[0], found.start()
+        if character[0] not in _SIGNS:
+            has_at = has_at or ("@" in character and not depth)
+            escaped = False
+            if not depth:
+                into.append(character)
+        elif escaped:
             escaped = False
             if not depth:
                 into.append(character)

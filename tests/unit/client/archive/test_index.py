@@ -165,3 +165,36 @@ class FullDiskTests(ArchiveCase):
         self.patch(Index, "insert", fail)
         self.archive.refresh()
         self.assertEqual([one.key for one in self.archive.list(IN)], [self.key])
+
+
+class MarkTests(ArchiveCase):
+    """The marks of messages that are indexed together."""
+
+    def test_messages_of_a_batch_have_their_own_marks(self) -> None:
+        additions = (
+            Addition(message("0"), IN, "batch:0", Flag.SEEN, ("b", "a")),
+            Addition(message("1"), IN, "batch:1"),
+            Addition(message("2"), IN, "batch:2", note={"due": 1}),
+            Addition(message("3"), IN, "batch:3", Flag.FLAGGED),
+            Addition(message("4"), IN, "batch:4", tags=("a",)),
+        )
+        keys = self.archive.add_many(additions)
+        for _rebuilt in range(2):
+            found = [self.archive.get(key) for key in keys]
+            self.assertEqual([one.flags for one in found], [one.flags for one in additions])
+            self.assertEqual([one.tags for one in found], [("a", "b"), (), (), (), ("a",)])
+            self.assertEqual([self.archive.note(key) for key in keys], [None, None, {"due": 1}, None, None])
+            self.archive.rebuild()
+
+    def test_tags_of_an_older_message_with_the_same_key_are_replaced(self) -> None:
+        """Another program may remove a file after this one has written tags of it to the index."""
+        addition = Addition(message(), IN, "again", Flag.SEEN)
+        key = self.archive.add(addition)
+        self.archive.purge([key])
+        index = Index(self.root / "index.sqlite")
+        self.addCleanup(index.close)
+        with index.transaction() as connection:
+            connection.execute("INSERT INTO tags VALUES ('old', ?)", (key,))
+            connection.execute("INSERT INTO notes VALUES (?, '{}')", (key,))
+        self.assertEqual(self.archive.add(addition), key)
+        self.assertEqual((self.archive.get(key).tags, self.archive.note(key)), ((), None))

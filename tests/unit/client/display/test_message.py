@@ -270,6 +270,11 @@ class Saving(SynchronousTestCase):
             (" . -x", "x"),
         ):
             self.assertEqual(safe_name(name), safe, repr(name))
+        # A colon is part of a name, unless it follows the letter of a drive.
+        self.assertEqual(
+            [safe_name(name) for name in ("Re: AW: hello", "C:x.pdf", "12:30", "\n:x")],
+            ["Re_ AW_ hello", "x.pdf", "12_30", "_x"],
+        )
         self.assertEqual(safe_name("ä" * 300 + ".pdf"), "ä" * 88 + ".pdf")
         self.assertEqual(len(safe_name("x" * 300 + "." + "y" * 50)), 180)
         self.assertEqual((numbered("a", 2), numbered(".a", 3)), ("a (2)", ".a (3)"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -69,6 +70,18 @@ class Dates(SynchronousTestCase):
         noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
         self.assertEqual(parse_date("Mon, 23 Nov 2026 13:00:00 +0100 (CET)"), noon)
         self.assertEqual(parse_date("Mon, 23 Nov 2026 12:00:00 -0000"), noon)
+
+    def test_the_usual_form_is_read_as_the_standard_library_reads_it(self) -> None:
+        for text in (
+            "Fri, 27 Feb 2026 23:59:59 -0330",
+            "1 Jan 1970 00:30:00 +0100",
+            "Xxx, 29 Feb 2028 01:02:03 +1400 (LINT)",
+            "Sun, 01 Mar 2026 00:00:00 -0000",
+        ):
+            self.assertEqual(parse_date(text), parsedate_to_datetime(text.replace("-0000", "+0000")), text)
+        self.assertIsNone(parse_date("Mon, 31 Feb 2026 10:00:00 +0100"))
+        # Two digits of a year, as other programs pad them.
+        self.assertEqual(parse_date("1 Jan 0026 10:00:00 +0000"), datetime(2026, 1, 1, 10, tzinfo=UTC))
 
     def test_days_of_other_languages_are_read(self) -> None:
         """ "mar." is Tuesday in French. Of numbers, only those are read that mean one day."""
