@@ -225,7 +225,7 @@ def _opened(settings: Settings, url: str, tell: Callable[[str], None]) -> Iterat
         with as_owner(state):
             move.close()
             # As long as the former store is in use, a part of its mail in another file is of no use to anybody.
-            if file is not None and is_new and not is_moved and not move.is_ending:
+            if file is not None and is_new and not is_moved and move.has_own_copy:
                 remove_files(file)
 
 

@@ -220,6 +220,13 @@ class Engine(ABC):
         """Return the lock to hold around each group commit and checkpoint, if only one process may write."""
         return nullcontext()
 
+    def lock_for_move(self) -> bool:
+        """Let no other process move a store into the files of the database until `close`.
+
+        Returns False if another process has this lock. A server is locked by a statement (`moving.target`).
+        """
+        return True
+
     def commit(self, connection: Connection) -> None:
         """Commit the transaction durably."""
         connection.commit()

@@ -20,8 +20,10 @@ _SHARED_RANGE: Final = (0x40000002, 510)
 _SHARE_WITHIN: Final = 10.0
 _SHARE_EVERY: Final = 0.005
 
-# The octet of the commit lock's file that a process locks while it is in doubt about a checkpoint.
+# The octets of the commit lock's file that a process locks while it is in doubt about a checkpoint, and while it moves
+# a store into the database.
 _DOUBT: Final = 1
+_MOVE: Final = 2
 
 # Network file systems: SQLite's WAL cannot rely on their locks and shared memory (sqlite.org/wal.html, §1).
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
@@ -122,6 +124,14 @@ class CommitLock:
     def is_in_doubt(self) -> bool:
         """Whether another process has told of a doubt. Call inside the lock."""
         return LOCKS.can_share and LOCKS.is_range_locked(self._descriptor, _DOUBT)
+
+    def lock_for_move(self) -> bool:
+        """See `Engine.lock_for_move`."""
+        try:
+            LOCKS.lock_range(self._descriptor, _MOVE)
+        except IS_HELD:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the lock file."""

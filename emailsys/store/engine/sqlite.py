@@ -223,6 +223,11 @@ class SQLite(Engine):
         return self._lock
 
     @override
+    def lock_for_move(self) -> bool:
+        # A failed move removes its files, perhaps after they were opened here.
+        return self._lock.lock_for_move() and self._files.why_untrusted() is None
+
+    @override
     def verdict(self, error: Exception) -> Verdict:
         cause = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(cause, "sqlite_errorcode", None)

@@ -100,8 +100,8 @@ class Move:
         self._connections: list[tuple[Engine, Connection]] = []
         self._copying: Copying | None = None
         self._is_closed = False
-        #: Whether the copy may be the only store from now on.
-        self.is_ending = False
+        #: Whether the target has at most an unfinished copy in it, which only this move has written.
+        self.has_own_copy = False
         # Nodes that have ended, although they have leases.
         self._ended: set[int] = set()
 
@@ -127,6 +127,7 @@ class Move:
         self._writer = self._opened(self._source, self._source.connect_writer())
         self._there = self._opened(self._target, self._target.connect_writer())
         target_of.claim(self._target, self._there)
+        self.has_own_copy = target_of.mark_of(self._there) is None
         found = target_of.mark_of(self._writer)
         if found is None:
             raise StoreMissing(no_store_text(self._source.location))
@@ -222,7 +223,7 @@ class Move:
             self._raise_if_delivering()
             copying.finish(self._writer, check_time)
             check_time()
-            self.is_ending = True
+            self.has_own_copy = False
             with self._target.commit_lock(), self._there.begin():
                 target_of.complete(self._target, self._there)
             # The end of the former store, in one commit: every process needs its row here for each commit of its own.

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, inspect, text
 
 from emailsys.interfaces import StoreError
 from emailsys.store.engine.base import Engine
+from emailsys.store.engine.file_locks import CommitLock
 from emailsys.store.moving.changes import writing
 from emailsys.store.schema import tables as schema
 from emailsys.store.schema.identity import read_identity
@@ -24,8 +25,9 @@ _MOVE_LOCK: Final = 5
 # killed.
 _CLAIM_WAIT = 10.0
 _CLAIM_PAUSE: Final = 0.1
-# What SQLite and this store add to the name of a database file for other files. The database itself is the last.
-_FILES: Final = ("-wal", "-shm", ".commit-lock", ".reserve", "")
+# What SQLite and this store add to the name of a database file for other files.
+_LOCK: Final = ".commit-lock"
+_FILES: Final = ("-wal", "-shm", ".reserve", "")
 
 
 class TargetInUse(StoreError):
@@ -33,10 +35,13 @@ class TargetInUse(StoreError):
 
 
 def claim(engine: Engine, connection: Connection) -> None:
-    """Let no other move write into a PostgreSQL database until the connection ends.
+    """Let no other move write into a database until the engine and the connection are closed.
 
     @raise TargetInUse: another move does.
     """
+    in_use = TargetInUse(f"another move to {engine.location} is running. Wait until it has ended")
+    if not engine.lock_for_move():
+        raise in_use
     if not engine.locks_rows:
         return
     asked = text("SELECT pg_try_advisory_lock(:kind, hashtext(coalesce(current_schema(), '')))")
@@ -46,15 +51,25 @@ def claim(engine: Engine, connection: Connection) -> None:
             if connection.execute(asked, {"kind": _MOVE_LOCK}).scalar_one():
                 return
         if time.monotonic() >= until:
-            raise TargetInUse(f"another move to {engine.location} is running. Wait until it has ended")
+            raise in_use
         time.sleep(_CLAIM_PAUSE)
 
 
 def remove_files(path: Path) -> None:
-    """Remove the files of a SQLite database that holds an unfinished copy."""
-    for suffix in _FILES:
+    """Remove the files of a SQLite database that holds an unfinished copy, unless another move is using them."""
+    lock_path = path.with_name(path.name + _LOCK)
+    lock = CommitLock(lock_path)
+    try:
+        if not lock.lock_for_move():
+            return
+        for suffix in _FILES:
+            with suppress(OSError):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        # The last one: a move that has opened any of these files finds out that it has lost its lock file.
         with suppress(OSError):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+            lock_path.unlink()
+    finally:
+        lock.close()
 
 
 def mark_of(connection: Connection) -> str | None:

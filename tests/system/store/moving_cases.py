@@ -80,9 +80,12 @@ class RowsCases(MailCase):
         return moved
 
     def kill(self, move: Move) -> None:
-        """End the connections of a move as the end of its process does."""
+        """End the connections and locks of a move as the end of its process does. Changes are recorded further."""
         for _, connection in move._connections:
             connection.invalidate()
+        move._is_closed = True
+        move._source.close()
+        move._target.close()
 
     def on(self, url: str | None, work: Callable[[Any, Any], Any], create: bool = False) -> Any:
         """Do something with an engine and a connection for writing."""

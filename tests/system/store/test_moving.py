@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.internet.threads import deferToThread
 
 from emailsys.interfaces import StoreError
@@ -12,21 +14,27 @@ from tests.contract.mail import ALICE, envelope, local, remote
 from tests.system.store.moving_cases import MoveCases, RowsCases
 
 
-class SQLiteToPostgreSQLTests(SQLiteCase, MoveCases):
-    """From a file to a server."""
-
-    def target_url(self) -> str:
-        return PostgreSQLCase.make_schema(PostgreSQLCase()).render_as_string(hide_password=False)
+class OneAtATimeCases(RowsCases):
+    """Two moves with one target."""
 
     async def test_two_stores_are_not_moved_to_one_database_at_once(self) -> None:
-        """The second would remove the unfinished copy of the first."""
+        """The second would remove the unfinished copy of the first, in the end with its file."""
         self.patch(target, "_CLAIM_WAIT", 0.1)
         first, second = (self.move_between(self.here, self.there) for _ in range(2))
         first.begin()
         error = self.assertRaises(target.TargetInUse, second.begin)
         self.assertIn("another move", str(error))
+        self.assertEqual((first.has_own_copy, second.has_own_copy), (True, False))
         first.copy()
         first.switch()
+        self.assertFalse(first.has_own_copy)
+
+
+class SQLiteToPostgreSQLTests(SQLiteCase, MoveCases, OneAtATimeCases):
+    """From a file to a server."""
+
+    def target_url(self) -> str:
+        return PostgreSQLCase.make_schema(PostgreSQLCase()).render_as_string(hide_password=False)
 
 
 class PostgreSQLToSQLiteTests(PostgreSQLCase, MoveCases):
@@ -70,11 +78,23 @@ class PostgreSQLToSQLiteTests(PostgreSQLCase, MoveCases):
         self.assertEqual((await deferToThread(self.moved)).rows["queue"], 1)
 
 
-class SQLiteToSQLiteTests(SQLiteCase, RowsCases):
+class SQLiteToSQLiteTests(SQLiteCase, OneAtATimeCases):
     """To another file."""
 
     def target_url(self) -> str:
         return "sqlite:///other.sqlite"
+
+    async def test_a_file_that_another_move_writes_or_has_removed_is_not_used(self) -> None:
+        """A move that fails removes its file. Another one may have opened it a moment before."""
+        first, second = (self.move_between(self.here, self.there) for _ in range(2))
+        first.begin()
+        path = Path(self.state) / "other.sqlite"
+        target.remove_files(path)
+        self.assertTrue(path.exists(), "the first move is writing it")
+        first.close()
+        target.remove_files(path)
+        self.assertEqual(list(path.parent.glob("other.sqlite*")), [])
+        self.assertRaises(StoreError, second.begin)
 
 
 class PostgreSQLToPostgreSQLTests(PostgreSQLCase, RowsCases):
@@ -85,4 +105,4 @@ class PostgreSQLToPostgreSQLTests(PostgreSQLCase, RowsCases):
 
 
 # These classes have no engine, so trial must not find them here.
-del MoveCases, RowsCases
+del MoveCases, OneAtATimeCases, RowsCases
