@@ -317,7 +317,7 @@ class UserMailbox:
     # Handling
 
     def delete(self, seen: Sequence[Summary], for_good: bool = False) -> list[tuple[str, Folder]]:
-        """Move messages to Trash; delete those for good that the caller saw in Trash.
+        """Move messages to Trash. Delete those for good that the caller saw in Trash.
 
         @param seen: the messages as the caller saw them.
         @param for_good: delete all of them for good.
@@ -330,10 +330,7 @@ class UserMailbox:
                     f"{one.key} is in the outbox. Stop it first, which makes it a draft: "
                     f"emailsys mail outbox stop {one.key}"
                 )
-        if for_good:
-            self.archive.purge([one.key for one in seen])
-            return [(one.key, one.folder) for one in seen]
-        return [(one.key, one.folder) for one in self.archive.delete(seen)]
+        return [(one.key, one.folder) for one in self.archive.delete(seen, for_good)]
 
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
         """Move messages out of Trash: into `folder`, or else to their former folder, or else into Inbox."""

@@ -30,7 +30,8 @@ class Exit(enum.IntEnum):
 MEANING: dict[Exit, str] = {
     Exit.OK: "success",
     Exit.FAILED: "the check failed (try, verify, probe, bench), a message is missing (catch), a lesson went wrong "
-    "(lab), nothing was found (trace, watch --export), or there are differences (apply --check)",
+    "(lab), nothing was found (trace, watch --export), there are differences (apply --check), or messages "
+    "stayed where they are (mail delete, mail move, mail spam)",
     Exit.WEAK: "the examined server has weaknesses, but attackers cannot use them directly (probe)",
     Exit.USAGE: "the command line is wrong",
     Exit.DATA: "the request cannot be carried out with these domains, accounts or messages",

@@ -100,15 +100,6 @@ def messages_of(session: Session, keys: Sequence[str]) -> list[Summary]:
     return list(found.values())
 
 
-def messages_as_listed(session: Session, keys: Sequence[str]) -> list[Summary]:
-    """Return the messages as `messages_of` does, but those of the last list as the list showed them.
-
-    @raise NoSuchMessage: as `messages_of`.
-    """
-    listed = {one.key: one for one in session.numbered or ()}
-    return [listed.get(one.key, one) for one in messages_of(session, keys)]
-
-
 def message_of(session: Session, key: str) -> Summary:
     """Return the message with this key. @raise NoSuchMessage: no message has it, or it is ambiguous."""
     found = messages_of(session, [key])

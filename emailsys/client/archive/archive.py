@@ -275,10 +275,24 @@ class Archive(ArchiveReader):
         """Move messages to a folder, also of another account. The move is on disk when this returns."""
         self._require_folder(folder)
         with self._writing():
-            found = self.each(keys)
-            if folder.name == TRASH:
-                self._remember_folders(found)
-            self._changes.move([(one.key, folder) for one in found])
+            self._move(self.each(keys), folder)
+
+    def move_seen(self, seen: Iterable[Summary], folder: Folder) -> Sequence[Summary]:
+        """Move those messages that are still in the folder where the caller saw them.
+
+        @param seen: the messages as the caller saw them.
+        @return: the messages that were moved, as they were before.
+        """
+        self._require_folder(folder)
+        with self._writing():
+            found = self.unmoved(seen)
+            self._move(found, folder)
+        return found
+
+    def _move(self, found: Sequence[Summary], folder: Folder) -> None:
+        if folder.name == TRASH:
+            self._remember_folders(found)
+        self._changes.move([(one.key, folder) for one in found])
 
     def _remember_folders(self, found: Iterable[Summary]) -> None:
         by_folder: dict[str, list[str]] = {}
@@ -295,24 +309,27 @@ class Archive(ArchiveReader):
         folder = Folder(self.get(key).folder.account, str(name))
         return folder.name if name is not None and self.has_folder(folder) else None
 
-    def delete(self, seen: Iterable[Summary]) -> Sequence[Summary]:
+    def delete(self, seen: Iterable[Summary], for_good: bool = False) -> Sequence[Summary]:
         """Move messages to their account's Trash. Those that the caller saw in Trash are deleted permanently.
 
         A message that has moved into Trash since the caller saw it stays there; one that has left Trash stays where
         it is.
 
         @param seen: the messages as the caller saw them. Their folders decide, not those where they are now.
+        @param for_good: delete all of them permanently.
         @return: the messages that were moved or deleted, as they were before.
         """
         with self._writing():
             seen_in_trash = {one.key: one.folder.name == TRASH for one in seen}
             found = [one for one in self.each(seen_in_trash) if seen_in_trash[one.key] == (one.folder.name == TRASH)]
-            trashed = [(one.key, Folder(one.folder.account, TRASH)) for one in found if one.folder.name != TRASH]
-            self._remember_folders(found)
-            for _key, folder in trashed:
+            doomed = [one for one in found if for_good or one.folder.name == TRASH]
+            trashed = [one for one in found if not (for_good or one.folder.name == TRASH)]
+            self._remember_folders(trashed)
+            moves = [(one.key, Folder(one.folder.account, TRASH)) for one in trashed]
+            for _key, folder in moves:
                 make_folder(folder_path(self._root, folder))
-            self._changes.move(trashed)
-            self._changes.remove([one.key for one in found if one.folder.name == TRASH])
+            self._changes.move(moves)
+            self._changes.remove([one.key for one in doomed])
         return found
 
     def purge(self, keys: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -75,6 +76,18 @@ class ArchiveReader:
         """Return the messages of the keys, without duplicates."""
         found = {one.key: one for one in map(self.get, keys)}
         return [*found.values()]
+
+    def unmoved(self, seen: Iterable[Summary]) -> Sequence[Summary]:
+        """Return those messages that still exist in the folder where the caller saw them, as they are now.
+
+        @param seen: the messages as the caller saw them.
+        """
+        found = []
+        for one in seen:
+            with suppress(NoSuchMessage):
+                if (now := self.get(one.key)).folder == one.folder:
+                    found.append(now)
+        return found
 
     def path(self, key: str) -> Path:
         """Return the path of a message's file. @raise NoSuchMessage: there is no such message."""

@@ -38,13 +38,17 @@ def apply(archive: Archive, found: Sequence[Judged], note: Callable[[str], None]
     """Move and mark messages as the rules say. Return the number of messages that a rule matches.
 
     Marks come before the move. To apply the rules again changes nothing, so that a crash in between loses nothing.
+    Messages that have left the folder where the rules saw them are neither marked nor moved.
 
-    @param note: called with a sentence for each folder that does not exist. Its messages stay where they are.
+    @param note: called with a sentence for each folder that does not exist, whose messages stay where they are, and
+        with one for the messages that another program has moved or deleted.
     """
     by_flags: dict[Flag, list[str]] = {}
     by_tags: dict[tuple[str, ...], list[str]] = {}
-    by_folder: dict[Folder, list[str]] = {}
-    matching = [one for one in found if one.verdict.rules]
+    by_folder: dict[Folder, list[Summary]] = {}
+    matched = [one for one in found if one.verdict.rules]
+    unmoved = {one.key for one in archive.unmoved([one.summary for one in matched])}
+    matching = [one for one in matched if one.summary.key in unmoved]
     for one in matching:
         key, done = one.summary.key, one.verdict
         if done.flags & ~one.summary.flags:
@@ -52,17 +56,19 @@ def apply(archive: Archive, found: Sequence[Judged], note: Callable[[str], None]
         if set(done.tags) - set(one.summary.tags):
             by_tags.setdefault(done.tags, []).append(key)
         if done.folder is not None and done.folder != one.summary.folder.name:
-            by_folder.setdefault(Folder(one.summary.folder.account, done.folder), []).append(key)
+            by_folder.setdefault(Folder(one.summary.folder.account, done.folder), []).append(one.summary)
     for flags, keys in by_flags.items():
         archive.set_flags(keys, add=flags)
     for tags, keys in by_tags.items():
         archive.set_tags(keys, add=tags)
-    for folder, keys in by_folder.items():
+    for folder, seen in by_folder.items():
         if archive.has_folder(folder):
-            archive.move(keys, folder)
+            archive.move_seen(seen, folder)
         else:
             note(
-                f"The account {folder.account} has no folder {folder.name}, so that {len(keys):,} of its messages stay "
+                f"The account {folder.account} has no folder {folder.name}, so that {len(seen):,} of its messages stay "
                 f"where they are. {advice(folder)}"
             )
+    if left := len(matched) - len(matching):
+        note(f"Another program has moved or deleted {left:,} of the messages. The rules were not applied to these.")
     return len(matching)

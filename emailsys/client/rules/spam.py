@@ -14,14 +14,21 @@ if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
 
 
-def move_to_spam(archive: Archive, summaries: Sequence[Summary]) -> None:
-    """Move messages to the folder Spam of their account. @raise ArchiveError: a message is in the outbox."""
-    if any(one.folder.name == OUTBOX for one in summaries):
+def move_to_spam(archive: Archive, seen: Sequence[Summary]) -> list[Summary]:
+    """Move messages to the folder Spam of their account. Those that have left the folder where they were seen stay.
+
+    @param seen: the messages as the caller saw them.
+    @return: the messages that were moved, as they were before.
+    @raise ArchiveError: a message is in the outbox.
+    """
+    if any(one.folder.name == OUTBOX for one in seen):
         raise ArchiveError("Messages in the outbox cannot be moved. Stop them first, which makes them drafts.")
-    for account in dict.fromkeys(one.folder.account for one in summaries):
+    moved: list[Summary] = []
+    for account in dict.fromkeys(one.folder.account for one in seen):
         spam = Folder(account, SPAM)
         spam = archive.alike(spam) or archive.add_folder(spam)
-        archive.move([one.key for one in summaries if one.folder.account == account], spam)
+        moved += archive.move_seen([one for one in seen if one.folder.account == account], spam)
+    return moved
 
 
 def spam_senders(octets: bytes, account: Account) -> list[Address]:

@@ -91,10 +91,13 @@ class ProgramTests(Case):
         self.assertEqual(self.json("tag", "+a", "-b", key), {"keys": [key], "added": ["a"], "removed": ["b"]})
         moved = {"key": key, "account": "alice", "folder": "Archive"}
         self.assertEqual(self.json("move", key, "--to", "archive"), [moved])
-        self.assertEqual(self.json("delete", key), {"trashed": [key], "gone": []})
+        self.assertEqual(self.json("delete", key), {"trashed": [key], "gone": [], "left": []})
         self.assertEqual(self.json("undelete", key), [moved])
         self.json("delete", other)
-        self.assertEqual(self.json("delete", key, other), {"trashed": [key], "gone": [other]})
+        status, out, _ = self.run_it("delete", key, other, "--json")
+        self.assertEqual((status, json.loads(out)), (Exit.FAILED, {"trashed": [key], "gone": [], "left": [other]}))
+        gone = {"trashed": [], "gone": [other], "left": []}
+        self.assertEqual(self.json("delete", other, "--from", "trash"), gone)
         self.assertEqual(self.json("folder", "empty-trash", "--yes"), {"account": "alice", "gone": 1})
         self.assertEqual(self.json("folder", "add", "New"), {"account": "alice", "folder": "New"})
         self.assertEqual(self.json("folder", "add", "work/Lists"), {"account": "work", "folder": "Lists"})

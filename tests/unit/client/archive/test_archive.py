@@ -256,18 +256,6 @@ class Moving(ArchiveCase):
         self.assertRaises(NoSuchMessage, self.archive.get, key)
         self.assertFalse(path.exists())
 
-    def test_the_folder_that_was_displayed_decides_what_delete_does(self) -> None:
-        """Another program, or the first of two keys, moves the message between the look at it and the second."""
-        key = self.keep(message())
-        seen = self.archive.get(key)
-        self.assertEqual(self.archive.delete([seen]), [seen])
-        self.assertEqual(self.archive.delete([seen]), [])
-        self.assertEqual(self.archive.get(key).folder.name, TRASH)
-        in_trash = self.archive.get(key)
-        self.archive.move([key], Folder(ME, "Archive"))
-        self.assertEqual(self.archive.delete([in_trash]), [])
-        self.assertEqual(self.archive.get(key).folder.name, "Archive")
-
     def test_purging_removes_a_message_of_any_folder_in_one_step(self) -> None:
         """A crash can never leave it in Trash: it is not moved there first."""
         draft, gone = self.keep(message("draft", "secret"), Folder(ME, DRAFTS)), self.keep(message(), Folder(ME, TRASH))

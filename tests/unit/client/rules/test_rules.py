@@ -288,5 +288,17 @@ class FilingTests(ArchiveCase):
         )
         self.assertEqual((self.places()["listed"][0], len(notes)), ("Inbox", 1))
 
+    def test_what_has_left_the_folder_since_is_neither_marked_nor_moved(self) -> None:
+        """Another program moves one message and deletes the other while the rules read a long folder."""
+        keys = self.archive.add_many([Addition(self.listed, IN, f"test:{at}") for at in range(2)])
+        found = [one for key in keys if (one := judged(self.archive, self.account.rules, self.archive.get(key)))]
+        self.archive.delete([self.archive.get(keys[0])])
+        self.archive.purge([keys[1]])
+        notes: list[str] = []
+        self.assertEqual(apply(self.archive, found, notes.append), 0)
+        (left,) = self.archive.list(Folder(ME, "Trash"))
+        self.assertEqual((left.key, left.flags, left.tags), (keys[0], Flag.NONE, ()))
+        self.assertIn("moved or deleted 2 of the messages", notes[0])
+
     def addition(self, octets: bytes) -> Addition:
         return Addition(octets, IN)

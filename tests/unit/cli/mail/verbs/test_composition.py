@@ -13,7 +13,7 @@ from typing import Any, Final
 from emailsys.cli.mail import session as mail_session
 from emailsys.cli.mail.session import Session
 from emailsys.cli.mail.verbs.shell import change_folder, execute, folder_names
-from emailsys.client.archive.values import Flag
+from emailsys.client.archive.values import Flag, Folder
 from emailsys.client.online import MailTransfer
 from emailsys.config.exit_status import Exit
 from tests.unit.cli.mail.mail_case import Case
@@ -329,13 +329,20 @@ class ShellTests(Case):
         """The list showed it in the Inbox. What a list showed in Trash is deleted for good after a question."""
         self.do("list")
         self.assertIn("moved to Trash", self.do("delete", "1")[2])
-        self.assertIn("1 message moved since the list was shown", self.do("delete", "1")[2])
+        self.assertIn("1 message not changed: now in another folder", self.do("delete", "1")[2])
+        self.assertIn("in Trash already", self.do("delete", self.trashed_key())[2])
         self.do("list", "Trash")
         for answer, status, left in (("n\n", Exit.FAILED, 1), ("y\n", Exit.OK, 0)):
             self.patch(sys, "stdin", io.StringIO(answer))
             ended, _, err = self.do("delete", "1")
             self.assertEqual((ended, len(self.subjects("Trash"))), (status, left))
             self.assertIn("Delete 1 message for good?", err)
+
+    def trashed_key(self) -> str:
+        """List the Inbox, so that the message in Trash is not in the last list. Return its key."""
+        self.do("list")
+        (one,) = self.mailbox.archive.list(Folder("alice", "Trash"))
+        return one.key
 
     def test_an_error_does_not_end_the_session(self) -> None:
         """The error and its exit status are reported, and the next verb works."""
