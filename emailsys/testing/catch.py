@@ -19,7 +19,8 @@ from emailsys.mail.trace_fields import date_time
 from emailsys.testing.failures import Failure, FailureSyntaxError, parse
 from emailsys.testing.mailbox import EVERYTHING, Wanted
 from emailsys.testing.message import Message
-from emailsys.testing.server import CatchServer, listen
+from emailsys.testing.server import listen
+from emailsys.testing.storing_server import StoringServer
 
 if TYPE_CHECKING:
     from emailsys.testing.late_web import LateWeb
@@ -124,7 +125,7 @@ class Catcher:
         @param warned: called with a sentence about what is wrong while it runs.
         """
         self._reactor, self._options, self._told, self._warned = reactor, options, told, warned
-        self.server = CatchServer(
+        self.server = StoringServer(
             reactor,
             state=options.state,
             most_octets=options.keep_octets,

@@ -14,7 +14,8 @@ from emailsys.config.settings import Settings, WebSettings
 from emailsys.mail.address import Address
 from emailsys.net.serving.admission import Admission
 from emailsys.testing.acceptance import Acceptance
-from emailsys.testing.server import HOSTNAME, CatchServer
+from emailsys.testing.server import HOSTNAME
+from emailsys.testing.storing_server import StoringServer
 
 if TYPE_CHECKING:
     from emailsys.control.requests import Request
@@ -31,7 +32,7 @@ class LateWeb(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, server: CatchServer, host: str, port: int, names: Sequence[str] = ()) -> None:
+    def __init__(self, reactor: Any, server: StoringServer, host: str, port: int, names: Sequence[str] = ()) -> None:
         """@param names: further names by which browsers may open it."""
         self._reactor, self._server = reactor, server
         self._settings = Settings(
@@ -51,15 +52,15 @@ class LateWeb(Factory):
         from emailsys.testing.http_api import CatchAPI
         from emailsys.web.application import build
 
-        parts = self._server.parts
+        kept, telemetry = self._server.keeping, self._server.telemetry
         face = build(
             self._reactor,
             self._settings,
-            parts.telemetry,
-            parts.portal,
-            parts.store.directory,
-            parts.intake,
-            parts.store,
+            telemetry,
+            kept.portal,
+            kept.store.directory,
+            kept.intake,
+            kept.store,
             Admission(),
             self._services(),
         )
@@ -73,7 +74,7 @@ class LateWeb(Factory):
         from emailsys.wiretap.recorder import Recorder
         from emailsys.wiretap.recording import MIN_OCTETS
 
-        parts = self._server.parts
+        kept = self._server.keeping
         scopes = frozenset(scope for scope in Scope if scope.is_of_accounts)
 
         async def ask(request: Request, actor: Actor | None) -> Mapping[str, Any]:
@@ -83,11 +84,11 @@ class LateWeb(Factory):
             return ()
 
         async def check_token(text: str, ip: str) -> TokenRow:
-            account = await parts.boxes.of_login(text.encode("utf-8", "replace"))
+            account = await kept.boxes.of_login(text.encode("utf-8", "replace"))
             return TokenRow(
                 text[:16],
                 account.account_id,
-                parts.boxes.address_of(account),
+                kept.boxes.address_of(account),
                 True,
                 scopes,
                 "",
@@ -102,7 +103,7 @@ class LateWeb(Factory):
             ask=ask,
             make_credentials=make_credentials,
             check_token=check_token,
-            delivery_of=lambda account: Acceptance(parts.boxes, account),
+            delivery_of=lambda account: Acceptance(kept.boxes, account),
             sample=sample,
             foretell=lambda seconds: (),
             wire=Recorder(1, MIN_OCTETS, enabled=False),

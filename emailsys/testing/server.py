@@ -1,4 +1,4 @@
-"""A mail server for tests on a reactor: the daemon's sessions and store, without its policy and its outbound mail."""
+"""A mail server for tests on a reactor: the daemon's sessions, without its store, its policy and its outbound mail."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import socket
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import maybeDeferred
@@ -18,25 +17,21 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from emailsys.config.settings import POP3Settings, SMTPSettings, StoreSettings
+from emailsys.config.settings import POP3Settings, SMTPSettings
 from emailsys.interfaces import IIntake
 from emailsys.mail.envelope import Envelope
 from emailsys.net.pop3.service import POP3Service
 from emailsys.net.serving.admission import Admission
 from emailsys.net.serving.environment import ServiceEnvironment
 from emailsys.net.smtp.service import Kind, SMTPService
-from emailsys.store.open import Opening, Store, open_store
 from emailsys.telemetry import Telemetry
-from emailsys.testing.acceptance import Boxes, CapturingIntake, open_portal
 from emailsys.testing.failures import FailureScript
 from emailsys.testing.log_lines import LogLines
 from emailsys.testing.mailbox import Inbox
+from emailsys.testing.memory_keeping import MemoryKeeping
 from emailsys.testing.message import message_of
 from emailsys.testing.pop3_sessions import ScriptedPOP3Factory
 from emailsys.testing.sessions import ScriptedFactory
-
-if TYPE_CHECKING:
-    from emailsys.testing.trimming import Trimming
 
 HOSTNAME: Final = "catch.invalid"
 # A file system in memory, and the room that it must have: containers often have 64 MiB there.
@@ -63,108 +58,97 @@ def _temporary_folder() -> str:
     return tempfile.mkdtemp(prefix="emailsys-")
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of a server that its other services use."""
+class Keeping(Protocol):
+    """What the sessions of a mail server need behind them."""
 
-    boxes: Boxes
-    portal: Portal
-    store: Store
-    intake: IIntake
-    telemetry: Telemetry
+    @property
+    def portal(self) -> Portal:
+        """Opens maildrops, and says who may send."""
+
+    @property
+    def intake(self) -> IIntake:
+        """Accepts messages."""
 
 
 class CatchServer:
-    """A mail server that accepts everything and sends nothing. All methods are called in the reactor's thread.
+    """A mail server that accepts everything, keeps it in memory and sends nothing on.
 
-    It has real SMTP and POP3 sessions and a real store. It has no queue runner, no resolver and no connection pool: no
-    code in it connects to another host.
-
-    @param state: the folder of the store; None for a temporary one that is removed at the end.
+    It has real SMTP and POP3 sessions. It has no queue runner, no resolver and no connection pool: no code in it
+    connects to another host. All methods are called in the reactor's thread.
     """
 
     def __init__(
         self,
         reactor: Any,
         *,
-        state: Path | None = None,
         most_octets: int = 0,
         most_messages: int = 0,
         tls_names: Sequence[str] | None = None,
     ) -> None:
         """
-        @param most_octets: of the messages that are kept; the oldest go first. 0 for no limit.
+        @param most_octets: of the messages in the inbox; the oldest go first. 0 for no limit.
         @param most_messages: the same for their number.
         @param tls_names: offer STARTTLS and STLS, with a certificate for localhost and these names; None for no TLS.
         """
         self._tls_names = tls_names
         #: The certificate of the authority that clients must trust, with TLS.
         self.ca: Path | None = None
-        self._is_bounded = bool(most_octets or most_messages)
-        self._trimming: Trimming | None = None
-        self._reactor = reactor
-        self._state = state
-        self._temporary: str | None = None
+        self.reactor = reactor
+        self._temporary: Path | None = None
         self._removal: weakref.finalize[Any, Any] | None = None
         self.script = FailureScript()
         self.inbox = Inbox(self.script, most_octets, most_messages)
         #: The last lines of the log.
         self.log = LogLines(maxlen=_LOG_LINES)
-        self._telemetry = Telemetry(Logger(namespace="emailsys", observer=self.log))
-        self._store: Store | None = None
-        self._parts: Parts | None = None
+        self.telemetry = Telemetry(Logger(namespace="emailsys", observer=self.log))
         self._ports: list[IListeningPort] = []
         self._factories: list[Any] = []
 
-    @property
-    def parts(self) -> Parts:
-        """The parts that other services of this server use, once it has started."""
-        assert self._parts is not None
-        return self._parts
-
     async def start(self, listeners: Mapping[str, socket.socket]) -> None:
-        """Open the store and serve.
+        """Serve.
 
         @param listeners: listening sockets of "smtp" and "pop3". They are duplicated; the caller closes them.
-        @raise StoreError: the store cannot be opened.
+        @raise StoreError: the store of a subclass cannot be opened.
         """
-        folder = self._state
-        if folder is None:
-            self._temporary = _temporary_folder()
-            folder = Path(self._temporary)
-            # A test run may end without `stop`.
-            self._removal = weakref.finalize(self, _remove, self._temporary, os.getpid())
         try:
-            await self._serve(folder, listeners)
+            self._serve(await self.open_keeping(), listeners)
         except BaseException:
             await self.stop()
             raise
 
-    async def _serve(self, folder: Path, listeners: Mapping[str, socket.socket]) -> None:
-        store = self._store = open_store(
-            StoreSettings(), folder, self._reactor, self._telemetry, Opening(create=True, sweep=self._is_bounded)
-        )
-        if self._is_bounded:
-            from emailsys.testing.trimming import Trimming
+    async def open_keeping(self) -> Keeping:
+        """Open what keeps the mail."""
+        return MemoryKeeping(self.captured)
 
-            self._trimming = Trimming(self._reactor, store, self.inbox, self._telemetry)
-        boxes = Boxes(store)
-        await boxes.open()
-        portal, intake = open_portal(boxes, store, HOSTNAME), CapturingIntake(store.intake, self._captured)
-        self._parts = Parts(boxes, portal, store, intake, self._telemetry)
+    async def close_keeping(self) -> None:
+        """Close what keeps the mail. Called in any case, once no session is left."""
+
+    def folder(self) -> Path:
+        """Return the folder for files of the server: a temporary one that is removed at the end."""
+        if self._temporary is None:
+            self._temporary = Path(_temporary_folder())
+            # A test run may end without `stop`.
+            self._removal = weakref.finalize(self, _remove, str(self._temporary), os.getpid())
+        return self._temporary
+
+    def captured(self, queue_id: str, envelope: Envelope, raw: bytes) -> None:
+        """Add a message that was accepted to the inbox."""
+        self.inbox.add(message_of(queue_id, envelope, raw))
+
+    def _serve(self, keeping: Keeping, listeners: Mapping[str, socket.socket]) -> None:
         tls = None
         if self._tls_names is not None:
             # Imported here: most tests do without TLS, and cryptography takes a tenth of a second.
             from emailsys.testing.certificates import certificates_in
 
-            self.ca, tls = certificates_in(folder / _CERTIFICATES, self._tls_names)
-        environment = ServiceEnvironment(portal, self._reactor, self._telemetry, HOSTNAME, tls)
+            self.ca, tls = certificates_in(self.folder() / _CERTIFICATES, self._tls_names)
+        environment = ServiceEnvironment(keeping.portal, self.reactor, self.telemetry, HOSTNAME, tls)
         admission = Admission(is_exempt=_everybody)
         smtp = ScriptedFactory(
             SMTPService(
                 environment,
                 Kind.RECEIVE,
-                intake,
+                keeping.intake,
                 SMTPSettings(max_received_fields=1000),
                 is_trusted=_everybody,
                 admission=admission,
@@ -175,12 +159,7 @@ class CatchServer:
         self._factories = [smtp, pop3]
         for name, factory in (("smtp", smtp), ("pop3", pop3)):
             listener = listeners[name]
-            self._ports.append(self._reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
-
-    def _captured(self, queue_id: str, envelope: Envelope, raw: bytes) -> None:
-        self.inbox.add(message_of(queue_id, envelope, raw))
-        if self._trimming is not None:
-            self._trimming.look()
+            self._ports.append(self.reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
 
     async def end_sessions(self) -> None:
         """End all sessions at once. Returns when they are gone."""
@@ -190,26 +169,21 @@ class CatchServer:
                 return
             for session in sessions:
                 session.connection.abort()
-            await deferLater(self._reactor, 0)
+            await deferLater(self.reactor, 0)
 
     async def stop(self, patience: float = 0.0) -> None:
-        """Stop listening, end all sessions, close the store, and remove the temporary folder.
+        """Stop listening, end all sessions, close what keeps the mail, and remove the temporary folder.
 
         @param patience: seconds in which sessions may end by themselves.
         """
         ports, self._ports = self._ports, []
         for port in ports:
             await maybeDeferred(port.stopListening)
-        deadline = self._reactor.seconds() + patience
-        while any(factory.sessions for factory in self._factories) and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, _POLL)
+        deadline = self.reactor.seconds() + patience
+        while any(factory.sessions for factory in self._factories) and self.reactor.seconds() < deadline:
+            await deferLater(self.reactor, _POLL)
         await self.end_sessions()
-        trimming, self._trimming = self._trimming, None
-        if trimming is not None:
-            await trimming.stop()
-        store, self._store = self._store, None
-        if store is not None:
-            await store.close()
+        await self.close_keeping()
         self._temporary = None
         if self._removal is not None:
             self._removal()

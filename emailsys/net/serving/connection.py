@@ -198,6 +198,8 @@ class Connection(Protocol, SilenceLimit, Generic[EventT]):
         """End the connection immediately and discard unsent output."""
         self.closing = True
         self.setTimeout(None)
+        # They would be written at the end of the turn, before the transport ends.
+        self.replies.discard()
         if not self.lost:
             self._transport.abortConnection()
 

@@ -130,9 +130,14 @@ class ReplyBuffer:
         if waiting is not None:
             waiting.callback(None)
 
+    def discard(self) -> None:
+        """Drop the replies that are collected, but not written."""
+        self._out = []
+        self._out_octets = 0
+
     def end(self) -> None:
         """Drop the output. A sender that awaits `writable` gets ConnectionLost."""
-        self._out = []
+        self.discard()
         waiting, self._writable = self._writable, None
         if waiting is not None:
             waiting.errback(Failure(ConnectionLost("the connection was lost")))

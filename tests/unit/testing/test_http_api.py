@@ -11,25 +11,35 @@ from typing import Any, cast
 from urllib.request import HTTPCookieProcessor, build_opener
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from emailsys.testing import MailSystemMixin
 from emailsys.testing.late_web import LateWeb
+from emailsys.testing.server import listen
+from emailsys.testing.storing_server import StoringServer
 
 LETTER = (
     b"From: shop@example.com\r\nSubject: Welcome\r\nContent-Type: text/html\r\n\r\n<a href='https://a.example/x'>x</a>"
 )
 
 
-class APITests(MailSystemMixin, TestCase):
+class APITests(TestCase):
     """Requests come from a thread, as programs make them."""
 
     async def _start(self) -> None:
-        self.system = await self.start_mail_system()
-        web: Any = LateWeb(reactor, self.system._server, "127.0.0.1", 0)
+        self.server = StoringServer(reactor)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.server.stop()))
+        listeners = {name: listen("127.0.0.1", 0) for name in ("smtp", "pop3")}
+        self.smtp: tuple[str, int] = listeners["smtp"].getsockname()
+        try:
+            await self.server.start(listeners)
+        finally:
+            for listener in listeners.values():
+                listener.close()
+        web: Any = LateWeb(reactor, self.server, "127.0.0.1", 0)
         listening: Any = IReactorTCP(reactor).listenTCP(0, web, interface="127.0.0.1")
         self.addCleanup(web.close)
         self.addCleanup(listening.stopListening)
@@ -62,7 +72,7 @@ class APITests(MailSystemMixin, TestCase):
         """Send a message."""
 
         def talk() -> None:
-            with smtplib.SMTP(self.system.host, self.system.port, timeout=30) as client:
+            with smtplib.SMTP(*self.smtp, timeout=30) as client:
                 client.sendmail("bounces@example.com", [to], LETTER)
 
         await deferToThread(talk)
@@ -120,7 +130,7 @@ class APITests(MailSystemMixin, TestCase):
         await self.send()
 
     def _blocking_send(self) -> None:
-        with smtplib.SMTP(self.system.host, self.system.port, timeout=30) as client:
+        with smtplib.SMTP(*self.smtp, timeout=30) as client:
             client.sendmail("bounces@example.com", ["bob@example.com"], LETTER)
 
     async def test_the_api_of_the_daemon(self) -> None:
@@ -161,7 +171,7 @@ class APITests(MailSystemMixin, TestCase):
                 self.assertRaises(TimeoutError, self._read_soon, client)
 
         await deferToThread(leave)
-        inbox = self.system._server.inbox
+        inbox = self.server.inbox
         while inbox.observers:
             await deferLater(cast("IReactorTime", reactor), 0.01)
 
@@ -181,4 +191,4 @@ class APITests(MailSystemMixin, TestCase):
         simple = {"Content-Type": "text/plain"}
         status, _, _ = await self.ask("/catch/failures", "POST", {"failures": ["550 at RCPT"]}, **simple)
         self.assertEqual(status, 415)
-        self.assertEqual((len(self.system.messages), self.system.failures), (1, ()))
+        self.assertEqual((len(self.server.inbox.messages), self.server.script.failures), (1, ()))

@@ -103,7 +103,7 @@ class ArrivalTests(SystemTestCase):
         self.assertEqual([one.login for one in self.system.messages], ["", "alice", "alice"])
 
     def test_pop3_opens_the_mail_of_one_address_or_all(self) -> None:
-        """The store is the daemon's; abuse@ and postmaster@ are roles there, and bare here."""
+        """abuse@ and postmaster@ are names as any other; a bare postmaster has no maildrop of his own."""
         for name in (
             "bob@example.com",
             "abuse@example.com",

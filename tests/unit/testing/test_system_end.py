@@ -32,7 +32,8 @@ class EndTests(SynchronousTestCase):
         """Also with a session that is open, and a named port can be used again at once."""
         stop_shared_reactor_thread()
         threads = set(threading.enumerate())
-        system = MailSystem()
+        # With TLS it has files.
+        system = MailSystem(tls=True)
         (folder,) = {Path(str(system._server._temporary))}
         self.assertTrue(folder.is_dir())
         client = smtplib.SMTP(system.host, system.port, timeout=10)
@@ -48,17 +49,19 @@ class EndTests(SynchronousTestCase):
         stop_shared_reactor_thread()
         left = set(threading.enumerate()) - threads
         for one in left:
-            # The thread that closed the store may have a last step to take.
+            # A thread that has ended its work may have a last step to take.
             one.join(10)
         self.assertEqual([one for one in left if one.is_alive()], [])
 
     def test_no_reactor_is_installed(self) -> None:
-        """Beside it another loop runs, and the asyncio reactor can still be installed."""
+        """Beside it another loop runs, and the asyncio reactor can still be installed. Nor is a store imported."""
         program = """
 import asyncio, smtplib, sys
 from emailsys.testing import MailSystem
 with MailSystem() as system:
     assert "twisted.internet.reactor" not in sys.modules
+    # Its mail is in memory. The imports of a store would double the time of the first start.
+    assert "sqlalchemy" not in sys.modules and "emailsys.store" not in sys.modules
     async def main():
         def send():
             with smtplib.SMTP(system.host, system.port) as client:
@@ -85,7 +88,7 @@ with MailSystem() as system:
 import os, smtplib, sys
 from emailsys.testing import MailSystem
 def use():
-    system = MailSystem()
+    system = MailSystem(tls=True)
     with smtplib.SMTP(system.host, system.port) as client:
         client.sendmail("a@b.example", ["x@example.com"], b"Subject: hi\\r\\n\\r\\n")
     assert len(system.messages) == 1

@@ -170,6 +170,16 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(len(self.echo.ends), 1)
         self.assertEqual(self.echo.clock.getDelayedCalls(), [])
 
+    def test_an_abort_discards_the_replies_of_its_turn(self) -> None:
+        """They are not written at the end of the turn."""
+        peer = self.connect()
+        peer.heard()
+        self.echo.connection.send(b"discarded\r\n")
+        self.echo.connection.abort()
+        self.echo.connection.replies.flush()
+        self.assertEqual(peer.heard(), b"")
+        self.assertTrue(peer.transport.aborted)
+
     def test_a_sender_that_waits_for_room_fails_at_a_disconnect(self) -> None:
         peer = self.connect()
         self.echo.connection.replies.pause()

@@ -1,0 +1,1 @@
+The mail systems of tests (`MailSystem`, the fixtures of pytest, the trial mixin) keep their mail in memory. The first one of a run starts in about 0.3 s in place of 0.6 s, and each further one in 1 ms in place of 30 ms.
