@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 from emailsys.config.settings import SendingSettings
 from emailsys.daemon.worker_channel import Channel
 from emailsys.daemon.worker_sharing import packed, unpacked
-from emailsys.delivery.sending_limits import Admission
-from emailsys.interfaces import TooMuchHeld
+from emailsys.delivery.sending_counts import Admission
+from emailsys.interfaces import StoreError, TooMuchHeld
 from emailsys.mail import reply
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Envelope, RemoteRoute, Route
@@ -135,6 +135,8 @@ class SharedSenderLimits:
         told = await self._channel.ask("admit", envelope=packed(envelope))
         if "refused" in told:
             raise TooMuchHeld(told["refused"])
+        if "failed" in told:
+            raise StoreError(told["failed"])
         changed, crossings = unpacked(told["decision"]) if "decision" in told else (envelope, [])
         return CountedAdmission(changed, crossings, number=told["number"])
 

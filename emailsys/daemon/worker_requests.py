@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.python.failure import Failure
 
@@ -17,8 +18,8 @@ from emailsys.daemon.worker_channel import ChannelLost, Handler
 from emailsys.daemon.worker_limits import BUSY, CLEAN, GO_ON, GUESSED
 from emailsys.daemon.worker_process import WorkerProcess
 from emailsys.daemon.worker_sharing import PassedExceptionError, login_outcome, packed, unpacked, why_unverified
-from emailsys.delivery.sending_limits import Admission
-from emailsys.interfaces import LoginBusy, TooMuchHeld
+from emailsys.delivery.sending_counts import Admission
+from emailsys.interfaces import LoginBusy, StoreError, TooMuchHeld
 from emailsys.mail import reply
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import RemoteRoute, Route
@@ -174,15 +175,19 @@ class Requests:
         """Count an unknown recipient. Returns, after a delay, whether the client may be told that it is unknown."""
         return await self._parts.outbound.unknown.refuse(ip) is reply.NO_SUCH_MAILBOX
 
-    def _admit(self, worker: WorkerProcess, envelope: str) -> Mapping[str, object]:
+    async def _admit(self, worker: WorkerProcess, envelope: str) -> Mapping[str, object]:
         """Count a message for its senders."""
-        before = unpacked(envelope)
+        before, admissions = unpacked(envelope), self._admissions[worker]
         try:
-            admission = self._parts.outbound.sending.admit(before)
+            counted = self._parts.outbound.sending.admit(before)
+            admission = await counted if isinstance(counted, Deferred) else counted
         except TooMuchHeld as error:
             return {"refused": str(error)}
+        except StoreError as error:
+            return {"failed": str(error)}
         number = next(self._numbers)
-        self._admissions[worker][number] = admission
+        # If the worker has ended meanwhile, these are not remembered any more.
+        admissions[number] = admission
         if admission.envelope is before and not admission.crossings:
             return {"number": number}
         return {"number": number, "decision": packed((admission.envelope, admission.crossings))}

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from emailsys.delivery.limit_notices import limit_notices
 from emailsys.delivery.notice_writer import NoticeWriter
-from emailsys.delivery.sending_limits import Admission
+from emailsys.delivery.sending_counts import Admission
 from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
 from emailsys.mail.dsn.report import Action, RecipientReport, reports_by_action
 from emailsys.mail.dsn_request import Notify, RecipientRequest, original_recipient

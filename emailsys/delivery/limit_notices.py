@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from emailsys.delivery.sending_limits import Crossing
+from emailsys.delivery.sending_counts import Crossing
 from emailsys.interfaces import IRouter, Notice
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Envelope, Recipient, own_parameters

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,23 @@ class SentCount:
 class ISentCounts(Interface):
     """The counts in the store."""
 
+    is_shared: bool = Attribute("Whether other nodes may count the same senders.")
+
     async def load(since: int) -> Sequence[SentCount]:
         """Return the counts of the hour `since` and later hours."""
 
     async def add(counts: Sequence[SentCount], since: int) -> None:
         """Add to the counts, and delete those of hours before `since`."""
+
+    async def count(
+        senders: Sequence[str],
+        hour: int,
+        since: int,
+        decide: Callable[[Sequence[SentCount]], tuple[Sequence[SentCount], T]],
+    ) -> T:
+        """Add to the counts of some senders, depending on what these are, while no other node does. Like `add`.
+
+        @param hour: the present hour. Counts of hours to come, from a wrong clock, become counts of this hour.
+        @param decide: gets the counts of the hour `since` and later hours. Returns what to add, and the result. It is
+            called in another thread, perhaps more than once.
+        """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -334,3 +335,20 @@ class QueueContract(MailCase):
         )
         await counts.add([], 11)
         self.assertEqual(list(await counts.load(0)), [SentCount("b@x", 11, 1, 1)])
+
+    async def test_what_a_decision_adds_to_counts_depends_on_what_was_counted_before(self) -> None:
+        counts = self.store.sent_counts
+        await counts.add([SentCount("a@x", 9, 1, 1), SentCount("a@x", 10, 1, 2, 1), SentCount("b@x", 10, 9, 9)], 0)
+        # By a clock that was ahead.
+        await counts.add([SentCount("c@x", 1000, 1, 4)], 0)
+        seen: list[set[SentCount]] = []
+
+        def decide(found: Sequence[SentCount]) -> tuple[Sequence[SentCount], str]:
+            seen.append({count for count in found if count.messages})
+            return [SentCount("c@x", 11, 1, 7), SentCount("a@x", 10, 2, 3)], "decided"
+
+        self.assertEqual(await counts.count(["c@x", "a@x"], 11, 10, decide), "decided")
+        self.assertEqual(seen, [{SentCount("a@x", 10, 1, 2, 1), SentCount("c@x", 1000, 1, 4)}])
+        kept = {count for count in await counts.load(0) if count.messages}
+        expected = {SentCount("a@x", 10, 3, 5, 1), SentCount("b@x", 10, 9, 9), SentCount("c@x", 11, 2, 11)}
+        self.assertEqual(kept, expected)

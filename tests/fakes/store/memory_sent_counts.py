@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from zope.interface import implementer
 
 from emailsys.interfaces import ISentCounts, SentCount
+
+T = TypeVar("T")
 
 
 @implementer(ISentCounts)
@@ -16,6 +20,7 @@ class MemorySentCounts:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, int], SentCount] = {}
         self.fails: Exception | None = None
+        self.is_shared = False
 
     async def load(self, since: int) -> Sequence[SentCount]:
         return [row for row in self.rows.values() if row.hour >= since]
@@ -34,3 +39,19 @@ class MemorySentCounts:
                 old.recipients + new.recipients,
                 max(old.told, new.told),
             )
+
+    async def count(
+        self,
+        senders: Sequence[str],
+        hour: int,
+        since: int,
+        decide: Callable[[Sequence[SentCount]], tuple[Sequence[SentCount], T]],
+    ) -> T:
+        found = [row for row in self.rows.values() if row.sender in senders and row.hour >= since]
+        for row in found:
+            if row.hour > hour + 1:
+                del self.rows[row.sender, row.hour]
+                await self.add([replace(row, hour=hour)], 0)
+        added, result = decide(found)
+        await self.add(added, since)
+        return result

@@ -16,7 +16,8 @@ from emailsys.daemon.worker_limits import SharedGuesses, SharedNoticeLimit, Shar
 from emailsys.daemon.worker_requests import Requests, SharedParts
 from emailsys.delivery.clock import Timing
 from emailsys.delivery.notice_cap import NoticeCap
-from emailsys.delivery.sending_limits import Admission, SendingLimits
+from emailsys.delivery.sending_counts import Admission
+from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.interfaces import StoreError, TooMuchHeld
 from emailsys.mail import reply
 from emailsys.mail.address import Address, parse

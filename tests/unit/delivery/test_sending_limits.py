@@ -36,8 +36,12 @@ async def _here(function: object) -> object:
 
 
 class Limited(SynchronousTestCase):
+    # Whether other nodes may count the same senders.
+    is_shared = False
+
     def setUp(self) -> None:
         self.store = MemoryStore()
+        self.store.sent_counts.is_shared = self.is_shared
         self.alice = self.store.seed_account("alice@home.test")
         self.boss = self.store.seed_account("boss@home.test")
         self.router = MemoryRouter(
@@ -303,3 +307,91 @@ class Remembering(Limited):
         self.store.jumped = 0.0
         self.send(1)
         self.assertEqual((self.held(), len(self.store.waiting)), (0, 2))
+
+
+class SharedHolding(Holding):
+    """The same, where other nodes may count the same senders."""
+
+    is_shared = True
+
+
+class SharedTelling(Telling):
+    """The same, where other nodes may count the same senders."""
+
+    is_shared = True
+
+
+class SharedRemembering(Remembering):
+    """The same, where other nodes may count the same senders."""
+
+    is_shared = True
+
+
+class Nodes(Limited):
+    """Two nodes with one store."""
+
+    is_shared = True
+
+    def start(self, settings: SendingSettings) -> None:
+        super().start(settings)
+        self.one = self.limits, self.intake
+        super().start(settings)
+        self.other = self.limits, self.intake
+
+    def on(self, node: tuple[SendingLimits, QueueingIntake]) -> None:
+        """Send the next messages to a node."""
+        self.limits, self.intake = node
+
+    def test_two_nodes_allow_a_limit_once(self) -> None:
+        for node in (self.one, self.other) * 6:
+            self.on(node)
+            self.send(1)
+        self.assertEqual((self.held(), len(self.store.waiting)), (2, 12))
+
+    def test_what_two_nodes_held_is_told_once(self) -> None:
+        for node in (self.one, self.other):
+            self.on(node)
+            self.send(11)
+        self.assertEqual(len(self.notices(self.boss.account_id)), 1)
+
+    def test_a_sender_far_from_its_limit_is_counted_later(self) -> None:
+        """A message to few waits for no other commit. In five seconds, or after a 64th of the limit, nodes know it."""
+        self.start(SendingSettings(recipients_per_hour=640, recipients_per_day=0))
+        for node in (self.one, self.other):
+            self.on(node)
+            for _ in range(10):
+                self.send(1)
+        self.assertEqual(self.store.sent_counts.rows, {})
+        self.send(1)
+        [row] = self.store.sent_counts.rows.values()
+        self.assertEqual(row.recipients, 11)
+        self.store.clock.advance(5)
+        [row] = self.store.sent_counts.rows.values()
+        self.assertEqual((row.messages, row.recipients), (21, 21))
+
+    def test_beyond_half_of_a_limit_each_message_is_counted_at_once(self) -> None:
+        self.start(SendingSettings(recipients_per_hour=640, recipients_per_day=0))
+        self.send(320)
+        self.on(self.one)
+        self.send(1)
+        self.send(320)
+        self.assertEqual(self.held(), 320, "what the other node has sent is known when this one asks")
+        self.send(319)
+        self.assertEqual(self.held(), 320)
+        self.on(self.other)
+        self.send(1)
+        self.assertEqual(self.held(), 321)
+
+    def test_a_message_that_is_not_accepted_is_taken_back_on_all_nodes(self) -> None:
+        self.store.fail_next_commit = StoreError("disk full")
+        self.failureResultOf(self.submit(10), StoreError)
+        self.store.clock.advance(5)
+        self.on(self.one)
+        self.send(10)
+        self.assertEqual(self.held(), 0)
+
+    def test_without_the_database_a_message_is_not_accepted(self) -> None:
+        self.store.sent_counts.fails = StoreError("the server is gone")
+        self.failureResultOf(self.submit(10), StoreError)
+        self.send(10)
+        self.assertEqual((self.held(), len(self.store.waiting)), (0, 10))
