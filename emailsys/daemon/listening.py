@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from emailsys.platforms.files import BINARY, NO_FOLLOW
+from emailsys.platforms.files import NO_FOLLOW, open_regular
 from emailsys.supervisor import Bound
 from emailsys.telemetry import Telemetry
 
@@ -35,7 +35,7 @@ class Listening:
         text = json.dumps({"pid": os.getpid(), "listening": self.addresses}) + "\n"
         draft = self._path.with_name(f".{LISTENING_NAME}")
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY | NO_FOLLOW, 0o600)
+            descriptor = open_regular(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NO_FOLLOW)
             with open(descriptor, "wb") as file:
                 file.write(text.encode())
             draft.replace(self._path)

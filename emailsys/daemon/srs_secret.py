@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.config.exit_status import Exit
-from emailsys.platforms.files import BINARY, read_file, sync_directory
+from emailsys.platforms.files import NO_FOLLOW, open_regular, read_file, sync_directory
 from emailsys.supervisor import StartupError
 
 SRS_SECRET: Final = "srs.secret"  # noqa: S105 -- a file name
@@ -46,7 +46,7 @@ def read_secret(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o600)
+    descriptor = open_regular(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NO_FOLLOW)
     try:
         os.write(descriptor, secrets.token_bytes(_OCTETS))
         os.fsync(descriptor)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emailsys.config.monitoring_settings import LogFormat
-from emailsys.platforms.files import BINARY
+from emailsys.platforms.files import BINARY, NO_WAIT
 from emailsys.telemetry import json_line, plain_line
 
 
@@ -23,7 +23,8 @@ class MailLog:
         self._descriptor = self._open()
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY, 0o640)
+        # The name may be that of a pipe, such as /dev/stdout. The daemon never waits for its reader.
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY | NO_WAIT, 0o640)
 
     def write(self, name: str, fields: Mapping[str, object]) -> None:
         """Write an event in one system call, so that lines of several processes do not mix."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +25,8 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 # Clocks of test machines differ. A certificate that is valid since an hour ago is valid on all of them.
 _BACKDATED: Final = timedelta(hours=1)
+# Octets that are read of a file. Certificates and keys have a few thousand.
+_MOST_OCTETS: Final = 1 << 20
 # RFC 5280 §4.2.1.3: these keys sign handshakes and encipher nothing, because only ECDHE suites are served.
 _NO_USAGE: Final = {
     "digital_signature": False,
@@ -144,13 +149,25 @@ def issue(
     )
 
 
+def _read(path: Path) -> bytes:
+    """Return the octets of a file. The owner of the folder may have put a pipe there, whose writer is not waited for.
+
+    @raise OSError: the file cannot be read, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        return file.read(_MOST_OCTETS)
+
+
 def read_key(path: Path) -> PrivateKey | None:
     """Read the key in a file; return None if there is no file.
 
     @raise PKIError: the file cannot be read, or has no RSA or ECDSA key.
     """
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(_read(path), password=None)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -170,7 +187,7 @@ def read_certificate(path: Path) -> x509.Certificate:
     @raise PKIError: the file cannot be read, or has no certificate.
     """
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(_read(path))
     except FileNotFoundError:
         raise PKIError(f"{path}: the file does not exist. Run `emailsys certs init`") from None
     except OSError as error:

@@ -19,6 +19,8 @@ NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
 # Opening a pipe does not wait for its other end.
 NO_WAIT: Final[int] = getattr(os, "O_NONBLOCK", 0)
 
+# The errors of opening a socket, or a pipe that no program reads.
+_NOT_OPENED: Final = (errno.ENXIO, errno.EOPNOTSUPP)
 _DIRECTORY: Final[int | None] = getattr(os, "O_DIRECTORY", None)
 _PATH: Final[int | None] = getattr(os, "O_PATH", None)
 
@@ -74,17 +76,36 @@ def write_at(descriptor: int, octets: bytes, start: int) -> int:
     return os.write(descriptor, octets)
 
 
-def read_file(path: Path, most: int) -> bytes:
-    """Return the content of a file, cut after `most` octets.
+def not_regular(path: Path) -> OSError:
+    """Return the error for a pipe, a device or the like in the place of a file."""
+    return OSError(errno.EINVAL, "is not a regular file", str(path))
 
-    Another user may have put a pipe or a device in its place. Neither is waited for or read.
+
+def open_regular(path: Path, flags: int, mode: int = 0o600) -> int:
+    """Open a file as `os.open` does, as binary. A pipe or a device in its place is neither waited for nor used.
+
+    @param flags, mode: as for `os.open`.
+    @raise OSError: it cannot be opened, or is not a regular file.
+    """
+    try:
+        descriptor = os.open(path, flags | BINARY | NO_WAIT, mode)
+    except OSError as error:
+        if error.errno in _NOT_OPENED:
+            raise not_regular(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise not_regular(path)
+    return descriptor
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Return the content of a file, cut after `most` octets. Another user may have put a pipe in its place.
 
     @raise OSError: it cannot be opened or read, or is not a regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | BINARY | NO_WAIT)
+    descriptor = open_regular(path, os.O_RDONLY)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file")
         return os.read(descriptor, most)
     finally:
         os.close(descriptor)

@@ -11,6 +11,7 @@ from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import StoreError
 from emailsys.store.directory.cache import NO_DOMAINS
 from emailsys.store.engine.base import no_store_text
+from emailsys.store.engine.files import check_regular
 from emailsys.store.open import sqlite_path
 from emailsys.store.schema.identity import IDENTITY_NAME, KeptIdentity, replaced_text
 from emailsys.store.schema.move_marks import StoreMoved, raise_if_marked
@@ -28,6 +29,7 @@ def find_problem(settings: StoreSettings, state: Path) -> str | None:
     if not path.exists():
         return no_store_text(str(path.parent))
     try:
+        check_regular(path)
         with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             if not tables:
@@ -45,6 +47,8 @@ def find_problem(settings: StoreSettings, state: Path) -> str | None:
         return str(error)
     except sqlite3.Error as error:
         return f"the store {path} cannot be read: {error}"
+    except OSError as error:
+        return f"the store {path} cannot be read: {error.filename}: {error.strerror}"
     return None
 
 

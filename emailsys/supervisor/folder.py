@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.config.exit_status import Exit
-from emailsys.platforms.files import BINARY, NO_FOLLOW, NO_WAIT, is_read_only, read_at, write_at
+from emailsys.platforms.files import NO_FOLLOW, is_read_only, open_regular, read_at, write_at
 from emailsys.platforms.locks import IS_HELD, LOCKS
 from emailsys.platforms.users import HAS_USERS, effective_user, user_name
 from emailsys.store.engine.file_locks import make_directory
@@ -109,7 +109,7 @@ class FolderLock:
         """
         path = folder / name
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY | NO_FOLLOW, 0o600)
+            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW)
         except OSError as error:
             raise StartupError(f"{path}: cannot be opened: {error.strerror}", Exit.CANNOT_CREATE) from None
         try:
@@ -145,7 +145,7 @@ class FolderLock:
 def holder_of(folder: Path, name: str = LOCK_NAME) -> int | None:
     """Return the process that holds the lock of a folder, None if no process does. 0 means an unknown process."""
     try:
-        descriptor = os.open(folder / name, os.O_RDONLY | BINARY | NO_FOLLOW | NO_WAIT)
+        descriptor = open_regular(folder / name, os.O_RDONLY | NO_FOLLOW)
     except OSError:
         return None
     try:

@@ -159,6 +159,19 @@ class FolderLockTests(Case):
         self.assertIsNone(holder_of(self.folder))
         FolderLock.take(self.folder).release()
 
+    def test_a_pipe_or_a_link_in_place_of_the_lock_is_told(self) -> None:
+        """The user of the daemon may have put it there, and root starts the daemon."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        path = self.folder / "daemon.lock"
+        os.mkfifo(path)
+        self.assertIn("is not a regular file", self.refused(Exit.CANNOT_CREATE, FolderLock.take, self.folder))
+        self.assertIsNone(holder_of(self.folder))
+        path.unlink()
+        path.symlink_to("elsewhere")
+        self.assertIn(str(path), self.refused(Exit.CANNOT_CREATE, FolderLock.take, self.folder))
+        self.assertFalse((self.folder / "elsewhere").exists())
+
     def test_the_lock_of_a_process_that_died_is_gone(self) -> None:
         """kill -9 leaves a file behind, and no lock."""
         code = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from emailsys.platforms.files import BINARY, sync_directory
+from emailsys.platforms.files import NO_FOLLOW, open_regular, sync_directory
 from emailsys.platforms.locks import IS_HELD, LOCKS
 
 # SHARED_FIRST and SHARED_SIZE of SQLite's os.h; they are part of its file format.
@@ -86,7 +86,7 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
+    return open_regular(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW)
 
 
 class CommitLock:

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Final
 
-from emailsys.platforms.files import BINARY, open_identity
+from emailsys.platforms.files import NO_FOLLOW, not_regular, open_identity, open_regular
 
 # Device, inode and link count of a file.
 _Identity = tuple[int, int, int]
 
-# SQLite's suffixes for the log and for the shared index of the log.
+# SQLite's suffixes of all files that it opens beside the database.
+_BESIDE: Final = ("-journal", "-wal", "-shm")
+# Its suffixes for the log and for the shared index of the log.
 _SUFFIXES: Final = ("-wal", "-shm")
 
 # Seconds between two checks for readers. Each check releases the interpreter lock several times, which costs a busy
 # process more than the read itself. A connection that is already open keeps reading the original files.
 _CHECK_EVERY: Final = 0.1
+
+
+def check_regular(path: Path) -> None:
+    """Check that no file that SQLite would open is a pipe, a link or the like. Call before each connection.
+
+    The user who owns the folder may have put one there. SQLite waits for the other end of a pipe for ever, and so would
+    a command that root runs.
+
+    @param path: the database file.
+    @raise OSError: one of them is not a regular file.
+    """
+    for suffix in ("", *_BESIDE):
+        file = path.with_name(path.name + suffix)
+        try:
+            mode = file.lstat().st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(mode):
+            raise not_regular(file)
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -39,7 +61,8 @@ class StoreFiles:
         @raise OSError: it cannot be opened.
         """
         self.path = path
-        self.descriptor = os.open(path, os.O_RDWR | BINARY | (os.O_CREAT if create else 0), 0o600)
+        check_regular(path)
+        self.descriptor = open_regular(path, os.O_RDWR | NO_FOLLOW | (os.O_CREAT if create else 0))
         self._held: list[int] = []
         self._checked_at = float("-inf")
         self._last: str | None = None

@@ -84,7 +84,8 @@ class SQLite(Engine):
         except FileNotFoundError:
             raise StoreMissing(no_store_text(str(path.parent))) from None
         except OSError as error:
-            raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+            where = "" if error.filename in (None, str(path)) else f"{error.filename}: "
+            raise StoreError(f"the store {path} cannot be opened: {where}{error.strerror}") from error
         self._unmeasured = 0
         self._gauge = WalGauge(path.with_name(path.name + "-wal"))
         self._gate = ReaderGate()

@@ -23,6 +23,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from emailsys.store.engine.files import check_regular
+
 PAGE_OCTETS: Final = 16 * 1024
 # Octets that the WAL keeps on disk after SQLite has restarted it.
 WAL_OCTETS: Final = 16 * 1024 * 1024
@@ -50,7 +52,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """Open a connection that may write. Sets up the file if it is empty.
 
     @raise sqlite3.Error: SQLite cannot open the file.
+    @raise OSError: a file of the database is not a regular file.
     """
+    check_regular(path)
     raw: sqlite3.Connection = sqlite3.connect(path, **_CONNECT_OPTIONS)
     try:
         # Counting pages opens the log and rolls back an interrupted creation.
@@ -67,7 +71,9 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """Open a connection that only reads.
 
     @raise sqlite3.Error: SQLite cannot open the file.
+    @raise OSError: a file of the database is not a regular file.
     """
+    check_regular(path)
     raw: sqlite3.Connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, **_CONNECT_OPTIONS)
     try:
         raw.executescript(_READER_PRAGMAS + _PRAGMAS)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from emailsys.platforms.files import BINARY, read_at, write_at
+from emailsys.platforms.files import NO_FOLLOW, open_regular, read_at, write_at
 
 _HEADER: Final = 32
 _FRAME_HEADER: Final = 24
@@ -31,7 +31,7 @@ class WalGauge:
             self.close()
         if self._descriptor is None:
             try:
-                self._descriptor = os.open(self._path, os.O_RDONLY | BINARY)
+                self._descriptor = open_regular(self._path, os.O_RDONLY | NO_FOLLOW)
             except FileNotFoundError:
                 return 0
         header = read_at(self._descriptor, _HEADER, 0)
@@ -60,7 +60,7 @@ class WalGauge:
         self.close()
         length = self.octets() + _HEADER
         try:
-            descriptor = os.open(self._path, os.O_RDWR | BINARY)
+            descriptor = open_regular(self._path, os.O_RDWR | NO_FOLLOW)
         except FileNotFoundError:
             return
         try:

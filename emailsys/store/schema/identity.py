@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, select
 
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.platforms.files import BINARY, read_file, sync_directory
+from emailsys.platforms.files import NO_FOLLOW, open_regular, read_file, sync_directory
 from emailsys.store.schema.tables import domains, generation
 from emailsys.telemetry import Telemetry
 
@@ -114,7 +114,7 @@ class KeptIdentity:
             return
         draft = self.path.with_name(f"{IDENTITY_NAME}.{os.getpid()}.new")
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o600)
+            descriptor = open_regular(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NO_FOLLOW)
             try:
                 os.write(descriptor, f"{identity}\n".encode("ascii"))
                 os.fsync(descriptor)

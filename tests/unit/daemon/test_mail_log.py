@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -36,3 +39,21 @@ class MailLogFileTests(SynchronousTestCase):
         log.reopen()
         telemetry.event("accepted", number=3)
         self.assertNotIn("number=3", (folder / "second").read_text())
+
+    def test_a_pipe_never_holds_the_daemon(self) -> None:
+        """Neither one without a reader, nor one whose reader has stopped reading: the events are lost."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        path = Path(self.mktemp())
+        os.mkfifo(path)
+        telemetry = Telemetry()
+        log = MailLogFile(replace(MonitoringSettings(), mail_log=path), telemetry)
+        self.addCleanup(log.close)
+        log.reopen()
+        self.assertEqual(telemetry.counters["mail-log-refused"], 1)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        log.reopen()
+        for _ in range(20):
+            telemetry.event("accepted", text="x" * 65536)
+        self.assertIn(b"accepted", os.read(reader, 100))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import stat
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -249,6 +251,11 @@ class DamagedAuthorityTests(PKITestCase):
             path.mkdir()
             self.assertRaisesRegex(pki.PKIError, f"{complaint}: Is a directory", self.make)
             path.rmdir()
+            if sys.platform != "win32":
+                # `config check`, run by root, waited for whoever writes to it.
+                os.mkfifo(path)
+                self.assertRaisesRegex(pki.PKIError, f"{complaint}: is not a regular file", self.make)
+                path.unlink()
             path.write_bytes(octets)
 
     def test_a_key_of_a_kind_we_never_make_is_an_error(self) -> None:

@@ -9,7 +9,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.platforms.files import read_file
+from emailsys.platforms.files import NO_FOLLOW, open_regular, read_file
 
 
 class Reading(SynchronousTestCase):
@@ -33,3 +33,15 @@ class Reading(SynchronousTestCase):
             raise SkipTest("Windows has no such files")
         self.path.symlink_to("/dev/zero")
         self.assertIn("not a regular file", str(self.assertRaises(OSError, read_file, self.path, 100)))
+
+    def test_a_pipe_and_a_link_are_not_written_to(self) -> None:
+        """A pipe that no program reads would be waited for. A link may lead to the file of another user."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no such files")
+        flags = os.O_WRONLY | os.O_CREAT | NO_FOLLOW
+        os.mkfifo(self.path)
+        self.assertIn("not a regular file", str(self.assertRaises(OSError, open_regular, self.path, flags)))
+        link = self.path.with_name(self.path.name + ".link")
+        link.symlink_to(self.path.name + ".other")
+        self.assertRaises(OSError, open_regular, link, flags)
+        self.assertFalse(link.exists())
