@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from emailsys.client.archive.values import AS_TYPED
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.fields import decode_words
@@ -23,6 +24,7 @@ _PREVIEW: Final = 120
 _FIELD: Final = 1_000
 # A Date later than this after the arrival is ignored: a wrong clock, or an attempt to stay on top of the list.
 _MAX_AHEAD: Final = timedelta(days=1)
+_RECIPIENTS: Final = ("to", "cc", "bcc")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -143,6 +145,14 @@ def _text_of(first: Mapping[str, Field], name: str) -> str:
     return first[name].text if name in first else ""
 
 
+def _as_typed(fields: Sequence[Field], first: Mapping[str, Field]) -> list[str]:
+    """Return the recipients of a draft that are no addresses yet, so that lists show them."""
+    if AS_TYPED.lower() not in first:
+        return []
+    lines = (one.decoded.partition(":") for one in fields if one.name.lower() == AS_TYPED.lower())
+    return [text for name, _, text in lines if name.lower() in _RECIPIENTS]
+
+
 def _first(fields: Sequence[Field]) -> Mapping[str, Field]:
     """Return the first field of each name, by lower-case name."""
     return {one.name.lower(): one for one in reversed(fields)}
@@ -189,7 +199,9 @@ def index_fields(octets: bytes, arrived: datetime, heading: Heading | None = Non
     text = f"{text[:_SEARCHED]}\n"
     attached = [part for part in found.attachments if part not in found.inline]
     _sender, sender_words, sender_mailboxes = _people(_text_of(first, "from"))
-    recipients, recipient_words, recipient_mailboxes = _people(*(_text_of(first, name) for name in ("to", "cc", "bcc")))
+    recipients, recipient_words, recipient_mailboxes = _people(
+        *(_text_of(first, name) for name in _RECIPIENTS), *_as_typed(root.fields, first)
+    )
     people = {str(one.address).lower() for one in (*sender_mailboxes, *recipient_mailboxes)}
     mentioned = message_ids(_text_of(first, "references"), people) + replied_ids(_text_of(first, "in-reply-to"), people)
     return IndexFields(

@@ -18,6 +18,9 @@ SPAM: Final = "Spam"
 #: The folders of every account, in display order. Custom folders follow by name.
 STANDARD_FOLDERS: Final = (INBOX, DRAFTS, OUTBOX, SENT, ARCHIVE, TRASH)
 
+#: Header field of a draft: a line above its text that cannot be used yet, such as "To:bob".
+AS_TYPED: Final = "X-Emailsys-As-Typed"
+
 # A message's number is its date in seconds, followed by bits that make it unique. Numbers sort by date. The word index
 # stores differences of numbers, so each bit costs space; more messages of one second take numbers of later seconds.
 ORDER_BITS: Final = 3

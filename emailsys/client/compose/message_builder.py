@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from emailsys.client.archive.values import AS_TYPED
 from emailsys.client.compose import header_fields
 from emailsys.client.compose.attachments import OCTETS
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
@@ -20,9 +21,8 @@ from emailsys.mail.address import Address
 from emailsys.mail.message.fields import is_media_type
 from emailsys.mail.trace_fields import date_time
 
-#: Header fields of a draft on disk: its format, markdown or html; and a line above the text as it was typed.
+#: Header field of a draft on disk: its format, markdown or html.
 FORMAT_FIELD: Final = "X-Emailsys-Format"
-TYPED_FIELD: Final = "X-Emailsys-As-Typed"
 #: How the message is to be protected: see `protection_words`.
 PROTECT_FIELD: Final = "X-Emailsys-Protect"
 #: The subject outside of an encrypted message (RFC 9788 §3.2.1).
@@ -230,7 +230,7 @@ def _crlf(octets: bytes) -> bytes:
 
 
 def _kept(draft: Draft) -> bytes:
-    out = b"".join(header_fields.unstructured(TYPED_FIELD, f"{name}:{text}") for name, text in draft.as_typed)
+    out = b"".join(header_fields.unstructured(AS_TYPED, f"{name}:{text}") for name, text in draft.as_typed)
     form = "markdown" if draft.markdown is not None else "html" if draft.text is None and draft.html is not None else ""
     if form:
         out += header_fields.unstructured(FORMAT_FIELD, form)

@@ -6,9 +6,10 @@ import re
 from typing import Final
 
 from emailsys.client.accounts.values import Encrypt
+from emailsys.client.archive.values import AS_TYPED
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft, PassphraseNeeded
 from emailsys.client.compose.header_fields import checked_name
-from emailsys.client.compose.message_builder import FORMAT_FIELD, PROTECT_FIELD, TYPED_FIELD
+from emailsys.client.compose.message_builder import FORMAT_FIELD, PROTECT_FIELD
 from emailsys.client.compose.protection_words import set_protection
 from emailsys.client.crypto.opening import Opener
 from emailsys.mail.message.contents import contents
@@ -109,7 +110,7 @@ def draft_of(octets: bytes, is_draft: bool = False, opener: Opener | None = None
     draft.in_reply_to = next(iter(message_ids(root.text_of("in-reply-to"))), None)
     if is_draft:
         draft.fields = [(one.name, one.decoded) for one in root.fields if _is_of_the_user(one.name)]
-        typed = (one.decoded.partition(":") for one in root.fields if one.name.lower() == TYPED_FIELD.lower())
+        typed = (one.decoded.partition(":") for one in root.fields if one.name.lower() == AS_TYPED.lower())
         draft.as_typed = [(name, text) for name, _, text in typed]
         if words := root.text_of(PROTECT_FIELD):
             set_protection(draft, words)

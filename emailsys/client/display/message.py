@@ -10,11 +10,11 @@ from typing import Final
 
 from emailsys.client.crypto.opening import Opener
 from emailsys.client.crypto.protected_headers import other_author, protected_fields
-from emailsys.client.crypto.values import DecryptionState, Layer, Opened
+from emailsys.client.crypto.values import DecryptionState, Layer, Opened, SignatureState
 from emailsys.client.display.list_text import size_text
 from emailsys.client.display.picture_size import picture_text
 from emailsys.client.display.protection import Told, frame_of, protection_of
-from emailsys.client.display.report_text import report_text
+from emailsys.client.display.report_text import above, report_text
 from emailsys.client.text.file_names import numbered, safe_name
 from emailsys.client.text.message_text import plain_text, read_text
 from emailsys.client.text.terminal import safe_line, safe_text
@@ -230,7 +230,7 @@ def view(octets: bytes, html: bool = False, opener: Opener | None = None) -> Mes
         return frame_of(opened.covering.get(id(part), ())) if is_parted else ""
 
     body, defects, found = read_text(root, MAX_SHOWN, html, framed=framed, names_pictures=True)
-    body = "\n\n".join(one for one in (body, report_text(root)) if one)
+    body = above(report_text(root), body)
     defects = [f"part {part.number}: {one}" for part, wrong in message_defects(root) for one in wrong] + defects
     defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
     files = _files_of(found)
@@ -251,12 +251,23 @@ def view(octets: bytes, html: bool = False, opener: Opener | None = None) -> Mes
 
 def _warnings(opened: Opened) -> Iterator[Told]:
     if (host := unauthenticated_by(opened.root)) is not None:
-        yield Told(
-            f"The author is not verified: From is an address of {safe_line(host)}, but the message came from a client "
-            "that did not log in there. Anybody may have written it."
-        )
+        yield _unverified(opened, safe_line(host))
     if author := other_author(opened):
         yield Told(f"The protected From is another one: {safe_line(decode_words(author)[:_MAX_FIELD])}.")
+
+
+def _unverified(opened: Opened, host: str) -> Told:
+    """Return what to think of the author if the client did not log in: a good signature shows who wrote the text."""
+    signatures = [one for layer in opened.layers if layer.is_whole for one in layer.signatures]
+    if not any(one.state is SignatureState.GOOD for one in signatures):
+        return Told(
+            f"The author is not verified: From is an address of {host}, but the message came from a client that did "
+            "not log in there. Anybody may have written it."
+        )
+    came = f"The message came from a client that did not log in at {host}. The signature shows who wrote the text"
+    if "Subject" in protected_fields(opened):
+        return Told(f"{came} and the subject.", is_good=True)
+    return Told(f"{came}, but not who wrote the subject.")
 
 
 def all_headers(octets: bytes) -> Sequence[tuple[str, str]]:

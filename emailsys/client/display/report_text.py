@@ -9,6 +9,8 @@ from typing import Final
 from emailsys.mail.dsn.text import meaning
 from emailsys.mail.message.mime import Part, parse_header
 
+_REPORT: Final = "---------- What the report says ----------"
+_TEXT: Final = "---------- The text of the message ----------"
 # RFC 3464, RFC 8098, and their internationalized forms (RFC 6533).
 _STATUS_TYPES: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _READ_TYPES: Final = frozenset({"message/disposition-notification", "message/global-disposition-notification"})
@@ -44,7 +46,15 @@ def report_text(root: Part) -> str:
             lines += _delivery(_groups(part))
         elif part.content_type in _READ_TYPES:
             lines += [_reading(group) for group in _groups(part)[:1]]
-    return "\n".join(["---------- What the report says ----------", *lines]) if lines else ""
+    return "\n".join([_REPORT, *lines]) if lines else ""
+
+
+def above(report: str, text: str) -> str:
+    """Put what the reports say above the text of the message.
+
+    The returned message is in the text. It may be long, and would hide them.
+    """
+    return "\n\n".join(one for one in (report, f"{_TEXT}\n{text}" if report and text else text) if one)
 
 
 def _own_leaves(part: Part) -> Iterator[Part]:

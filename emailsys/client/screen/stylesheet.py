@@ -36,7 +36,11 @@ ToastRack { margin-bottom: 2; }
 .-tiny #folders.asked { width: 100%; border-right: none; }
 InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog, OpenDialog, SendingDialog,
 ContactBookDialog {
-  align: center middle; background: $background 60%; }
+  align: center middle; background: $background 60%; layers: below default; }
+/* A notification never covers a question. */
+InputDialog ToastRack, ChoiceDialog ToastRack, ConfirmDialog ToastRack, TextDialog ToastRack,
+SelectionDialog ToastRack, OpenDialog ToastRack, SendingDialog ToastRack, ContactBookDialog ToastRack {
+  layer: below; }
 .dialog { width: 70; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface;
   border: round $primary; }
 .dialog.large { width: 90; height: 90%; }

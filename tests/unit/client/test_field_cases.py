@@ -13,6 +13,7 @@ from typing import Final
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.archive.index_entry import IndexFields, index_fields, spaced
+from emailsys.client.archive.values import AS_TYPED
 from emailsys.client.compose.answer import ReplyTo, reply
 from emailsys.client.compose.warnings import warnings
 from emailsys.client.display.message import attachments, view
@@ -45,6 +46,17 @@ def multipart(kind: str, *parts: str) -> bytes:
 def facts(octets: bytes) -> IndexFields:
     """What the index knows about a message."""
     return index_fields(octets, ARRIVED)
+
+
+class Drafts(SynchronousTestCase):
+    def test_recipients_that_are_no_addresses_yet_are_in_the_list(self) -> None:
+        for typed, shown in (
+            (("To:bob",), "bob"),
+            (("Cc:team", "Attach:x.pdf", ":hello"), "team"),
+            (("To:ann", "Bcc:=?utf-8?q?j=C3=BCrg?="), "ann, jürg"),
+        ):
+            head = "".join(f"\r\n{AS_TYPED}: {one}" for one in typed)
+            self.assertEqual(facts(message("Subject: x" + head)).recipients, shown)
 
 
 class Bodies(SynchronousTestCase):

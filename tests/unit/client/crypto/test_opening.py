@@ -39,6 +39,24 @@ class Reading(OpeningCase):
         # The file was imported from an mbox file with LF.
         self.see(signed(TEXT, self.keyring.sign(TEXT, "bob")).replace(b"\r\n", b"\n"), GOOD)
 
+    def test_a_right_signature_of_an_author_who_did_not_log_in(self) -> None:
+        """It would be wrong that anybody may have written the text. Only a protected subject is the author's, too."""
+        mark = (
+            b"Authentication-Results: mail.b.test;\r\n\tauth=none (did not log in)\r\n"
+            b"Received: from x by mail.b.test with ESMTP id q; Sun, 29 Nov 2026 12:00:00 +0000\r\n"
+        )
+        head = HEAD.replace(b"Bob <bob@b.test>", b"bob@b.test")
+        octets = mark + signed(TEXT, self.keyring.sign(TEXT, "bob"), head=head)
+        (warning,) = self.see(octets, GOOD).warnings
+        self.assertTrue(warning.endswith("shows who wrote the text, but not who wrote the subject."), warning)
+        whole = TEXT.replace(b"utf-8\r\n", b'utf-8; protected-headers="v1"\r\nSubject: Price\r\n')
+        seen = self.see(mark + signed(whole, self.keyring.sign(whole, "bob"), head=head), GOOD)
+        self.assertEqual(seen.warnings, ())
+        self.assertTrue(seen.notes[0].endswith("shows who wrote the text and the subject."), seen.notes)
+        wrong = mark + signed(TEXT, self.keyring.sign(TEXT, "eve"), head=head)
+        for one in (octets.replace(b"100", b"900"), wrong):
+            self.assertIn("Anybody may have written it.", view(one, opener=self.opener).warnings[0])
+
     def test_a_changed_text(self) -> None:
         octets = signed(TEXT, self.keyring.sign(TEXT, "bob"))
         for wrong in (octets.replace(b"100", b"900"), octets.replace(b"utf-8", b"utf-7"),

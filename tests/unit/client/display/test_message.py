@@ -112,6 +112,14 @@ class Parts(SynchronousTestCase):
             self.assertIn(words, body)
         self.assertEqual([one.number for one in attachments(REPORT)], ["1.2", "1.3"])
 
+    def test_a_report_stands_above_the_text_which_may_be_long(self) -> None:
+        """The returned message is in the text."""
+        body = view(REPORT).body
+        self.assertTrue(body.startswith("---------- What the report says ----------\nTo dora@example.com: "), body)
+        self.assertIn("+0000.\n\n---------- The text of the message ----------\nSorry.", body)
+        alone = b"Content-Type: message/delivery-status\r\n\r\nFinal-Recipient: rfc822;a@b.test\r\nAction: failed\r\n"
+        self.assertNotIn("The text of the message", view(alone).body)
+
     def test_a_notification_of_reading_says_who_has_read(self) -> None:
         """RFC 8098."""
         for kind, words in (

@@ -146,8 +146,17 @@ class ScreenCase(SynchronousTestCase):
         octets = self.octets(subject, hours, **more)
         return self.mailbox.archive.add(Addition(octets, Folder("alice", INBOX), flags=flags))
 
-    def drive(self, steps: Callable[[Driver], Awaitable[T]], hold: float = 0.0, size: tuple[int, int] = (110, 34)) -> T:
-        """Start the program, and run the steps of a test in it. Keys wait for dialogs also on a slow machine."""
+    def drive(
+        self,
+        steps: Callable[[Driver], Awaitable[T]],
+        hold: float = 0.0,
+        size: tuple[int, int] = (110, 34),
+        notifications: bool = False,
+    ) -> T:
+        """Start the program, and run the steps of a test in it. Keys wait for dialogs also on a slow machine.
+
+        @param notifications: draw them, too.
+        """
         self.patch(key_order, "_PATIENCE", PATIENCE)
 
         async def run() -> T:
@@ -160,7 +169,7 @@ class ScreenCase(SynchronousTestCase):
                 telling_loop().wake()
 
             self.patch(app, "exit", exit)
-            async with app.run_test(size=size) as pilot:
+            async with app.run_test(size=size, notifications=notifications) as pilot:
                 driver = Driver(self, app, pilot)
                 await driver.until(lambda: "alice" in str(app.screen.query_one("#bar", Static).visual))
                 return await steps(driver)

@@ -36,6 +36,29 @@ class SmallTests(ScreenCase):
 
         self.drive(steps, size=(20, 5))
 
+    def test_notifications_do_not_cover_a_question(self) -> None:
+        async def steps(driver: Driver) -> None:
+            await driver.press("d")
+            await driver.until(lambda: self.subjects("Trash"))
+            await driver.press("slash")
+            await driver.until_screen("InputDialog")
+            await driver.type("folder:Trash")
+            await driver.press("enter")
+            await driver.until(lambda: driver.messages.row_count == 1)
+            for number in range(6):
+                driver.app.notify(f"word{number} A server has been wrong for a long time. " * 2, timeout=600)
+            await driver.until(lambda: "word5" in drawn(driver.app))
+            await driver.press("d")
+            await driver.until_screen("ConfirmDialog")
+            await driver.until(lambda: all(word in drawn(driver.app) for word in ("Yes (y)", "No (n)")))
+            lines = [line for line in drawn(driver.app).splitlines() if "│" in line]
+            self.assertTrue(lines)
+            self.assertTrue(all(line.count("│") == 2 for line in lines), lines)
+            await driver.until(lambda: "word5" in drawn(driver.app))
+            await driver.press("n")
+
+        self.drive(steps, size=(80, 24), notifications=True)
+
     def test_a_message_in_twenty_columns_and_five_lines(self) -> None:
         """The message takes the place of the list until it is left."""
 
