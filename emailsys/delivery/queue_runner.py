@@ -30,6 +30,8 @@ _TICK: Final = 1.0
 _PATIENCE: Final = 10.0
 # Shortest sleep in seconds if the store says that a row is due, but leases none.
 _LEAST_SLEEP: Final = 0.05
+# Seconds between two hints for other nodes.
+_SHARE_EVERY: Final = 1.0
 # Seconds between two searches for rows with dates that no schedule sets.
 _DATES_EVERY: Final = 600.0
 
@@ -76,6 +78,7 @@ class QueueRunner(Service):
         self._tick_call: IDelayedCall | None = None
         self._renew_at = 0.0
         self._ticked_at = 0.0
+        self._shared_at = -_SHARE_EVERY
         self._background: Deferred[None] | None = None
 
     @override
@@ -170,6 +173,7 @@ class QueueRunner(Service):
         crowded = in_hand * 4 >= most * 3
         if in_hand >= most or (crowded and not self._look_ahead):
             self._starved = True
+            self._share()
             return self._settings.poll
         self._look_ahead = self._starved = False
         batch = max(1, most // 4)
@@ -183,6 +187,12 @@ class QueueRunner(Service):
         if due_at is None:
             return self._settings.poll
         return min(max((due_at - self._now()).total_seconds(), _LEAST_SLEEP), self._settings.poll)
+
+    def _share(self) -> None:
+        """Let other nodes deliver what waits. Tells them once a second at most."""
+        if self._clock.seconds() >= self._shared_at + _SHARE_EVERY:
+            self._shared_at = self._clock.seconds()
+            self._queue.share()
 
     async def _check_tenure(self) -> bool:
         """Find out which leases were lost, if others can have taken some. Returns whether the rest is certain.
@@ -300,6 +310,8 @@ class QueueRunner(Service):
         if self._loop is not None:
             await self._loop
         await self._dispatcher.drain()
+        # What was released here need not wait until another node looks by itself.
+        self._queue.share()
         if self._tick_call is not None:
             self._tick_call.cancel()
             self._tick_call = None

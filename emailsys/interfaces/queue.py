@@ -117,8 +117,11 @@ class IQueue(Interface):
     """
 
     on_returned: Callable[[], None] = Attribute(
-        """Called when leases of other processes ended, and their rows are due."""
+        """Called when leases of other processes ended and their rows are due, or another process called `share`."""
     )
+
+    def share() -> None:
+        """Tell other nodes that rows are due which this one does not deliver now."""
 
     def tenure() -> int | None:
         """Return a number that stays the same as long as no other process can have taken leases of this one.

@@ -30,7 +30,9 @@ from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text, is_made_by
 from emailsys.store.maintenance.sweeper import Sweeper
+from emailsys.store.node.notices import Notices
 from emailsys.store.queue.clock_corrections import age_starts, correct_dates
+from emailsys.store.queue.hints import QueueHints
 from emailsys.store.queue.lease_clock import LeaseClock
 from emailsys.store.queue.postponement import Delayed, Due, Postponement, chunks
 from emailsys.store.queue.returns import record_interrupted, return_leases
@@ -87,6 +89,7 @@ class Queue:
         database: Database,
         sweeper: Sweeper,
         tenure: Callable[[], int | None],
+        notices: Notices,
         now: Callable[[], float] = time.time,
     ) -> None:
         """@param tenure: IQueue.tenure."""
@@ -97,8 +100,10 @@ class Queue:
         self.tenure = tenure
         #: The duration of the latest lease in seconds. If this process leases nothing, it never ends one that hangs.
         self.lease_seconds = math.inf
-        #: Called when leases of other processes were returned.
+        #: Called when leases of other processes were returned, or another process has told that rows are due.
         self.on_returned: Callable[[], None] = _nothing
+        #: Hints to other nodes.
+        self.hints = QueueHints(notices, lambda: self.on_returned())
         self._settlements = Settlements(database, sweeper, now)
         self._postponement = Postponement(database)
         self._first_pieces: Batcher[int, _FirstPiece | None] = Batcher(
@@ -107,6 +112,10 @@ class Queue:
 
     def _microseconds(self) -> int:
         return of_seconds(self._now())
+
+    def share(self) -> None:
+        """Tell other nodes that rows are due which this one does not deliver now."""
+        self.hints.begin()
 
     async def lease(
         self, limit: int, seconds: float, later: Mapping[DomainPair, DelayRule] = NO_DELAYS

@@ -23,6 +23,7 @@ from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_number, id_text
 from emailsys.store.ledger.events import Event
 from emailsys.store.maintenance.sweeper import Sweeper
+from emailsys.store.queue.hints import QueueHints
 from emailsys.store.queue.leases import ENVELOPE
 from emailsys.store.schema.columns import moment, of_seconds, reverse_path
 from emailsys.store.schema.rows import ReclaimRow, SettledRow
@@ -49,10 +50,11 @@ _EVENTS: Final = {
 class QueueOperations:
     """The queue as operators see it."""
 
-    def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float]) -> None:
+    def __init__(self, database: Database, sweeper: Sweeper, hints: QueueHints, now: Callable[[], float]) -> None:
         """@param now: seconds since 1970."""
         self._database = database
         self._sweeper = sweeper
+        self._hints = hints
         self._now = now
         engine = database.engine
         self._events, self._settled = engine.inserts(events), engine.inserts(settled)
@@ -167,6 +169,8 @@ class QueueOperations:
             changed += await self._database.run(f"queue-{change.value}", self._step(change, row_ids))
         if changed and change is QueueChange.DROP:
             self._sweeper.wake()
+        elif changed and change is not QueueChange.HOLD:
+            await self._hints.send()
         return changed
 
     def _step(self, change: QueueChange, row_ids: Sequence[int]) -> Callable[[Connection], int]:

@@ -34,6 +34,11 @@ class MemoryQueue:
         #: What `tenure` returns.
         self.held: int | None = 1
         self.on_returned: Callable[[], None] = lambda: None
+        # How often other nodes were told of due rows.
+        self.shared = 0
+
+    def share(self) -> None:
+        self.shared += 1
 
     def tenure(self) -> int | None:
         return self.held

@@ -92,6 +92,23 @@ class Crowded(SynchronousTestCase):
         self.assertEqual({row.attempts for row in system.store.waiting}, {0})
         self.assertTrue(any(not settlement.tried for settlement in system.store.settlements))
 
+    def test_a_node_without_room_lets_other_nodes_deliver(self) -> None:
+        """They are told once a second at most, and again when the node stops and has released its rows."""
+        system = System(SMALL)
+        system.accept("bob@away.test")
+        self.assertEqual(system.store.queue.shared, 0)
+        system.relay.hanging |= {f"d{number}.test" for number in range(50)}
+        for number in range(200):
+            system.accept(f"user@d{number % 50}.test")
+        self.assertEqual(system.store.queue.shared, 1)
+        system.clock.advance(1)
+        system.accept("carol@away.test")
+        self.assertEqual(system.store.queue.shared, 2)
+        stopped = system.runner.stopService()
+        system.pass_time(60, 1.0)
+        self.successResultOf(stopped)
+        self.assertEqual(system.store.queue.shared, 3)
+
     def test_a_store_that_cannot_postpone_is_survived(self) -> None:
         system = System(SMALL)
         system.relay.hanging.add("slow.test")
