@@ -39,10 +39,14 @@ def broken_line_end(octets: bytes, at: int, last: Field) -> int:
     if last.name.lower() in _WITH_PARAMETERS and (found := _PARAMETER.match(line)) is not None:
         is_sure = found[1].lower() in _SURE_PARAMETERS
         return end if is_sure or last.value.rstrip().endswith(b";") else -1
-    return end if _goes_on(octets, end) else -1
+    return end if goes_on(octets, end) else -1
 
 
-def _goes_on(octets: bytes, at: int) -> bool:
+def goes_on(octets: bytes, at: int) -> bool:
+    """Whether a header section goes on behind a broken line: a field follows that text does not begin a line with.
+
+    @param at: where the line after the broken one begins.
+    """
     broken = 1
     while broken <= _MAX_BROKEN and at < len(octets) and not octets.startswith(b"--", at):
         if (found := FIELD.match(octets, at)) is not None:

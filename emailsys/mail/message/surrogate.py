@@ -11,7 +11,8 @@ from typing import Final
 
 from emailsys.mail.address import Address, AddressSyntaxError, domain_key, parse_foreign
 from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words, field_text, parse_value
-from emailsys.mail.message.headers import fields_end
+from emailsys.mail.message.header_lines import MAX_BROKEN_LINES, goes_on
+from emailsys.mail.message.headers import fields_end, header_end
 from emailsys.mail.message.mailboxes import Mailbox, split_mailboxes
 
 # RFC 6858 §2.1: the address in the place of one that the client cannot use. Nobody can have it (RFC 2606).
@@ -22,16 +23,21 @@ _ADDRESS_FIELDS: Final = frozenset(
 )
 _TEXT_FIELDS: Final = frozenset({"subject", "comments", "content-description"})
 _PARAMETER_FIELDS: Final = frozenset({"content-type", "content-disposition"})
-_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r]++|\r(?!\n)|\r\n[ \t])*+)(?:\r\n)?")
+# A field, or a line that is none.
+_FIELD: Final = re.compile(
+    rb"([!-9;-~]+)[ \t]*:((?:[^\r]++|\r(?!\n)|\r\n[ \t])*+)(?:\r\n)?|(?:[^\r]++|\r(?!\n))*+\r\n|.+", re.DOTALL
+)
 # A parameter, which may have a semicolon in quotes.
 _SEGMENT: Final = re.compile(r';(?:[^;"]|"(?:[^"\\]|\\.)*+"|")*+', re.S)
+# An empty line, or a line that may be a boundary, with the two octets before it.
+_END_OF_HEAD: Final = re.compile(rb"(?:\A|\r\n)(?:\r\n|--)")
 _GLOBAL: Final = re.compile(rb"message/global(?=[\s;]|\Z)", re.IGNORECASE)
 # RFC 2047 §2: an encoded word has at most 75 characters.
 _WORD_OCTETS: Final = 42
 # RFC 2046 §5.1.1: a boundary has at most 70 characters. A longer line that begins with two hyphens is text.
 _BOUNDARY_LINE: Final = 256
-# Octets of the header section of a part. What follows is taken as text.
-_PART_HEAD: Final = 256 * 1024
+# Octets of a header section with broken lines, or of that of a part. What follows is taken as text.
+_MAX_HEAD: Final = 256 * 1024
 # Boundaries in a message, addresses in it, and lines that may be boundaries. A part costs as much as ten lines.
 # Addresses over the limit are left out, and parts over it are taken as text, so that no message takes long.
 _BOUNDARIES: Final = 100
@@ -103,18 +109,65 @@ def _surrogate_head(head: bytes, most: int) -> tuple[bytes, str, str, bool, int]
     @param most: the most addresses in fields that change.
     @return: at last, how many more there may be.
     """
-    fields = [(found[1].decode("ascii"), found[2], found[0]) for found in _FIELD.finditer(head)]
-    first = {name.lower(): value for name, value, _ in reversed(fields)}
+    lines = [(found[1].decode("ascii") if found[1] else "", found[2], found[0]) for found in _FIELD.finditer(head)]
+    first = {name.lower(): value for name, value, _ in reversed(lines) if name}
     kind, parameters = parse_value(field_text(first.get("content-type", b"")))
     is_plain = field_text(first.get("content-transfer-encoding", b"")).lower() in _UNENCODED
     out = []
-    for name, value, octets in fields:
-        field, count = (octets, 0) if octets.isascii() else _surrogate_field(name, value, most)
+    for name, value, octets in lines:
+        if octets.isascii():
+            line, count = octets, 0
+        elif name:
+            line, count = _surrogate_field(name, value, most)
+        else:
+            line, count = _surrogate_broken_line(octets), 0
         most -= count
         if is_plain and name.lower() == "content-type":
-            field = _GLOBAL.sub(b"message/rfc822", field, count=1)
-        out.append(field)
+            line = _GLOBAL.sub(b"message/rfc822", line, count=1)
+        out.append(line)
     return b"".join(out), kind, parameters.get("boundary", ""), is_plain, most
+
+
+def _surrogate_broken_line(line: bytes) -> bytes:
+    """Return a line that is no field, and that has octets above 127, as encoded words."""
+    indent = " " if line[:1] in b" \t" else ""
+    return f"{indent}{_words(field_text(line))}\r\n".encode("ascii")
+
+
+def _message_head_end(held: bytes, start: int, is_last: bool) -> int:
+    """Return the end of the header section of a message, -1 if the next piece decides.
+
+    POP3 clients take everything before the empty line for fields, and so does the server that received the message.
+    """
+    end = header_end(held[start : start + _MAX_HEAD + 2])
+    if end is not None:
+        return start + end
+    if len(held) - start < _MAX_HEAD + 2 and not is_last:
+        return -1
+    end = fields_end(held, start)
+    return end if is_last or held.find(b"\r\n", end) >= 0 else -1
+
+
+def _part_head_end(held: bytes, start: int, is_last: bool) -> int:
+    """Return the end of the header section of a part, -1 if the next piece decides.
+
+    The text of a part may begin without an empty line. A broken line is part of the header only if it goes on.
+    """
+    head = held[start : start + _MAX_HEAD]
+    if _END_OF_HEAD.search(head) is None and len(head) < _MAX_HEAD and not is_last:
+        return -1
+    end = fields_end(head)
+    broken = 0
+    while (
+        end < len(head)
+        and broken < MAX_BROKEN_LINES
+        and not head.startswith((b"\r\n", b"--"), end)
+        and (line_end := head.find(b"\r\n", end) + 2) > 1
+        and goes_on(head, line_end)
+    ):
+        broken += 1
+        end = max(line_end, fields_end(head, line_end))
+    return start + end
 
 
 def _dashes(octets: bytes, start: int) -> int:
@@ -152,9 +205,8 @@ class Surrogate:
 
     def _take_head(self, held: bytes, start: int, out: list[bytes], is_last: bool) -> tuple[int, bool]:
         """Send the header section if all of it is there. Return where the rest begins, and whether to go on."""
-        end = fields_end(held, start)
-        is_whole = end < len(held) and held.find(b"\r\n", end) >= 0
-        if not (is_whole or is_last or (self._is_part and len(held) - start > _PART_HEAD)):
+        end = (_part_head_end if self._is_part else _message_head_end)(held, start, is_last)
+        if end < 0:
             return start, False
         fields, kind, boundary, is_plain, self._addresses_left = _surrogate_head(held[start:end], self._addresses_left)
         out.append(fields)

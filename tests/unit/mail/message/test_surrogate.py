@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.mail.message.fields import decode_words
+from emailsys.mail.message.headers import header_end
 from emailsys.mail.message.surrogate import Surrogate
 
 MESSAGE = """Received: from a by b for <jøran@blåbær.example>; Mon, 01 Jan 2026 12:00:00 +0000
@@ -44,6 +46,13 @@ no header
 --=_b--
 after ü
 """.replace("\n", "\r\n").encode()
+
+# What header sections consist of, whole and broken.
+PIECES = (
+    *(b"Subject:", b"From: ", b"To: ", b"Content-Type: ", b"multipart/mixed; boundary=b", b"message/global", b"X: "),
+    *("ü".encode(), "jøran@blåbær.example".encode(), b"\xff", b"a", b" ", b"\t", b";", b'"', b"<", b",", b"\r", b"\n"),
+    *(b"\r\n", b"\r\n", b"\r\n ", b"--b\r\n", b"\0", b":", b"(", b"="),
+)
 
 
 def surrogate_of(message: bytes, *cuts: int) -> bytes:
@@ -115,6 +124,39 @@ class SurrogateTests(SynchronousTestCase):
         surrogate_of(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + octets, *cuts)
         message = b"Subject: x\r\n\r\n" + octets
         self.assertEqual(surrogate_of(message, *cuts), message)
+
+    def test_fields_below_a_broken_line_are_ascii(self) -> None:
+        """Clients look for fields up to the empty line, and so did the server that took the message."""
+        message = "From: a@x.example\r\nbröken\r\nSubject: Grüße\r\n no\r\nlast\r\n\r\ntext ü\r\n".encode()
+        head, _, text = surrogate_of(message).partition(b"\r\n\r\n")
+        begin, broken, end = head.split(b"\r\n", 2)
+        self.assertEqual([begin, decode_words(broken.decode("ascii"))], [b"From: a@x.example", "bröken"])
+        subject = email.message_from_bytes(end, policy=email.policy.default)["subject"]
+        self.assertEqual((subject, end[-6:]), ("Grüße no", b"\r\nlast"))
+        self.assertEqual(text, "text ü\r\n".encode())
+
+    def test_fields_of_a_part_below_a_broken_line_are_ascii(self) -> None:
+        message = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nbröken\r\n"
+        field = 'Content-Type: text/plain; name="ü"\r\n\r\ntext ü\r\n'
+        octets = surrogate_of(f"{message}{field}--b--\r\n".encode())
+        self.assertTrue(octets.partition(b"text ")[0].isascii())
+        self.assertTrue(octets.endswith("text ü\r\n--b--\r\n".encode()))
+
+    def test_the_text_of_a_part_without_a_header_section_stays(self) -> None:
+        message = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nGrüße\r\nTo: all ü\r\n\r\nx\r\n".encode()
+        self.assertEqual(surrogate_of(message), message)
+
+    @settings(deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+    @given(
+        st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join) | st.binary(max_size=100),
+        st.lists(st.integers(0, 300), max_size=10),
+    )
+    def test_the_header_section_of_any_octets_is_ascii(self, octets: bytes, cuts: list[int]) -> None:
+        message = octets + "\r\n\r\nü\r\n".encode()
+        changed = surrogate_of(message, *cuts)
+        self.assertTrue(changed[: header_end(changed)].isascii())
+        self.assertTrue(changed.endswith("ü\r\n".encode()))
+        self.assertEqual(changed, surrogate_of(message))
 
     def test_an_encoded_message_in_it_stays_as_it_is(self) -> None:
         """Its header section cannot be seen."""
