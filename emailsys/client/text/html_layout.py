@@ -50,6 +50,8 @@ _MAX_TARGET: Final = 2_000
 # Longest base URL that is put in front of the targets, which repeat it.
 _MAX_BASE: Final = 200
 _MAX_COMPARED: Final = 50
+# Characters of preformatted text, each of which may be a line: a million lines take half a second.
+_MAX_PREFORMATTED: Final = 2_000_000
 
 
 _End = Callable[[], None]
@@ -107,6 +109,7 @@ class Layout:
         self._links: dict[str, int] = {}
         self._base = ""
         self._is_quirky = True
+        self._preformatted_left = _MAX_PREFORMATTED
         self._hidden_characters = 0
         self._hidden_sample = ""
         #: Pictures that have no text in their place.
@@ -146,7 +149,8 @@ class Layout:
         elif not state.white_space:
             self._out.text(data)
         else:
-            self._out.preformatted(data, collapse=state.white_space == "lines")
+            self._out.preformatted(data[: max(0, self._preformatted_left)], collapse=state.white_space == "lines")
+            self._preformatted_left -= len(data)
 
     def start_element(self, tag: str, attrs: tuple[tuple[str, str | None], ...]) -> None:
         self._depth += 1
@@ -374,6 +378,8 @@ class Layout:
         defects = list(self._rules.defects) if self._rules is not None else []
         if self._rules is not None and self._rules.is_exhausted:
             defects.append("its style sheets are too complex: some rules are not applied")
+        if self._preformatted_left < 0:
+            defects.append("its preformatted text is too long: the rest of that is not shown")
         if self._hidden_characters:
             sample = self._hidden_sample.strip()[:60]
             noun = "character" if self._hidden_characters == 1 else "characters"

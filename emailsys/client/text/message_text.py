@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from emailsys.client.text.enriched import enriched_text
 from emailsys.client.text.frames import without_frames
-from emailsys.client.text.html import convert
+from emailsys.client.text.html import ConvertedHTML, convert
 from emailsys.client.text.invitation import invitation_text
 from emailsys.mail.message.contents import Contents, contents
 from emailsys.mail.message.defects import around_parts
@@ -23,6 +25,11 @@ _CALENDARS: Final = frozenset({"text/calendar", "application/ics"})
 _ENRICHED: Final = frozenset({"text/enriched", "text/richtext"})
 # Characters of HTML that are converted for each character of text that is wanted.
 _MARKUP: Final = 10
+# Tags of one message that are converted, in less than half a second: 3 to 5 us each. A part costs as much as some tags.
+_MAX_TAGS: Final = 75_000
+_TAGS_OF_PART: Final = 20
+_TOO_LONG: Final = "too long to be shown completely; save the message to read all of it"
+_TAG: Final = re.compile("<")
 
 
 TextsOf = Callable[[Iterable[Part]], Iterator[str]]
@@ -35,28 +42,45 @@ def plain_text(part: Part, most: int, pictures: Mapping[str, str] | None = None)
 
     @param pictures: the numbers of the parts that pictures of HTML show, by Content-ID, to name them in the text.
     """
+    return _plain_text(part, most, _MAX_TAGS, pictures)[:2]
+
+
+def _plain_text(
+    part: Part, most: int, most_tags: int, pictures: Mapping[str, str] | None
+) -> tuple[str, list[str], int]:
+    """Return what `plain_text` returns, and how many tags were converted. @param most_tags: the most of them."""
     text, defects = part.text()
     if part.content_type in _CALENDARS:
         text, wrong = invitation_text(text)
-        return text[:most], [*defects, *wrong]
+        return text[:most], [*defects, *wrong], 0
     if part.content_type == "text/html":
-        is_long = len(text) > most * _MARKUP
-        # It is cut before a tag: a tag that never ends is looked for from the beginning.
-        text = text[: max(0, text.rfind("<", 0, most * _MARKUP)) or most * _MARKUP] if is_long else text
-        converted = convert(text, pictures)
+        end = _markup_end(text, most * _MARKUP, most_tags)
+        is_long = end < len(text)
+        text = text[:end]
+        converted = convert(text, pictures) if end else ConvertedHTML("", ())
         defects += converted.defects
         if is_long or len(converted.text) > most:
-            defects.append("too long to be shown completely; save the message to read all of it")
-        return converted.text[:most], defects
+            defects.append(_TOO_LONG)
+        return converted.text[:most], defects, text.count("<") + _TAGS_OF_PART
     if len(text) > most:
-        defects.append("too long to be shown completely; save the message to read all of it")
+        defects.append(_TOO_LONG)
         text = text[:most]
     if part.content_type in _ENRICHED:
         text, wrong = enriched_text(text, part.content_type == "text/richtext")
-        return text, [*defects, *wrong]
+        return text, [*defects, *wrong], 0
     if part.parameters.get("format", "").strip().lower() == "flowed":
         text = joined_paragraphs(text, part.parameters.get("delsp", "").strip().lower() == "yes")
-    return text, defects
+    return text, defects, 0
+
+
+def _markup_end(html: str, most: int, most_tags: int) -> int:
+    """Return how much of HTML is converted. It is cut before a tag: one that never ends is looked for a second time."""
+    end = len(html)
+    if end > most:
+        end = max(0, html.rfind("<", 0, most)) or most
+    if html.count("<", 0, end) > most_tags:
+        end = next(islice(_TAG.finditer(html), most_tags, None)).start()
+    return end
 
 
 def read_text(
@@ -80,10 +104,13 @@ def read_text(
     pictures = {part.content_id: part.number for part in root.walk() if part.content_id} if names_pictures else None
     defects: list[str] = []
     above = [""]
+    tags_left = _MAX_TAGS
 
     def texts_of(parts: Iterable[Part]) -> Iterator[str]:
+        nonlocal tags_left
         for part in parts:
-            text, wrong = plain_text(part, most, pictures)
+            text, wrong, tags = _plain_text(part, most, tags_left, pictures)
+            tags_left = max(0, tags_left - tags)
             defects.extend(f"part {part.number}: {one}" for one in wrong)
             if text.strip():
                 text = text.strip("\n")

@@ -21,6 +21,10 @@ _BASE64_LINE: Final = re.compile(rb"^([A-Za-z0-9+/]{2,}+={0,2})[ \t]*+\r?$", re.
 _LAST_LINE: Final = re.compile(rb"\n([A-Za-z0-9+/]++={0,2})[ \t]*+\r?(?=\n|\Z)")
 _LONG_RUN: Final = re.compile(rb"[A-Za-z0-9+/]{40,}")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+# Texts of base64 in one body, each with its padding. Some programs pad each line.
+_MAX_JOINED: Final = 100_000
+# Octets of a body whose lines tell whether it is plain text.
+_JUDGED: Final = 500_000
 _IS_WORDS: Final = re.compile(rb"[^A-Za-z0-9+/= \t\r\n]|[A-Za-z0-9][ \t]+[A-Za-z0-9]")
 
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
@@ -86,7 +90,7 @@ def is_unencoded(raw: bytes, decoded: bytes) -> bool:
 
     Then most of its lines have words, most of it is no long run of base64, and its octets decode to no text.
     """
-    lines = [line.lstrip(b"> \t") for line in raw.splitlines() if line.strip()]
+    lines = [line.lstrip(b"> \t") for line in raw[:_JUDGED].splitlines() if line.strip()]
     if sum(_IS_WORDS.search(line.rstrip()) is not None for line in lines) * 2 <= len(lines):
         return False
     in_runs = sum(map(len, _LONG_RUN.findall(raw)))
@@ -108,6 +112,9 @@ def _from_base64(raw: bytes) -> tuple[bytes, list[str]]:
     pieces = [piece for piece in whole.split(b"=") if piece]
     if len(pieces) > 1:
         defects.append("base64 continues after its padding")
+        if len(pieces) > _MAX_JOINED:
+            defects.append(f"base64 is padded more than {_MAX_JOINED:,} times: the rest is read without padding")
+            pieces[_MAX_JOINED:] = [b"".join(pieces[_MAX_JOINED:])]
     elif padding != -len(whole) % 4 or len(whole) % 4 == 1:
         defects.append("base64 is cut short or wrongly padded")
     decoded = []
