@@ -87,9 +87,10 @@ def check_new_password(password: str, names: Sequence[str], min_length: int) -> 
     if not min_length:
         return
     if len(prepared) < min_length:
+        characters = "character" if len(prepared) == 1 else "characters"
         raise PasswordError(
-            f"the password has {len(prepared)} characters; at least {min_length} are required. Several words in a row "
-            "are easy to remember and hard to guess."
+            f"the password has {len(prepared)} {characters}; at least {min_length} are required. Several words in "
+            "a row are easy to remember and hard to guess."
         )
     # Imported here: it loads 1.7 MB of word lists, and logins do not need it.
     from zxcvbn import zxcvbn  # type: ignore[import-untyped]

@@ -14,6 +14,7 @@ from emailsys.cli.output import Progress
 from emailsys.cli.password import min_password_length, new_credentials
 from emailsys.control.requests import DomainAddMany, UserAddMany
 from emailsys.mail.address import is_mail_domain
+from emailsys.mail.quantities import counted
 
 _ACCOUNT_FIELDS: Final = ("address", "password", "hash")
 _DOMAIN_FIELDS: Final = ("name", "postmaster")
@@ -42,7 +43,7 @@ def add_accounts(where: Places, file: BinaryIO, as_json: bool) -> int:
     # argon2 releases the interpreter's lock, so that each thread keeps one processor busy.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, _ in enumerate(pool.map(lambda line: line.apply(row), lines), 1):
-            progress.tell(f"{number} of {len(lines)} passwords hashed")
+            progress.tell(f"{number} of {counted(len(lines), 'password')} hashed")
     progress.tell("")
     return add_rows(where, lines, UserAddMany, "account", as_json)
 
@@ -96,7 +97,9 @@ def _account_row(fields: Mapping[str, str], min_length: int) -> tuple[Any, ...]:
 def _split_domain(text: str) -> dict[str, str]:
     words = text.split()
     if len(words) != len(_DOMAIN_FIELDS):
-        raise LineError(f"found {len(words)} words; allowed: a domain name, a space, and the address of its postmaster")
+        raise LineError(
+            f"found {counted(len(words), 'word')}; allowed: a domain name, a space, and the address of its postmaster"
+        )
     return dict(zip(_DOMAIN_FIELDS, words, strict=True))
 
 

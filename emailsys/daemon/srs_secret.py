@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.config.exit_status import Exit
+from emailsys.mail.quantities import counted
 from emailsys.platforms.files import NO_FOLLOW, open_regular, read_file, sync_directory
 from emailsys.supervisor import StartupError
 
@@ -39,7 +40,8 @@ def read_secret(path: Path) -> bytes:
     secret = read_file(path, _MOST_READ)
     if len(secret) != _OCTETS:
         raise StartupError(
-            f"{path}: has {len(secret)} octets instead of {_OCTETS}; remove it, and a new one is created", Exit.CONFIG
+            f"{path}: has {counted(len(secret), 'octet')} instead of {_OCTETS}; remove it, and a new one is created",
+            Exit.CONFIG,
         )
     return secret
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from emailsys.mail.quantities import counted
 from emailsys.testing.failures import FailureScript
 from emailsys.testing.message import Message
 
@@ -186,7 +187,7 @@ class Mailbox:
         self.address = address_of(name)
 
     def __repr__(self) -> str:
-        return f"<Mailbox {self.name!r}: {len(self)} messages>"
+        return f"<Mailbox {self.name!r}: {counted(len(self), 'message')}>"
 
     def __len__(self) -> int:
         return len(self.messages)

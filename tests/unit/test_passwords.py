@@ -33,6 +33,7 @@ class NewPasswordTests(SynchronousTestCase):
         """The message has both lengths. Characters are counted after normalization."""
         self.assertRaisesRegex(PasswordError, "has 9 characters; at least 10", self.accept, "kx9mqz7lw")
         self.assertRaisesRegex(PasswordError, "has 9 characters", self.accept, "kx9mqz7le\u0301")
+        self.assertRaisesRegex(PasswordError, "has 1 character;", self.accept, "k")
 
     def test_common_passwords_are_refused(self) -> None:
         """Also with digits behind them, doubled, or as a walk on the keyboard."""

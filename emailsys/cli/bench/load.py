@@ -18,6 +18,8 @@ from email.utils import formatdate
 from itertools import chain, islice
 from typing import Final
 
+from emailsys.mail.quantities import counted
+
 _IDENT: Final = b"X-Bench: "
 # Octets of a line of text, its CRLF included.
 _LINE: Final = 74
@@ -302,7 +304,7 @@ def bench(
     before = uids(target)
     with target.sender():
         """The first client shows that the server lets clients in."""
-    tell(f"sending {messages.count} messages over {connections} connections")
+    tell(f"sending {counted(messages.count, 'message')} over {counted(connections, 'connection')}")
     began = time.perf_counter()
     accepted = send(target, messages, connections, each, outcome)
     tell("waiting until they are listed")
@@ -318,10 +320,11 @@ def lines(outcome: Outcome) -> Sequence[str]:
     found = outcome.to_json()
     latencies = ", ".join(f"{name} {outcome.percentile(part):.1f} ms" for name, part in PERCENTILES.items())
     told = [
-        f"accepted   {found['accepted']} of {outcome.sent} messages, {found['accepted_per_second']} a second",
+        f"accepted   {found['accepted']} of {counted(outcome.sent, 'message')}, "
+        f"{found['accepted_per_second']} a second",
         f"latency    {latencies}",
         f"listed     after {outcome.listed_seconds:.2f} s, {found['listed_per_second']} a second",
-        f"fetched    {outcome.fetched} messages, {found['fetched_per_second']} a second",
+        f"fetched    {counted(outcome.fetched, 'message')}, {found['fetched_per_second']} a second",
         f"compared   {outcome.lost} lost, {outcome.changed} changed, {outcome.doubled} doubled",
     ]
-    return [*told, *(f"failed     {count} times: {words}" for words, count in outcome.errors.most_common(5))]
+    return [*told, *(f"failed     {counted(count, 'time')}: {words}" for words, count in outcome.errors.most_common(5))]

@@ -15,6 +15,7 @@ from emailsys.cli.amounts import octets_of
 from emailsys.cli.command_group import examples
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
+from emailsys.mail.quantities import counted
 
 if TYPE_CHECKING:
     from emailsys.testing.catch import Catcher
@@ -207,7 +208,8 @@ def _warn(text: str) -> None:
 def _end(catcher: Catcher, count: int | None) -> int:
     if count is None or catcher.has_all:
         return Exit.OK
-    _warn(f"{catcher.fitting} of {count} messages arrived that fit, and {catcher.arrived - catcher.fitting} others")
+    others = counted(catcher.arrived - catcher.fitting, "other")
+    _warn(f"{catcher.fitting} of {counted(count, 'message')} arrived that fit, and {others}")
     return Exit.FAILED
 
 

@@ -16,6 +16,7 @@ from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
+from emailsys.mail.quantities import counted
 from emailsys.supervisor import as_owner
 
 #: The folder of the development CA, in the state folder.
@@ -140,7 +141,7 @@ def _as_document(facts: pki.CertificateFacts) -> dict[str, Any]:
 
 def _as_text(facts: pki.CertificateFacts, now: datetime) -> str:
     left = (facts.not_after - now).days
-    state = f"{left} days left" if facts.not_after > now else "EXPIRED"
+    state = f"{counted(left, 'day')} left" if facts.not_after > now else "EXPIRED"
     rows = (
         ("subject", facts.subject),
         ("issuer", facts.issuer),

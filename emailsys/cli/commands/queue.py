@@ -19,7 +19,7 @@ from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.config.exit_status import Exit
 from emailsys.control.requests import QueueChangeRows, QueueList, QueueSummary, Trace
 from emailsys.interfaces.operators import QueueChange, RowState
-from emailsys.mail.quantities import shown_size
+from emailsys.mail.quantities import counted, shown_size
 
 _EXAMPLES: Final = """
 emailsys queue summary                          how much mail waits, by recipient domain
@@ -104,7 +104,7 @@ def list_(where: Places, chosen: dict[str, Any], limit: int, as_json: bool) -> N
         return
     print_rows([_listed(row) for row in rows], False, "no row of the queue matches")
     if len(rows) == limit:
-        click.echo(f"only the first {limit} rows are shown; --limit N shows more", err=True)
+        click.echo(f"the list ends after {counted(limit, 'row')}; --limit N shows more", err=True)
 
 
 def _listed(row: dict[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]] | None) -> 
             f"oldest {shown_time(row['oldest'])}, next attempt {shown_time(row['due'])}"
         )
     if len(queue) > _DOMAINS:
-        click.echo(f"  and {len(queue) - _DOMAINS} more domains: emailsys queue summary")
+        click.echo(f"  and {counted(len(queue) - _DOMAINS, 'more domain')}: emailsys queue summary")
 
 
 def _show_daemon(daemon: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from emailsys.cli.output import Progress, print_json
 from emailsys.config.exit_status import Exit
 from emailsys.control.requests import Trace
 from emailsys.control.wire_requests import WireGet, WireList
+from emailsys.mail.quantities import counted
 
 if TYPE_CHECKING:
     from emailsys.wiretap.conversation import Conversation
@@ -67,7 +68,7 @@ def trace(where: Places, query: str, limit: int, since: float, page: Path | None
         cursor = part["cursor"]
         if cursor is None:
             break
-        progress.tell(f"{looked} messages searched, back to {shown_time(part['read_back_to'])}")
+        progress.tell(f"{counted(looked, 'message')} searched, back to {shown_time(part['read_back_to'])}")
     progress.tell("")
     if lives and page is not None:
         from emailsys.cli.life_page import life_page

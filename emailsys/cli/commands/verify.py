@@ -13,7 +13,7 @@ from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import Progress, print_json
 from emailsys.config.exit_status import Exit
 from emailsys.control.requests import Verify
-from emailsys.mail.quantities import shown_size
+from emailsys.mail.quantities import counted, shown_size
 
 # Seconds of one request, so that progress can be shown. The daemon handles mail meanwhile.
 _PART = 2.0
@@ -45,7 +45,7 @@ def verify(where: Places, as_json: bool) -> int:
         recipients.update(part["recipients"])
         flaws += part["flaws"]
         cursor = part["cursor"]
-        progress.tell(f"{messages} messages, {shown_size(octets)}, {len(flaws)} flaws")
+        progress.tell(f"{counted(messages, 'message')}, {shown_size(octets)}, {counted(len(flaws), 'flaw')}")
         if cursor is None:
             break
     progress.tell("")
@@ -53,15 +53,14 @@ def verify(where: Places, as_json: bool) -> int:
         report = {"messages": messages, "octets": octets, "recipients": dict(recipients), "flaws": flaws}
         print_json(report)
     else:
-        counted = "1 message" if messages == 1 else f"{messages} messages"
-        click.echo(f"{counted}; {octets} octets of bodies read and compared with their digests")
+        click.echo(f"{counted(messages, 'message')}; {octets} octets of bodies read and compared with their digests")
         for place, count in sorted(recipients.items()):
             click.echo(f"  {count:>8}  {_PLACES.get(place, place)}")
         for flaw in flaws[:_SHOWN]:
             click.echo(f"FLAW {flaw['queue_id']}: {flaw['what']}")
         if len(flaws) > _SHOWN:
             click.echo(f"and {len(flaws) - _SHOWN} more; --json prints all")
-        click.echo("no flaws found" if not flaws else f"{len(flaws)} flaws")
+        click.echo("no flaws found" if not flaws else counted(len(flaws), "flaw"))
     return Exit.FAILED if flaws else Exit.OK
 
 

@@ -12,6 +12,7 @@ import click
 from emailsys.cli.mail.completions import complete_accounts, complete_folders, complete_keys
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
+from emailsys.mail.quantities import counted
 
 if TYPE_CHECKING:
     from emailsys.cli.mail.session import Session
@@ -119,8 +120,9 @@ def _listed(session: Session, word: str) -> list[str]:
         return [word.lower()]
     first, last = int(numbers[1]), int(numbers[2] or numbers[1])
     if not 1 <= first <= last <= len(session.numbered):
+        messages = counted(len(session.numbered), "message")
         raise Refused(
-            f"The last list has no number {word}: it has {len(session.numbered)} messages. To list messages: list",
+            f"The last list has no number {word}: it has {messages}. To list messages: list",
             Exit.NO_INPUT,
         )
     return [one.key for one in session.numbered[first - 1 : last]]

@@ -129,8 +129,8 @@ def queue_and_send(
     try:
         if hold:
             tell(
-                f"The message is on hold for {hold:g} seconds. To stop it, press Ctrl-C, "
-                f"or run in another terminal: emailsys mail outbox stop {key}"
+                f"The message is on hold for {hold:g} {'second' if hold == 1 else 'seconds'}. To stop it, "
+                f"press Ctrl-C, or run in another terminal: emailsys mail outbox stop {key}"
             )
         sent = _send(session, account, key)
     except KeyboardInterrupt:

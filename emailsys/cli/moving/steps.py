@@ -21,6 +21,7 @@ from emailsys.config.locations import without_password
 from emailsys.config.settings import Settings
 from emailsys.daemon.preload import load_before_dropping
 from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.mail.quantities import counted
 from emailsys.platforms.signals import ENDING, handled
 from emailsys.platforms.users import owner_of
 from emailsys.store.commit.ids import id_text
@@ -83,8 +84,9 @@ class Outcome:
         else:
             rows = self.moved.rows
             yield (
-                f"{sum(rows.values())} rows copied and compared in {self.seconds:.1f} s: {rows['messages']} messages, "
-                f"{rows['maildrop']} in maildrops, {rows['queue']} in the queue, {rows['accounts']} accounts"
+                f"{counted(sum(rows.values()), 'row')} copied and compared in {self.seconds:.1f} s: "
+                f"{counted(rows['messages'], 'message')}, {rows['maildrop']} in maildrops, "
+                f"{rows['queue']} in the queue, {counted(rows['accounts'], 'account')}"
             )
         for number in self.moved.damaged[:_SHOWN]:
             yield f"damaged already before: the body of {id_text(number)}"

@@ -16,6 +16,7 @@ from emailsys.client.fetch.values import FetchResult, Progress, Stage
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
+from emailsys.mail.quantities import counted
 
 #: Seconds between two looks whether an account is due.
 LOOK_EVERY: Final = 5.0
@@ -112,7 +113,7 @@ class FetchAction:
         of = sum(one.all_messages for one in self._progress.values())
         stages = {one.stage for one in self._progress.values()} - {Stage.DONE, Stage.FAILED}
         words = ", ".join(sorted(stage.value for stage in stages)) or "done"
-        self._screen.show_status(f"{words}: {done} of {of} messages" if of else words)
+        self._screen.show_status(f"{words}: {done} of {counted(of, 'message')}" if of else words)
         self._screen.progress(done, of)
 
     def _report(self, results: Sequence[FetchResult], problems: Sequence[Sequence[str]], then: str) -> None:

@@ -189,7 +189,9 @@ class OutboxActions:
         self._unsent.pop(key, None)
         self._unsent[key] = asyncio.get_running_loop().time() + hold
         if hold:
-            self._screen.show_status(f"The message is on hold for {hold:g} seconds. Press z to stop it.")
+            self._screen.show_status(
+                f"The message is on hold for {hold:g} {'second' if hold == 1 else 'seconds'}. Press z to stop it."
+            )
         else:
             self._screen.show_status("Sending ...")
         try:

@@ -6,6 +6,8 @@ import re
 import zlib
 from typing import Final
 
+from emailsys.mail.quantities import counted
+
 YENC_BEGIN: Final = re.compile(rb"^=ybegin ([^\r\n]{0,500})\r?\n", re.M)
 YENC_END: Final = re.compile(rb"^=yend( [^\r\n]{0,500})?[^\r\n]*(?:\r?\n|\Z)", re.M)
 _PART: Final = re.compile(rb"=ypart [^\r\n]*\r?\n")
@@ -41,7 +43,7 @@ def _defects(octets: bytes, stated: bytes | None, is_part: bool) -> list[str]:
     defects = ["one piece of a file: the other pieces are in other messages"] if is_part else []
     size = _SIZE.search(stated)
     if size is not None and int(size[1]) != len(octets):
-        defects.append(f"yEnc part of {len(octets)} octets, where {int(size[1])} are stated")
+        defects.append(f"yEnc part of {counted(len(octets), 'octet')}, where {int(size[1])} are stated")
     for found in _SUM.finditer(stated):
         if bool(found[1]) == is_part and int(found[2], 16) != zlib.crc32(octets):
             defects.append("yEnc part whose checksum is wrong: the file is damaged")

@@ -19,6 +19,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 
 from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.mail.quantities import counted
 from emailsys.platforms.files import sync_directory
 from emailsys.store.engine.base import Engine, error_text, no_store_text
 from emailsys.store.engine.sqlite import SQLite
@@ -179,7 +180,7 @@ def upgrade(
             if isinstance(engine, SQLite):
                 broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
                 if broken:
-                    raise StoreError(f"{len(broken)} rows would refer to missing rows")
+                    raise StoreError(f"{counted(len(broken), 'row')} would refer to missing rows")
     except Exception as error:
         raise StoreError(
             f"the upgrade from revision {found} to {target} failed, and nothing was changed: {error_text(error)}; the "

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from emailsys.mail.address import AddressSyntaxError, is_mail_domain, parse
+from emailsys.mail.quantities import counted
 
 #: A JSON Schema (2020-12), of which only the keywords in `KEYWORDS` are used.
 Schema: TypeAlias = Mapping[str, Any]
@@ -158,7 +159,7 @@ def _text_problems(value: str, schema: Schema, where: str) -> Iterator[tuple[str
     least, most = schema.get("minLength", 0), schema.get("maxLength")
     if len(value) < least or (most is not None and len(value) > most):
         limit = f"{least} to {most}" if most is not None else f"at least {least}"
-        yield where, f"found {len(value)} characters; allowed: {limit}"
+        yield where, f"found {counted(len(value), 'character')}; allowed: {limit}"
     elif not _is_encodable(value):
         yield where, "found half of a surrogate pair; allowed: text that can be written as UTF-8"
     elif schema.get("contentEncoding") == "base64" and base64_octets(value) is None:
@@ -209,7 +210,7 @@ def _list_problems(value: list[Any], schema: Schema, where: str) -> Iterator[tup
     least, most = schema.get("minItems", 0), schema.get("maxItems")
     if len(value) < least or (most is not None and len(value) > most):
         limit = f"{least} to {most}" if most is not None else f"at least {least}"
-        yield where, f"found {len(value)} items; allowed: {limit}"
+        yield where, f"found {counted(len(value), 'item')}; allowed: {limit}"
         return
     for number, item in enumerate(value):
         yield from _problems(item, schema.get("items", {}), f"{where}/{number}")

@@ -205,7 +205,9 @@ def _with_bodies_merged(events: Iterable[Event]) -> Iterable[Event]:
 
 
 def _reply_row(first: Event, lines: int) -> _Row:
-    return _Row(first, first.text if lines == 1 else f"{first.text}  (+{lines - 1:,} lines)")
+    return _Row(
+        first, first.text if lines == 1 else f"{first.text}  (+{lines - 1:,} {'line' if lines == 2 else 'lines'})"
+    )
 
 
 def _text_of(event: Event) -> str:

@@ -15,6 +15,7 @@ from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 
+from emailsys.mail.quantities import counted
 from emailsys.wiretap.tls.anchors import Anchors
 from emailsys.wiretap.tls.certificates import NOT_READABLE, Facts, facts_of, load
 from emailsys.wiretap.tls.names import clean
@@ -163,7 +164,7 @@ def _dates(step: _Step, at: datetime) -> Finding:
     if at > end:
         return Finding("dates", Verdict.BAD, f"It expired on {end:%Y-%m-%d %H:%M} UTC.", "Renew it.", about)
     if end - at < _SOON and not step.is_anchor:
-        words = f"It expires in {(end - at).days} days, on {end:%Y-%m-%d %H:%M} UTC."
+        words = f"It expires in {counted((end - at).days, 'day')}, on {end:%Y-%m-%d %H:%M} UTC."
         return Finding("dates", Verdict.WEAK, words, "Renew it now, and let a program renew it in future.", about)
     return Finding("dates", Verdict.GOOD, f"It is valid until {end:%Y-%m-%d}.", about=about)
 

@@ -212,7 +212,9 @@ class BulkTests(CLICase):
         ended, out, _ = self.run_it("domain", "add", "--file", "-", "--json", typed=text)
         self.assertEqual(ended, Exit.DATA)
         self.assertEqual(json.loads(out)["added"], ["example.test", "b.test"])
-        self.assertEqual([each["line"] for each in json.loads(out)["refused"]], [2, 4])
+        refused = json.loads(out)["refused"]
+        self.assertEqual([each["line"] for each in refused], [2, 4])
+        self.assertIn("found 1 word; allowed", refused[0]["problem"])
         self.assertEqual(len(json.loads(self.fine("domain", "list", "--json"))), 2)
 
     def test_a_file_stands_alone(self) -> None:

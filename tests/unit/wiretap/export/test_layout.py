@@ -71,7 +71,7 @@ class SequenceTests(SynchronousTestCase):
         self.assertEqual(
             [arrow.text for arrow in drawn.arrows],
             [
-                ("250-a  (+1 lines)",),
+                ("250-a  (+1 line)",),
                 ("250 XXXXXXXX  (changed)",),
                 ("the message, 20 octets",),
                 ("c\\n.\\nMAIL  (has a bare LF)",),
