@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.threads import deferToThread
 
 from emailsys.interfaces import MaildropInUse, MaildropLost
 from emailsys.store.maildrop import requests
@@ -117,3 +118,45 @@ class MaildropTests(PostgreSQLCase, MailCase):
         maildrop.release()
         await self.store._locks.settle()
         self.assertEqual(await self.count(alice, other), 0)
+
+    async def test_of_two_logins_at_once_on_other_nodes_one_gets_the_maildrop(self) -> None:
+        """Both hear that the silent session gave it up."""
+        alice, _bob = await self.users()
+        nodes = [self.second_node(), self.second_node()]
+        silent = await self.open(alice)
+        taken: list[Any] = []
+        while not taken:
+            self.clock.advance(60)
+            asked = [Deferred.fromCoroutine(node.maildrops.open(alice.account_id)) for node in nodes]
+
+            async def both(asked: list[Deferred[Any]] = asked) -> Any:
+                return await DeferredList(asked, consumeErrors=True)
+
+            outcomes = await self.while_time_passes(both(), self.store, *nodes)
+            for is_open, outcome in outcomes:
+                if is_open:
+                    taken.append(outcome)
+                else:
+                    self.assertIs(outcome.type, MaildropInUse)
+        self.assertEqual(len(taken), 1)
+        self.assertTrue(silent._lost)
+        taken[0].release()
+
+    async def test_a_node_whose_lock_connection_is_cut_while_it_asks_gets_the_maildrop(self) -> None:
+        """It may miss the answer. Without one, it sees that nobody has the lock."""
+        alice, _bob = await self.users()
+        other = self.second_node()
+        await self.open(alice)
+        self.clock.advance(60)
+        asked = Deferred.fromCoroutine(other.maildrops.open(alice.account_id))
+        await other._locks.settle()
+        cut = other._locks.connection
+        await deferToThread(lambda: cut.submit(cut._drop).result())
+
+        async def answer() -> Any:
+            return await asked
+
+        with contextlib.suppress(MaildropInUse):
+            (await self.while_time_passes(answer(), self.store, other)).release()
+        taken = await self.taken_over(alice, other, self.store, other)
+        taken.release()
