@@ -23,9 +23,10 @@ from emailsys.web.api.problem import Problem
 from emailsys.web.base.face import Answer, Call, see_other
 from emailsys.web.base.refusal import Refusal
 from emailsys.web.system.operators import BASE, Operators
+from emailsys.web.system.table_pages import table_page
 
-# Rows of a table.
-_ROWS: Final = 200
+# Parameters of the page's query: the domain that is shown, and the first row of each table.
+_QUERY: Final = ("domain", "domains", "users", "aliases")
 _DONE: Final = {
     "add-domain": "The domain was added.",
     "add-user": "The account was added.",
@@ -69,12 +70,11 @@ class DirectoryPages:
             title="Directory",
             here="directory",
             base=BASE,
-            domains=domains,
-            users=users[:_ROWS],
-            more_users=len(users) > _ROWS,
-            aliases=aliases[:_ROWS],
-            more_aliases=len(aliases) > _ROWS,
+            domains=table_page(call, "domains", domains, _QUERY),
+            users=table_page(call, "users", users, _QUERY),
+            aliases=table_page(call, "aliases", aliases, _QUERY),
             domain=domain,
+            asked=asked,
             done=_DONE.get(call.first("done"), ""),
             problem=problem,
             may_change=await self._operators.may(call, Scope.SYSTEM_WRITE),

@@ -20,10 +20,10 @@ from emailsys.web.system.drawings import span, time_line
 from emailsys.web.system.operators import BASE, Operators
 from emailsys.web.system.removal_pages import RemovalPages
 from emailsys.web.system.route_pages import RoutePages
+from emailsys.web.system.table_pages import ROWS, table_page
 from emailsys.web.system.wire_page import WirePages
 
 # Rows of a table.
-_ROWS: Final = 200
 _LOG_ROWS: Final = 500
 _DEFAULT_DOWN: Final = 24.0
 _MAX_HOURS: Final = 24.0 * 365
@@ -72,7 +72,7 @@ class SystemPages:
             at = int(after) if after.isdecimal() and len(after) < 20 else 0
             state = _state(chosen["state"])
             rows = await self._do(
-                QueueList, domain=chosen["domain"], sender=chosen["sender"], state=state, limit=_ROWS + 1, after=at
+                QueueList, domain=chosen["domain"], sender=chosen["sender"], state=state, limit=ROWS + 1, after=at
             )
         except Problem as error:
             problem = error.detail
@@ -80,11 +80,11 @@ class SystemPages:
             call,
             "queue",
             "Queue",
-            rows=rows[:_ROWS],
-            following=rows[_ROWS - 1]["row"] if len(rows) > _ROWS else None,
+            rows=rows[:ROWS],
+            following=rows[ROWS - 1]["row"] if len(rows) > ROWS else None,
             chosen=chosen,
             states=[state.value for state in RowState],
-            summary=await self._do(QueueSummary),
+            summary=table_page(call, "domains", await self._do(QueueSummary), ("domains", "after", *chosen)),
             done=call.first("done"),
             problem=problem,
             may_change=await self._operators.may(call, Scope.SYSTEM_WRITE),

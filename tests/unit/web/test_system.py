@@ -270,6 +270,24 @@ class PageTests(SystemCase):
             self.assertRegex(line, rf"'by': 'token-\w+', 'ip': '192.0.2.7', 'command': '{command}'.*carol")
         self.assertNotIn("horse", str(self.house.telemetry.lines))
 
+    def test_ten_thousand_domains_are_shown_page_by_page(self) -> None:
+        """The page stays small; a link leads on, and one domain is found by its name."""
+        self.log_in(self.token())
+        accounts = self.store.accounts
+        for number in range(10_000):
+            self.successResultOf(
+                Deferred.fromCoroutine(accounts.add_domain(f"d{number:04}.test", parse("alice@home.test")))
+            )
+        page = self.browser.get("/system/directory")
+        self.assertLess(len(page.text), 200_000)
+        self.assertNotIn("d0150.test", page.text)
+        later = re.search(r'href="([^"]+)#domains">Further domains', page.text)
+        assert later is not None, page.text[-2000:]
+        self.assertIn("d0150.test", self.browser.get(f"/system/directory{later[1].replace('&amp;', '&')}").text)
+        found = self.browser.get("/system/directory?domain=d9999.test").text
+        self.assertIn("Users of d9999.test", found)
+        self.assertIn("There is no domain of this name", self.browser.get("/system/directory?domain=other.test").text)
+
     def test_the_directory_is_not_changed_without_the_scope(self) -> None:
         self.log_in(self.token(frozenset({Scope.SYSTEM_READ})))
         for path in ("/directory", "/routes"):
