@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import Final
 
 # Octets of an over-long line that `LineReader.flawed` keeps: enough to recognize a request of another protocol.
@@ -90,6 +91,20 @@ class LineReader:
             self.flawed = line
             return Flaw.CR_ALONE
         return line
+
+    def next_match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """Remove the next line and return its match; None if it does not match or may be incomplete.
+
+        A frequent command is read in half of the time that way. `next_line` returns all other lines.
+
+        @param pattern: matches one whole line with its CRLF, of a permitted length.
+        """
+        if self._fed or self._skipping:
+            return None
+        found = pattern.match(self._buffer, self._position)
+        if found is not None:
+            self._position = found.end()
+        return found
 
     def _keep(self, buffer: bytes, start: int) -> None:
         if not self._skipping:

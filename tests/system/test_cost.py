@@ -43,7 +43,7 @@ FIGURES: Final = {
     "receive, a connection each": 245,
     "receive, the next message": 124,
     "submit, after a login": 292,
-    "RETR": 32,
+    "RETR": 30,
     "POP3 session with 1,000 messages": 173,
 }
 _TOLERANCE: Final = 1.15

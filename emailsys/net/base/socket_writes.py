@@ -37,6 +37,9 @@ class OutputProducer:
 # Octets that the kernel accepts before it has sent those before them. This does not slow down a peer that reads. For a
 # peer that does not read, the kernel would accept several megabytes of replies.
 _MAX_UNSENT_IN_KERNEL: Final = 128 * 1024
+# Octets of one call of send(2), with Twisted 128 KiB. A piece of a large message, stuffed, would take three calls, each
+# of which hands the interpreter lock over.
+_MAX_OCTETS_OF_A_WRITE: Final = 512 * 1024
 
 
 def begin_writing(transport: Any) -> bool:
@@ -45,6 +48,8 @@ def begin_writing(transport: Any) -> bool:
         return False
     # Replies are already collected before they are written. Nagle's algorithm would delay the second write by 40 ms.
     transport.setTcpNoDelay(True)
+    descriptor: Any = transport
+    descriptor.SEND_LIMIT = _MAX_OCTETS_OF_A_WRITE
     tcp = getattr(transport, "socket", None)
     if tcp is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_IN_KERNEL)

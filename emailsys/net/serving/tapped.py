@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -55,6 +56,10 @@ class TappedLines(LineReader):
             self._octets_told += octets
             self._tap.command(self.flawed if isinstance(found, Flaw) else found, octets, self.in_exchange())
         return found
+
+    @override
+    def next_match(self, pattern: re.Pattern[bytes]) -> None:
+        """Let `next_line` return each line, which tells it."""
 
     @override
     def take(self, most: int | None = None) -> bytes:

@@ -1,5 +1,7 @@
 """The line reader cuts lines at CRLF and names the flaws of malformed lines."""
 
+import re
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.wire.lines import Flaw, LineReader
@@ -42,6 +44,29 @@ class Lines(SynchronousTestCase):
             self.assertEqual(lines.waiting, 0)
         lines.feed(b"\r\nNOOP\r\n")
         self.assertEqual([lines.next_line(512) for _ in range(3)], [Flaw.TOO_LONG, b"NOOP", None])
+
+    def test_only_a_whole_line_that_matches_is_removed(self) -> None:
+        pattern = re.compile(rb"RETR (\d)\r\n")
+        lines = reader(b"RETR 1\r\nNOOP\r\nRETR 2\r")
+        found = lines.next_match(pattern)
+        assert found is not None
+        self.assertEqual((found[1], lines.waiting), (b"1", 13))
+        self.assertIsNone(lines.next_match(pattern))
+        self.assertEqual(lines.next_line(512), b"NOOP")
+        self.assertIsNone(lines.next_match(pattern))
+        lines.feed(b"\n")
+        self.assertEqual((lines.next_line(512), lines.waiting), (b"RETR 2", 0))
+
+    def test_the_end_of_an_overlong_line_never_matches(self) -> None:
+        lines = reader(b"a" * 600)
+        self.assertIsNone(lines.next_line(512))
+        lines.feed(b"RETR 1\r\nRETR 2\r\n")
+        pattern = re.compile(rb"RETR (\d)\r\n")
+        self.assertIsNone(lines.next_match(pattern))
+        self.assertEqual(lines.next_line(512), Flaw.TOO_LONG)
+        found = lines.next_match(pattern)
+        assert found is not None
+        self.assertEqual(found[1], b"2")
 
     def test_a_flawed_line_can_be_looked_at(self) -> None:
         """Of an over-long one the beginning is kept, however it arrives."""

@@ -19,6 +19,7 @@ from emailsys.net.serving import replies
 from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS
 from emailsys.net.serving.turn_end import TurnEnd
+from emailsys.store.message.rows import PIECE_OCTETS
 from emailsys.telemetry import Telemetry
 from emailsys.testing.memory_peer import MemoryPeer
 from emailsys.wire.lines import Flaw, LineReader
@@ -302,6 +303,11 @@ class WritingTests(SynchronousTestCase):
         echo.connection.connectionLost(Failure(ConnectionLost()))
         echo.clock.advance(0)
         self.assertEqual(transport.sent, b"hello\r\n")
+
+    def test_a_piece_of_a_large_message_takes_one_write(self) -> None:
+        """Even if each of its lines begins with a dot, so that stuffing makes it longer."""
+        _, transport = self.connected(100)
+        self.assertGreater(transport.SEND_LIMIT, PIECE_OCTETS * 4 // 3)
 
     def test_unsent_octets_stay_in_order(self) -> None:
         echo, transport = self.connected(3)

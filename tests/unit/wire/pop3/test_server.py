@@ -214,6 +214,27 @@ class UnauthenticatedClientTests(SynchronousTestCase):
             [Refusal("too many commands without a message", last=True), Command("QUIT", ())],
         )
 
+    def test_frequent_commands_are_read_as_the_grammar_reads_them(self) -> None:
+        for line in (b"RETR 1", b"DELE 999999999", b"RETR 1000000000", b"RETR 007", b"dele 7", b"RETR 7 ", b"Retr 7"):
+            session = POP3Session()
+            session.log_in()
+            verb, arguments = read_command(line)
+            self.assertEqual(self.events(session, line + b"\r\n"), [Command(verb.name, arguments)], line)
+            self.assertEqual(session.idle_commands, 1)
+        for line in (b"RETR 0", b"DELE -1", b"RETR  1", b"RETR 1 2", b"DELE", b"RETR " + b"1" * 21, b"DELE \xd9\xa1"):
+            session = POP3Session()
+            session.log_in()
+            (refused,) = self.events(session, line + b"\r\n")
+            self.assertIsInstance(refused, Refusal, line)
+
+    def test_frequent_commands_are_out_of_order_before_login_and_limited_after_it(self) -> None:
+        session = POP3Session()
+        self.assertEqual(self.events(session, b"RETR 1\r\n"), [Refusal("RETR is not allowed before login")])
+        session.log_in()
+        session.idle_commands = MAX_IDLE_COMMANDS - 1
+        too_many = Refusal("too many commands without a message", last=True)
+        self.assertEqual(self.events(session, b"RETR 1\r\nDELE 1\r\n"), [Command("RETR", (1,)), too_many])
+
 
 class StuffingTests(SynchronousTestCase):
     """Dots at line starts are stuffed wherever the pieces are cut."""
