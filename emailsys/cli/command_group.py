@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import click
 from typing_extensions import override
 
 _HEADING: Final = "\b\nExamples:\n"
+
+
+@contextmanager
+def shown_usage(group: click.Group, context: click.Context) -> Iterator[None]:
+    """Name the command in an error of its options, so that its usage is shown. Click omits it if a value is missing."""
+    try:
+        yield
+    except click.BadOptionUsage as error:
+        name = context.invoked_subcommand
+        command = None if error.ctx is not None or name is None else group.get_command(context, name)
+        if command is None:
+            raise
+        raise click.UsageError(error.format_message(), click.Context(command, context, name)) from None
 
 
 class Verbs(click.Group):
@@ -20,6 +35,12 @@ class Verbs(click.Group):
         if cmd.epilog is None and self.epilog is not None:
             calls = tuple(line for line in self.epilog.split("\n") if f" {self.name} {name or cmd.name} " in f"{line} ")
             cmd.epilog = _HEADING + "\n".join(calls) if calls else None
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command that the arguments name."""
+        with shown_usage(self, ctx):
+            return super().invoke(ctx)
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from textwrap import fill
 from typing import Any, Final, NoReturn
 
 import click
 
 from emailsys import __version__
+from emailsys.cli.command_group import shown_usage
 from emailsys.cli.stream_encoding import adapt_process
 from emailsys.config.exit_status import MEANING, Exit
 from emailsys.upstream import end_process, run_exit_functions
@@ -21,8 +23,11 @@ PROGRAM: Final = "emailsys"
 #: The variable by which a shell asks for completions.
 ASKED_BY_A_SHELL: Final = "_EMAILSYS_COMPLETE"
 
+# Columns of help text, as click has them for everything else.
+_COLUMNS: Final = 78
 _EPILOG: Final = "\b\nExit statuses (sysexits.h):\n" + "\n".join(
-    f"  {status:>3}  {text}" for status, text in MEANING.items()
+    fill(text, _COLUMNS, initial_indent=f"  {status:>3}  ", subsequent_indent=" " * 7)
+    for status, text in MEANING.items()
 )
 
 #: The settings of each group that is called as a program: `emailsys`, and `emailsys mail` from its own shell.
@@ -62,6 +67,11 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command that the arguments name."""
+        with shown_usage(self, ctx):
+            return super().invoke(ctx)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options before the command; if one belongs behind it, the error says so."""
         try:
@@ -82,7 +92,7 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(name, self._lazy, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" Commands: {', '.join(self._lazy)}."
-            raise click.UsageError(f"No command {name!r}.{hint}", ctx)
+            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
 

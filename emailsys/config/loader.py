@@ -121,7 +121,7 @@ def _document(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{file}: is not TOML: {_duplicate(str(error), text) or error}"]) from None
+        raise ConfigError([f"{file}: is not TOML: {_duplicate(str(error), text) or _with_quotes(error)}"]) from None
 
 
 def origins_of(path: Path | None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -192,6 +192,14 @@ def _settings(
         **listens,
         **values,
     )
+
+
+def _with_quotes(error: tomllib.TOMLDecodeError) -> str:
+    """Return the text of an error, with advice if a quotation mark may be missing."""
+    text = str(error)
+    if "Illegal character '\\n'" in text or "Unterminated string" in text:
+        return f"{text}; a quotation mark may be missing at the end of a value"
+    return f"{text}; a text needs quotation marks around it" if "Invalid value" in text else text
 
 
 def _duplicate(error: str, text: str) -> str | None:

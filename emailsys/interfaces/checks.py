@@ -56,8 +56,8 @@ class ISessionChecks(Interface):
     def withdraw_recipient() -> None:
         """Forget the last recipient, which was refused after all, and what was found for it."""
 
-    async def message(envelope: Envelope, queue_id: str, held: IHeldMessage | None) -> Ruling | Reply:
-        """Return what the message becomes, or the reply that refuses it.
+    async def message(envelope: Envelope, queue_id: str, held: IHeldMessage | None) -> Ruling | Reply | None:
+        """Return what the message becomes, None if it stays as it is, or the reply that refuses it.
 
         @param held: None if no check needs it.
         """

@@ -114,6 +114,7 @@ OTHER_PROTOCOL: Final = Reply(554, "5.5.1", "this is a mail server; you sent a r
 EARLY_TALKER: Final = Reply(554, "5.5.0", "you talked before the greeting; wait for it (RFC 5321 section 4.3.1)")
 NO_PARAMETERS: Final = Reply(501, "5.5.4", "this command takes no parameters")
 HELLO_SYNTAX: Final = Reply(501, "5.5.4", "syntax: EHLO hostname")
+HELO_SYNTAX: Final = Reply(501, "5.5.4", "syntax: HELO hostname")
 MAIL_SYNTAX: Final = Reply(501, "5.5.4", "syntax: MAIL FROM:<address> [parameters]")
 RCPT_SYNTAX: Final = Reply(501, "5.5.4", "syntax: RCPT TO:<address> [parameters]")
 BDAT_SYNTAX: Final = Reply(501, "5.5.4", "syntax: BDAT octets [LAST]")

@@ -120,8 +120,9 @@ class FolderLock:
             if not isinstance(error, IS_HELD):
                 raise StartupError(f"{path}: cannot be locked: {error.strerror}", Exit.OS) from None
             who = f"process {holder}" if holder.isdigit() else "another process"
+            advice = "stop it first, or use another state folder"
             raise StartupError(
-                f"state folder {folder}: {what} already runs there, as {who}", Exit.UNAVAILABLE
+                f"state folder {folder}: {what} already runs there, as {who}; {advice}", Exit.UNAVAILABLE
             ) from None
         lock = cls(descriptor)
         lock.write_pid()

@@ -147,7 +147,8 @@ class FolderLockTests(Case):
         lock = FolderLock.take(self.folder)
         self.addCleanup(lock.release)
         text = self.refused(Exit.UNAVAILABLE, FolderLock.take, self.folder)
-        self.assertEqual(text, f"state folder {self.folder}: emailsys already runs there, as process {os.getpid()}")
+        runs = f"emailsys already runs there, as process {os.getpid()}"
+        self.assertEqual(text, f"state folder {self.folder}: {runs}; stop it first, or use another state folder")
         self.assertEqual(holder_of(self.folder), os.getpid())
 
     def test_a_folder_that_was_given_up_can_be_taken_again(self) -> None:

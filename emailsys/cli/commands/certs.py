@@ -34,13 +34,13 @@ emailsys certs recipe
 @click.group(cls=Verbs, epilog=examples(_EXAMPLES), invoke_without_command=True)
 @click.pass_context
 def certs(context: click.Context) -> None:
-    """Create, renew and show certificates of the development CA. Without a command, do what `certs init` does.
+    """Create, renew and show certificates of the development CA. Without a command, do what `certs show` does.
 
     The development CA is for tests: no other machine trusts it. For a public server, name certificates of a public
     CA under [[tls.certificates]] in the configuration.
     """
     if context.invoked_subcommand is None:
-        context.invoke(init)
+        context.invoke(show)
 
 
 @certs.command("init")

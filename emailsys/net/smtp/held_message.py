@@ -61,7 +61,7 @@ class HeldMessage:
             self._first_octets = len(octets)
         self.octets += len(octets)
         try:
-            if self._file is None and self._is_too_large:
+            if self.octets > _SMALL and self._file is None and self._is_too_large:
                 self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115  # closed by _drop
                 for piece in self._pieces:
                     _write_all(self._file, piece)
@@ -77,7 +77,7 @@ class HeldMessage:
 
     @property
     def _is_too_large(self) -> bool:
-        return self.octets > _IN_MEMORY or (self.octets > _SMALL and _memory.octets > _ALL_IN_MEMORY)
+        return self.octets > _IN_MEMORY or _memory.octets > _ALL_IN_MEMORY
 
     def _free_memory(self) -> None:
         _memory.octets -= sum(map(len, self._pieces))
@@ -127,7 +127,7 @@ class HeldMessage:
         waiting = self._incoming.write(fields) if fields else None
         if waiting is not None:
             await waiting
-        for piece in self._read():
+        for piece in self._pieces or self._read():
             waiting = self._incoming.write(piece)
             if waiting is not None:
                 await waiting
@@ -135,7 +135,6 @@ class HeldMessage:
 
     async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         """Commit the message. It was released before."""
-        self.octets = self._incoming.octets
         await self._incoming.commit(envelope, notices)
         self.octets = self._incoming.octets
 

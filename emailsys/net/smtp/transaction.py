@@ -309,7 +309,8 @@ class Reception:
             if isinstance(ruling, Reply):
                 self._message_refused(ruling)
                 return
-            envelope = ruling.envelope
+            if ruling is not None:
+                envelope = ruling.envelope
         # From here on the commit is completed even if the client disconnects.
         self._message = None
         try:
@@ -336,13 +337,15 @@ class Reception:
         # RFC 5321 §4.2.5: with this reply the responsibility for the message is ours.
         self._connection.send(replies.queued_line(queue_id))
 
-    async def _ruling(self, checks: ISessionChecks, envelope: Envelope, message: IncomingMessage) -> Ruling | Reply:
+    async def _ruling(
+        self, checks: ISessionChecks, envelope: Envelope, message: IncomingMessage
+    ) -> Ruling | Reply | None:
         """Return what the checks say of a message. It is in the store then, unless they refuse it."""
         held, self._held = self._held, None
         try:
             ruling = await checks.message(envelope, message.queue_id, held)
-            if held is not None and isinstance(ruling, Ruling) and self._message is message:
-                await held.release(ruling.fields)
+            if held is not None and not isinstance(ruling, Reply) and self._message is message:
+                await held.release(b"" if ruling is None else ruling.fields)
         except Exception:
             return self.reply_to(Failure())
         return ruling

@@ -6,7 +6,6 @@ second BEGIN follows a space would be served without its intermediate certificat
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -14,19 +13,18 @@ from typing import Final
 _MARK: Final = re.compile(rb"-----\s*(BEGIN|END) +([A-Z0-9]+(?: +[A-Z0-9]+)*)\s*-----")
 # RFC 7468 §2: lines of 64 characters.
 _LINE: Final = 64
-_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def blocks(octets: bytes, label_end: bytes) -> list[bytes]:
     """Return the blocks whose label ends with these words, in the strict form of RFC 7468.
 
-    Text around the blocks, byte order marks, UTF-16, indentation, missing line ends and "\\n" as two characters are
-    accepted. The content of a block is not checked.
+    Text around the blocks, byte order marks, UTF-16, UTF-32, indentation, missing line ends and "\\n" as two characters
+    are accepted. The content of a block is not checked.
 
     @param label_end: such as b"CERTIFICATE", which also finds "X509 CERTIFICATE".
     """
-    if octets.startswith(_UTF16):
-        octets = octets.decode("utf-16", "replace").encode("utf-8")
+    # PEM is ASCII, so UTF-16 and UTF-32 of either order become ASCII without their NUL octets.
+    octets = octets.replace(b"\0", b"")
     octets = octets.replace(rb"\r", b"").replace(rb"\n", b"\n")
     found: list[bytes] = []
     after = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -96,6 +96,9 @@ class _Found:
     redirect: Address | None = None
 
 
+_Answer = Coroutine[Any, Any, Reply | _Found | None]
+
+
 @implementer(ISessionChecks)
 class SessionChecks:
     """The checks of one session."""
@@ -121,7 +124,7 @@ class SessionChecks:
         self._known_of: Client | None = None
         # The transaction: its sender, its recipients, the declared size, and how many there were.
         self._sender: Address | None = None
-        self._recipients: list[Address] = []
+        self._recipients: tuple[str, ...] = ()
         self._size = 0
         self._count = 0
         self._told: extension.Transaction | None = None
@@ -156,13 +159,13 @@ class SessionChecks:
 
     def _told_now(self, client: Client, size: int, queue_id: str = "") -> extension.Transaction:
         sender = "" if self._sender is None else str(self._sender)
-        recipients = tuple([str(recipient) for recipient in self._recipients])
         instance = f"{client.session}.{self._count}"
-        return extension.Transaction(self._client(client), sender, recipients, size, instance, queue_id)
+        return extension.Transaction(self._client(client), sender, self._recipients, size, instance, queue_id)
 
     async def connected(self, client: Client) -> Reply | None:
         """Return None if the client may go on, else the reply in place of the greeting."""
-        found = await self._ask(self._checks.asked["connection"], "connection", None, self._client(client))
+        answer = self._ask(self._checks.asked["connection"], "connection", None, self._client(client))
+        found = None if answer is None else await answer
         if not isinstance(found, Reply):
             self._by_connection = found
             return None
@@ -176,7 +179,8 @@ class SessionChecks:
     async def greeted(self, client: Client) -> Reply | None:
         """Return None, or the reply that refuses EHLO or HELO."""
         self._by_hello = None
-        found = await self._ask(self._checks.asked["hello"], "hello", None, self._client(client))
+        answer = self._ask(self._checks.asked["hello"], "hello", None, self._client(client))
+        found = None if answer is None else await answer
         if isinstance(found, Reply):
             return found
         self._by_hello = found
@@ -185,15 +189,17 @@ class SessionChecks:
     async def sender(self, client: Client, reverse_path: Address | None, size: int) -> Reply | None:
         """Return None, or the reply that refuses MAIL."""
         self._found = None
-        self._sender, self._recipients, self._size = reverse_path, [], size
+        self._sender, self._recipients, self._size = reverse_path, (), size
         self._count += 1
         self._told = None
         if self._failed is not None or not self._at_sender:
             return self._failed
-        found = await self._ask(self._at_sender, "sender", None, self._transaction(client))
-        if isinstance(found, Reply):
-            return found
-        self._found = found
+        answer = self._ask(self._at_sender, "sender", None, self._transaction(client))
+        if answer is not None:
+            found = await answer
+            if isinstance(found, Reply):
+                return found
+            self._found = found
         return None
 
     async def recipient(
@@ -201,9 +207,12 @@ class SessionChecks:
     ) -> Sequence[Route] | Reply:
         """Return the routes of a recipient, perhaps others than before, or the reply that refuses it."""
         self._found_before = self._found
+        name = str(forward_path)
+        answer = None
         if self._at_recipient:
-            transaction = self._transaction(client)
-            found = await self._ask(self._at_recipient, "recipient", None, transaction, str(forward_path))
+            answer = self._ask(self._at_recipient, "recipient", None, self._transaction(client), name)
+        if answer is not None:
+            found = await answer
             if isinstance(found, Reply):
                 return found
             if found is not None and found.redirect is not None:
@@ -217,18 +226,18 @@ class SessionChecks:
                 self._found = replace(
                     before, fields=before.fields + new, quarantine=found.quarantine or before.quarantine
                 )
-        self._recipients.append(forward_path)
+        self._recipients = (*self._recipients, name)
         self._told = None
         return routes
 
     def withdraw_recipient(self) -> None:
         """Forget the last recipient, which was refused after all, and what was found for it."""
-        _ = self._recipients.pop()
+        self._recipients = self._recipients[:-1]
         self._found = self._found_before
         self._told = None
 
-    async def message(self, envelope: Envelope, queue_id: str, held: IHeldMessage | None) -> Ruling | Reply:
-        """Return what the message becomes, or the reply that refuses it."""
+    async def message(self, envelope: Envelope, queue_id: str, held: IHeldMessage | None) -> Ruling | Reply | None:
+        """Return what the message becomes, None if it stays as it is, or the reply that refuses it."""
         client = envelope.client
         assert client is not None
         if held is not None and self._at_message:
@@ -237,13 +246,15 @@ class SessionChecks:
             head = beginning[: fields_end(beginning) if end is None else end]
             told = extension.Message(head, held.octets, held.pieces)
             transaction = self._told_now(client, held.octets, queue_id)
-            found = await self._ask(self._at_message, "message", self._found, transaction, told)
-            if isinstance(found, Reply):
-                return found
-            self._found = found
+            answer = self._ask(self._at_message, "message", self._found, transaction, told)
+            if answer is not None:
+                found = await answer
+                if isinstance(found, Reply):
+                    return found
+                self._found = found
         levels = self._levels
         if not levels:
-            return Ruling(envelope)
+            return None
         fields = [line for level in reversed(levels) for line in level.fields]
         quarantine = next((level.quarantine for level in levels if level.quarantine), "")
         target = next((level.redirect for level in levels if level.redirect is not None), None)
@@ -281,19 +292,43 @@ class SessionChecks:
         self._checks.telemetry.event("check-misconfigured", target=target, why=why)
         return MISCONFIGURED
 
-    async def _ask(self, asked: Asked, point: str, found: _Found | None, *arguments: object) -> Reply | _Found | None:
-        """Ask the checks in turn. Return the reply of the first that refuses, else what was found before and now."""
+    def _ask(self, asked: Asked, point: str, found: _Found | None, *arguments: object) -> _Answer | None:
+        """Ask the checks in turn. Return None if each has said at once that it has no opinion, as for nearly all mail.
+
+        @return: else a coroutine for the reply of the first that refuses, or for what was found before and now.
+        """
+        begin = self._checks.calls.begin
+        turns = iter(asked)
+        for name, method in turns:
+            try:
+                opinion = begin(name, method, arguments)
+            except BaseException:
+                opinion = Failure()
+            if opinion is not None:
+                return self._weigh(name, opinion, turns, point, found, arguments)
+        return None
+
+    async def _weigh(
+        self,
+        name: str,
+        opinion: Any,
+        turns: Iterator[tuple[str, Callable[..., Any]]],
+        point: str,
+        found: _Found | None,
+        arguments: tuple[object, ...],
+    ) -> Reply | _Found | None:
+        """Weigh the opinion of a check, or its failure, and those of the checks after it."""
         checks = self._checks
         calls = checks.calls
         session = "" if self._known is None else self._known.session
-        for name, method in asked:
+        while True:
             try:
-                opinion = calls.begin(name, method, arguments)
+                if isinstance(opinion, Failure):
+                    opinion.raiseException()
                 if isinstance(opinion, Deferred):
                     opinion = await calls.in_time(opinion)
-                if opinion is None:
-                    continue
-                for verdict in (opinion,) if type(opinion) in VERDICTS else tuple(opinion):
+                verdicts = () if opinion is None else (opinion,) if type(opinion) in VERDICTS else tuple(opinion)
+                for verdict in verdicts:
                     # Not a subclass, which could leave out the checks of its text.
                     if type(verdict) not in VERDICTS:
                         raise TypeError(f"{verdict!r} is no verdict")
@@ -306,6 +341,11 @@ class SessionChecks:
                         return found
                     found = found or _Found()
                     _take(found, verdict)
+                following = next(turns, None)
+                if following is None:
+                    return found
+                name, method = following
+                opinion = calls.begin(name, method, arguments)
             except TooLate:
                 checks.telemetry.event(
                     "check-late", session=session, check=name, at=point, seconds=checks.calls.deadline
@@ -320,7 +360,6 @@ class SessionChecks:
             except BaseException:
                 checks.telemetry.exception("check-exception", Failure(), session=session, check=name, at=point)
                 return replies.LOCAL_ERROR
-        return found
 
 
 def _take(found: _Found, verdict: extension.Verdict) -> None:

@@ -161,9 +161,10 @@ class Submission:
                 ruling = await checks.message(envelope, incoming.queue_id, held)
                 if isinstance(ruling, Reply):
                     raise SubmissionRefused([("", ruling)])
-                envelope = ruling.envelope
+                if ruling is not None:
+                    envelope = ruling.envelope
                 if held is not None:
-                    await held.release(ruling.fields)
+                    await held.release(b"" if ruling is None else ruling.fields)
         except BaseException:
             # Does nothing more than free what was staged.
             (held or incoming).abandon()

@@ -190,7 +190,8 @@ class Session:
         refusal = out_of_order.get(self.transaction.stage if self._greeted else Stage.CONNECTED)
         if refusal is not None:
             if verb not in PIPELINED:
-                return self._reject(refusal)
+                is_never_open = self.closed.get(verb) is replies.AUTH_NOT_HERE  # Another order would not help.
+                return self._reject(replies.AUTH_NOT_HERE if is_never_open else refusal)
             refused = self._refuse_pipelined(refusal)
             return self._bdat(verb, argument, refused) if verb == "BDAT" else refused
         refusal = self.closed.get(verb)
@@ -236,7 +237,7 @@ class Session:
     def _hello(self, verb: str, argument: bytes) -> Event:
         name = parse_hello(argument)
         if isinstance(name, Reply):
-            return Answer(name)
+            return Answer(name if verb == "EHLO" else replies.HELO_SYNTAX)
         # RFC 5321 §4.1.4: EHLO within a transaction also acts as RSET.
         self._greeted = True
         self.end_transaction()

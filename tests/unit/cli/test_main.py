@@ -47,7 +47,8 @@ class ProgramTests(CLICase):
         ):
             self.assertIn(f"\n  {name} ", text)
         for status, meaning in MEANING.items():
-            self.assertIn(f"{int(status):>3}  {meaning}", text)
+            self.assertIn(f" {int(status)} {meaning}", " ".join(text.split()))
+        self.assertLess(max(map(len, text.splitlines())), 80)
 
     def test_every_command_has_help(self) -> None:
         """At all levels."""
@@ -108,9 +109,16 @@ class ProgramTests(CLICase):
             "No such option '--state'. Write the options of a command behind it: emailsys COMMAND --state", err
         )
 
+    def test_an_option_without_its_value_shows_the_usage_of_its_command(self) -> None:
+        for words in (("status", "--timeout"), ("route", "set", "--port"), ("mail", "account", "add", "--imap")):
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                self.assertEqual(run(words), Exit.USAGE)
+            names = " ".join(word for word in words if not word.startswith("-"))
+            self.assertTrue(said.getvalue().startswith(f"Usage: emailsys {names} "), said.getvalue())
+
     def test_the_process_ends_with_the_status_and_all_that_was_printed(self) -> None:
         """`main` ends the process immediately."""
-        for words, status, said in ((["--version"], 0, "0."), (["nonsense"], 64, "No command 'nonsense'")):
+        for words, status, said in ((["--version"], 0, "0."), (["nonsense"], 64, "No such command 'nonsense'")):
             call = f"from emailsys.cli.main import main; main({words!r})"
             ended = subprocess.run(
                 [sys.executable, "-c", call], capture_output=True, text=True, check=False, cwd=CHECKOUT

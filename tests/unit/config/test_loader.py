@@ -322,6 +322,8 @@ class WrongFileTests(SynchronousTestCase):
     def test_malformed_toml_is_reported_with_line_and_column(self) -> None:
         """The error has the line and the column."""
         self.assertRegex(self.one("[smtp]\nmax = = 5"), r"is not TOML: .*line 2, column 7")
+        self.assertIn("text needs quotation marks", self.one("hostname = mail.example.org\n"))
+        self.assertIn("quotation mark may be missing at the end", self.one('hostname = "mail.example.org\n'))
 
     def test_long_and_nested_values_are_cut_in_the_error(self) -> None:
         """Each error is one readable line."""

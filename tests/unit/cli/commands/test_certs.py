@@ -63,11 +63,13 @@ class CertsCommandTests(SynchronousTestCase):
         shown = json.loads(self.run_command("show", "--json").stdout)
         self.assertEqual((shown[-1]["path"], shown[-1]["key"]), (str(chain), "RSA-2048"))
 
-    def test_certs_alone_does_what_init_does(self) -> None:
-        """`emailsys certs` does what `certs init` does."""
-        result = self.run_command()
-        self.assertEqual(result.exit_code, 0, result.output)
-        self.assertTrue((self.folder / "server-ecdsa.pem").is_file())
+    def test_certs_alone_writes_nothing(self) -> None:
+        """`emailsys certs` names the command that makes certificates, and shows those that exist."""
+        status, message = self.refused()
+        self.assertEqual((status, self.folder.exists()), (Exit.DATA, False))
+        self.assertIn("emailsys certs init", message)
+        self.run_command("init")
+        self.assertEqual(self.run_command().stdout, self.run_command("show").stdout)
 
     def test_json_is_one_document_with_all_facts(self) -> None:
         """With --json, stdout has only the document."""
