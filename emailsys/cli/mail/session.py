@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from emailsys.client.archive.reading_process import ReadingProcess
     from emailsys.client.archive.values import FetchStore, Summary
     from emailsys.client.archive.worker import WorkerProcess
     from emailsys.client.fetch.stream import OpenStreams
@@ -66,6 +67,21 @@ class Session:
             from emailsys.client.base.locations import archive_folder
 
             self._worker = start(archive_folder(), _now)
+
+    def start_import_reader(self) -> ReadingProcess | None:
+        """Start the process that reads messages during an import. Call this before the large imports.
+
+        The interactive shell and the full screen have none.
+        """
+        if self.run is not run_once:
+            return None
+        from emailsys.client.archive.reading_process import start
+        from emailsys.client.base.locations import archive_folder
+
+        reading = start(archive_folder(), _now)
+        if reading is not None:
+            self._at_the_end.callback(reading.close)
+        return reading
 
     def fetch_store(self) -> FetchStore:
         """The store of a fetch: the worker process if there is one, else the archive of this process."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace as changed
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from emailsys.client.archive.changes import Changes
 from emailsys.client.archive.files import translated_disk_errors
@@ -34,6 +34,9 @@ from emailsys.client.archive.values import (
 )
 from emailsys.client.archive.writer import Writer
 from emailsys.client.base.folders import make_folder, make_folders
+
+if TYPE_CHECKING:
+    from emailsys.client.archive.reading_process import Read
 
 #: File name of the index in the store's folder.
 INDEX: Final = "index.sqlite"
@@ -212,9 +215,10 @@ class Archive(ArchiveReader):
         """Add one message. Return its key once file and folder are on disk."""
         return self.add_many([addition])[0]
 
-    def add_many(self, additions: Sequence[Addition]) -> list[str]:
+    def add_many(self, additions: Sequence[Addition], read: Sequence[Read] | None = None) -> list[str]:
         """Add messages in one batch, much faster than one by one. Return once all files and folders are on disk.
 
+        @param read: what another process read of each message; None to read them here.
         @return: the keys, in the same order. A source that is already stored gives the key of its message.
         @raise NoSuchFolder: nothing was added.
         @raise ArchiveFull: nothing was added.
@@ -222,7 +226,7 @@ class Archive(ArchiveReader):
         for folder in {addition.folder for addition in additions}:
             self._require_folder(folder)
         with self.writer() as writer:
-            return writer.add(additions, reads_whole=True)
+            return writer.add(additions, reads_whole=True, read=read)
 
     def writer(self, seconds: Callable[[], float] = time.monotonic) -> Writer:
         """A writer of many batches, for one thread, which updates the index after them.

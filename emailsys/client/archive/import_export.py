@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.files import translated_disk_errors, write_whole
@@ -32,6 +32,9 @@ from emailsys.client.base.folders import make_folder, sync_folder
 from emailsys.client.text.file_names import numbered, safe_name
 from emailsys.mail.trace_fields import date_time
 
+if TYPE_CHECKING:
+    from emailsys.client.archive.reading_process import Read, ReadingProcess
+
 # Limits of a batch in octets and messages: small messages share syncs, and memory stays bounded.
 _BATCH_OCTETS: Final = 16 << 20
 _BATCH: Final = 500
@@ -49,11 +52,23 @@ class Importer:
     be repeated, and continues where it stopped.
     """
 
-    def __init__(self, archive: Archive, folder: Folder, progress: Progress | None = None) -> None:
-        """@param progress: called with the number of messages so far, after each batch but the last."""
+    def __init__(
+        self,
+        archive: Archive,
+        folder: Folder,
+        progress: Progress | None = None,
+        reading: ReadingProcess | None = None,
+    ) -> None:
+        """
+        @param progress: called with the number of messages so far, after each batch but the last.
+        @param reading: reads a batch while the batch before it is stored. None: this process does both.
+        """
         self._archive = archive
         self._folder = folder
         self._progress = progress
+        self._reading = reading
+        # The batch that the other process reads.
+        self._in_reading: list[Addition] = []
         # Counts equal messages: two files with the same octets are two messages.
         self._copies: Counter[bytes] = Counter()
         # Sources that earlier versions gave to messages of maildirs: two maildirs of the same name shared them.
@@ -208,25 +223,49 @@ class Importer:
                 if octets >= _BATCH_OCTETS or len(batch) >= _BATCH:
                     self._flush(batch)
                     batch, octets = [], 0
-                    if self._progress is not None:
-                        self._progress(self.added + self.already_stored)
+                    done = self.added + self.already_stored
+                    if self._progress is not None and done:
+                        self._progress(done)
                 batch.append(addition)
                 octets += len(addition.octets)
             self._flush(batch)
+            self._store_read()
 
     def _flush(self, batch: Sequence[Addition]) -> None:
+        """Store the new messages of a batch: now, or while the other process reads the next batch."""
+        fresh = self._without_known(batch)
+        self.already_stored += len(batch) - len(fresh)
+        if self._reading is None:
+            self._store(fresh)
+            return
+        before, read = self._in_reading, self._reading.receive() if self._in_reading else None
+        self._in_reading = self._reading.send(fresh) if fresh else []
+        self._store(before, read)
+
+    def _store_read(self) -> None:
+        """Store the batch that the other process reads, if there is one."""
+        if self._in_reading and self._reading is not None:
+            before, self._in_reading = self._in_reading, []
+            self._store(before, self._reading.receive())
+
+    def _store(self, fresh: Sequence[Addition], read: Sequence[Read] | None = None) -> None:
+        if fresh:
+            self._archive.add_many(fresh, read)
+        self.added += len(fresh)
+
+    def _without_known(self, batch: Sequence[Addition]) -> list[Addition]:
+        """Return the messages that are not stored yet."""
+        in_reading = {one.source for one in self._in_reading}
         sources = [one.source for one in batch]
         earlier = [self._earlier_sources.pop(one or "", None) for one in sources]
         known = self._archive.known(one for one in (*sources, *earlier) if one is not None)
-        fresh = [
+        return [
             one
             for one, former in zip(batch, earlier, strict=True)
-            if one.source not in known and not self._has_octets(known.get(former or ""), one.octets)
+            if one.source not in known
+            and one.source not in in_reading
+            and not self._has_octets(known.get(former or ""), one.octets)
         ]
-        if fresh:
-            self._archive.add_many(fresh)
-        self.added += len(fresh)
-        self.already_stored += len(batch) - len(fresh)
 
     def _has_octets(self, key: str | None, octets: bytes) -> bool:
         return key is not None and self._archive.octets(key) == octets

@@ -18,6 +18,7 @@ from emailsys.client.base.folders import make_folder
 
 if TYPE_CHECKING:
     from emailsys.client.archive.index_entry import Heading
+    from emailsys.client.archive.reading_process import Read
 
 #: The folder of staged messages below the store's folder.
 ARRIVING: Final = ".arriving"
@@ -76,20 +77,25 @@ class Staging:
 
     @contextmanager
     def staged(
-        self, additions: Sequence[Addition], now: datetime, reading: Reading = Reading.HEADER
+        self,
+        additions: Sequence[Addition],
+        now: datetime,
+        reading: Reading = Reading.HEADER,
+        read: Sequence[Read] | None = None,
     ) -> Iterator[list[Staged]]:
         """Write and sync messages. At the end of the context, those without a final name are removed.
 
         @param now: the time of arrival of messages that have none.
+        @param read: file name and index fields of each message, if another process read them.
         @raise ArchiveError: a message could not be written.
         """
         staged: list[Staged] = []
         try:
-            for addition in additions:
+            for number, addition in enumerate(additions):
                 key = new_key(addition.source)
                 # The index reads the time of arrival from the file's modification time.
                 arrived = addition.arrived or now
-                name, heading = self._read(key, addition.octets, arrived, reading)
+                name, heading = self._read(key, addition.octets, arrived, reading) if read is None else read[number]
                 marks = NO_MARKS
                 if addition.flags or addition.tags or addition.note is not None:
                     marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)

@@ -14,8 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from emailsys.platforms.files import widen_pipe
-from emailsys.upstream import end_process
+from emailsys.client.archive.forked_process import PIPE_OCTETS, fork
 
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from emailsys.client.archive.values import Addition, Folder
     from emailsys.client.archive.writer import Writer
 
-# Capacity of the request pipe in octets: Linux's limit for unprivileged processes.
-_PIPE_OCTETS: Final = 1024 * 1024
 # Requests: see `serve`.
 _OPEN: Final = "open"
 _ACCOUNT: Final = "account"
@@ -45,34 +42,15 @@ def start(root: Path, now: Callable[[], datetime]) -> WorkerProcess | None:
     @param root: the store's folder.
     @param now: the current moment, with time zone.
     """
-    # Some libraries of macOS do not survive a fork.
-    if sys.platform in ("win32", "darwin") or not hasattr(os, "fork"):
-        return None
-    if (os.cpu_count() or 1) < 2 or threading.active_count() > 1:
-        return None
     root = root.absolute()
-    asked, requests = os.pipe()
-    answers, answered = os.pipe()
-    widen_pipe(requests, _PIPE_OCTETS)
-    process = os.fork()
-    if process == 0:
-        try:
-            os.close(requests)
-            os.close(answers)
-            _run_worker(root, now, asked, answered)
-        finally:
-            # Exit handlers belong to the first process.
-            end_process(0)
-    os.close(asked)
-    os.close(answered)
+    forked = fork(lambda asked, answered: _run_worker(root, now, asked, answered))
+    if forked is None:
+        return None
+    process, requests, answers = forked
     return WorkerProcess(process, open(requests, "wb", buffering=0), open(answers, "rb"))
 
 
 def _run_worker(root: Path, now: Callable[[], datetime], asked: int, answered: int) -> None:
-    # In its own session the worker gets neither Ctrl-C nor SIGHUP. It ends when the request pipe closes.
-    if sys.platform != "win32":
-        os.setsid()
-    os.chdir("/")
     nowhere = os.open(os.devnull, os.O_RDWR)
     # Only what takes long while the store is opened is told to the user.
     said = nowhere if sys.stderr is None else os.dup(2)
@@ -93,7 +71,7 @@ def _run_worker(root: Path, now: Callable[[], datetime], asked: int, answered: i
         finally:
             os.close(said)
 
-    with open(asked, "rb", _PIPE_OCTETS) as requests, open(answered, "wb", 0) as answers:
+    with open(asked, "rb", PIPE_OCTETS) as requests, open(answered, "wb", 0) as answers:
         serve(opened, requests, answers, has_request)
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from emailsys.client.archive.files import Spool, translated_disk_errors
 from emailsys.client.archive.index import Entry, Index
@@ -20,6 +20,9 @@ from emailsys.client.archive.staging import Reading, Staged, Staging
 from emailsys.client.archive.unreadable import insert_readable, readable_name
 from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.base.folders import sync_folders
+
+if TYPE_CHECKING:
+    from emailsys.client.archive.reading_process import Read
 
 # Limits of the index queue while other processes wait for the lock: messages, octets, and seconds.
 _MAX_QUEUED: Final = 1_000
@@ -88,14 +91,17 @@ class Writer:
             or self._seconds() - self._locked_at >= _MAX_LOCK_SECONDS
         )
 
-    def add(self, additions: Sequence[Addition], reads_whole: bool = False) -> list[str]:
+    def add(
+        self, additions: Sequence[Addition], reads_whole: bool = False, read: Sequence[Read] | None = None
+    ) -> list[str]:
         """Write, sync and name messages. Return their keys once files and folders are on disk.
 
         @param reads_whole: read the messages for the index too: less work in total, if `flush` follows at once.
+        @param read: what another process read of each message, if they are not to be read here.
         @raise ArchiveError: none of these messages was added.
         """
         reading = Reading.WHOLE if reads_whole else Reading.HEADER
-        with self._staging.staged(additions, self._now(), reading) as staged:
+        with self._staging.staged(additions, self._now(), reading, read) as staged:
             return self.name(staged)
 
     def read_staged(self, key: str, folder: Folder, path: str, marks: Marks) -> Staged:

@@ -39,6 +39,8 @@ def import_(
     Files that cannot be read are named and left out, and the exit status is 74.
     Messages that were imported before are skipped. If an import is interrupted, repeat the command.
     """
+    # Before the store is opened and other modules are loaded: the process shares neither.
+    reading = session.start_import_reader()
     from emailsys.client.archive.import_export import Importer
     from emailsys.client.archive.values import ArchiveError, UnknownFormat
     from emailsys.client.display.list_text import message_count
@@ -55,7 +57,7 @@ def import_(
         elif sys.stderr.isatty():
             click.echo(f"\r{message_count(number)} so far", err=True, nl=False)
 
-    importing = Importer(session.mailbox.archive, target, progress)
+    importing = Importer(session.mailbox.archive, target, progress, reading)
     try:
         for path in paths:
             importing.import_path(path, form)
