@@ -31,6 +31,8 @@ Screen { background: $background; color: $foreground; }
 #status ProgressBar.busy { display: block; }
 /* Above the status line, which the same words may be in. */
 ToastRack { margin-bottom: 2; }
+/* In a small terminal it is as wide as the screen, and takes few lines: the list stays readable. */
+.-tiny Toast, .-low Toast { width: 100%; max-width: 100%; padding: 0 1; margin-top: 0; }
 .-narrow #folders, .-tiny #folders { display: none; }
 .-narrow #folders.asked, .-tiny #folders.asked { display: block; }
 .-tiny #folders.asked { width: 100%; border-right: none; }

@@ -59,6 +59,18 @@ class SmallTests(ScreenCase):
 
         self.drive(steps, size=(80, 24), notifications=True)
 
+    def test_a_notification_leaves_most_of_a_low_list_in_sight(self) -> None:
+        async def steps(driver: Driver) -> None:
+            words = "mal: 3 messages were not fetched, such as u13: gone; they are still on the server. Next at 03:19."
+            driver.app.notify(words, timeout=600)
+            await driver.until(lambda: "03:19." in drawn(driver.app))
+            shown = [line for line in drawn(driver.app).splitlines() if line.strip()]
+            first = next(number for number, line in enumerate(shown) if "mal:" in line)
+            last = next(number for number, line in enumerate(shown) if "03:19." in line)
+            self.assertLess(last - first, 3, shown)
+
+        self.drive(steps, size=(40, 15), notifications=True)
+
     def test_a_message_in_twenty_columns_and_five_lines(self) -> None:
         """The message takes the place of the list until it is left."""
 
