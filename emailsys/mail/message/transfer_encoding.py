@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from emailsys.mail.message.yenc import from_yenc
+from emailsys.mail.quantities import counted
 
 _WHITE: Final = b" \t\r\n\x0b\x0c"
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
@@ -105,7 +106,7 @@ def _from_base64(raw: bytes) -> tuple[bytes, list[str]]:
     digits = raw.translate(None, _WHITE)
     cleaned = digits.translate(None, _NOT_BASE64)
     if len(cleaned) != len(digits):
-        defects.append(f"{len(digits) - len(cleaned)} octets outside the base64 alphabet")
+        defects.append(f"{counted(len(digits) - len(cleaned), 'octet')} outside the base64 alphabet")
     whole = cleaned.rstrip(b"=")
     padding = len(cleaned) - len(whole)
     # Padding in the middle: several base64 texts were joined.
@@ -142,7 +143,7 @@ def _from_uuencode(raw: bytes) -> tuple[bytes, list[str]]:
     else:
         defects = ["uuencoded part without its end line"]
     if malformed:
-        defects.insert(0, f"uuencoded part with {malformed} malformed lines")
+        defects.insert(0, f"uuencoded part with {counted(malformed, 'malformed line')}")
     return b"".join(decoded), defects
 
 
@@ -173,7 +174,9 @@ def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:
         return _from_base64(raw)
     if encoding == "quoted-printable":
         bad = len(_BAD_ESCAPE.findall(raw))
-        return binascii.a2b_qp(_ADDED.sub(b"", raw)), [f"{bad} malformed escapes in quoted-printable"] if bad else []
+        return binascii.a2b_qp(_ADDED.sub(b"", raw)), [
+            f"{counted(bad, 'malformed escape')} in quoted-printable"
+        ] if bad else []
     if encoding in _UUENCODE:
         return _from_uuencode(raw)
     if encoding in _YENC:

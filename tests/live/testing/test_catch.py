@@ -210,7 +210,7 @@ class CatchTests(SynchronousTestCase):
             said = self.ended(process, Exit.FAILED)
             if is_sent:
                 break
-        self.assertEqual(said, "emailsys: 1 of 2 messages arrived that fit, and 1 others\n")
+        self.assertEqual(said, "emailsys: 1 of 2 messages arrived that fit, and 1 other\n")
 
     def test_failures_from_the_command_line_and_a_file(self) -> None:
         """The file is read again when it changes; what is wrong in it is told and changes nothing."""

@@ -49,7 +49,7 @@ class MoveTests(CLICase):
     def test_the_configuration_names_the_new_store_and_the_old_one_is_closed(self) -> None:
         """The former configuration is kept. If `store.url` is set back by hand, the error says what happened."""
         out = self.fine("move", "--to", self.url)
-        self.assertIn("1 accounts", out)
+        self.assertIn("1 account", out)
         self.assertIn(f'url = "{self.url}"', self.config.read_text())
         self.assertEqual(stat.S_IMODE(self.config.stat().st_mode), 0o640)
         kept = self.config.with_name(f"{self.config.name}.before-move")

@@ -289,7 +289,7 @@ class Fields(SynchronousTestCase):
         shown = view(multipart("mixed", "\r\nhi", f"{head}\r\n\r\nQUJD\r\n\r\n!QUJD\r\nQUJD\r\n"))
         self.assertEqual(shown.attachments[0].octets, 9)
         told = [one for one in shown.defects if "base64" in one]
-        self.assertEqual(told, ["part 1.2: 1 octets outside the base64 alphabet"])
+        self.assertEqual(told, ["part 1.2: 1 octet outside the base64 alphabet"])
 
     def test_dates_are_read_as_people_write_them(self) -> None:
         noon = datetime(2026, 2, 2, 12, 0, tzinfo=UTC)

@@ -59,7 +59,7 @@ class AutomaticFetchTests(ScreenCase):
             self.network.fetch_gate.set()
             await background
             await driver.until(lambda: any("No new mail" in one for one in said))
-            self.assertIn("fetching: 1 of 1 messages", said)
+            self.assertIn("fetching: 1 of 1 message", said)
 
         self.drive(steps)
 

@@ -51,4 +51,4 @@ class Uuencode(SynchronousTestCase):
     def test_a_line_that_is_none_does_not_end_the_data(self) -> None:
         line = binascii.b2a_uu(b"data")
         octets, defects = decode_transfer(b"begin 644 a\n" + line + b"~~~~\n" + line + b"`\nend\n", "x-uuencode")
-        self.assertEqual((octets, defects), (b"datadata", ["uuencoded part with 1 malformed lines"]))
+        self.assertEqual((octets, defects), (b"datadata", ["uuencoded part with 1 malformed line"]))
