@@ -110,6 +110,7 @@ EMPTY_LINE: Final = Reply(500, "5.5.2", "empty line; a command was expected")
 NOT_TEXT: Final = Reply(500, "5.5.2", "control octets in a command")
 NOT_IMPLEMENTED: Final = Reply(502, "5.5.1", "command not implemented")
 OTHER_PROTOCOL: Final = Reply(554, "5.5.1", "this is a mail server; you sent a request of another protocol")
+TLS_AT_ONCE: Final = Reply(554, "5.5.1", "your program began TLS at once; on this port it must use STARTTLS")
 # RFC 5321 §3.1: 554 in place of the greeting.
 EARLY_TALKER: Final = Reply(554, "5.5.0", "you talked before the greeting; wait for it (RFC 5321 section 4.3.1)")
 NO_PARAMETERS: Final = Reply(501, "5.5.4", "this command takes no parameters")
@@ -220,6 +221,11 @@ def queued(queue_id: str) -> Reply:
 def queued_line(queue_id: str) -> bytes:
     """Encode the reply `queued`: it differs for each message, and would push the others out of the cache."""
     return f"250 2.0.0 queued as {queue_id}\r\n".encode("ascii")
+
+
+def other_protocol(name: str) -> Reply:
+    """Return the reply to a client of another protocol."""
+    return Reply(554, "5.5.1", f"this is a mail server; your program speaks {name}")
 
 
 def bad_line(why: str) -> Reply:

@@ -106,6 +106,20 @@ class LineReader:
             self._position = found.end()
         return found
 
+    @property
+    def begun(self) -> bytes:
+        """The beginning of the unfinished line, b"" if there is none. Read it after `next_line` has returned None."""
+        if self._skipping:
+            return self.flawed
+        return self._buffer[self._position : self._position + _KEPT]
+
+    def cut(self) -> None:
+        """End the unfinished line here. Call after `next_line` has returned None: `flawed` is the beginning then."""
+        self.flawed = self.begun
+        self._skipping = False
+        self._buffer = b""
+        self._position = 0
+
     def _keep(self, buffer: bytes, start: int) -> None:
         if not self._skipping:
             self.flawed = buffer[start : start + _KEPT]

@@ -62,6 +62,13 @@ class TappedLines(LineReader):
         """Let `next_line` return each line, which tells it."""
 
     @override
+    def cut(self) -> None:
+        super().cut()
+        octets = self._octets_fed - self._octets_told
+        self._octets_told += octets
+        self._tap.command(self.flawed, octets, self.in_exchange())
+
+    @override
     def take(self, most: int | None = None) -> bytes:
         block = super().take(most)
         if block:

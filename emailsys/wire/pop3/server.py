@@ -6,8 +6,8 @@ import enum
 import re
 from typing import Final, NamedTuple
 
-from emailsys.mail.reply import OTHER_PROTOCOL
-from emailsys.wire.foreign_protocols import looks_like_request
+from emailsys.mail.reply import OTHER_PROTOCOL, other_protocol
+from emailsys.wire.foreign_protocols import TLS, begins_foreign, foreign_protocol, looks_like_request
 from emailsys.wire.lines import Flaw, LineReader
 from emailsys.wire.pop3.grammar import MAX_COMMAND_LINE, Arguments, POP3SyntaxError, read_command
 from emailsys.wire.sasl import MAX_AUTH_LINE
@@ -61,6 +61,13 @@ class Refusal(NamedTuple):
 
 Event = Command | Response | Refusal
 
+# Mail programs call STLS "STARTTLS", too.
+_TLS_AT_ONCE: Final = Refusal("your program began TLS at once; on this port it must use STLS (STARTTLS)", last=True)
+
+
+def _ended(protocol: str) -> Refusal:
+    return _TLS_AT_ONCE if protocol is TLS else Refusal(other_protocol(protocol).text, last=True)
+
 
 class POP3Session:
     """One client's session, without I/O.
@@ -69,13 +76,25 @@ class POP3Session:
     `end_exchange`, `log_in` and `begin_tls` when these things happen.
     """
 
-    __slots__ = ("_bad_commands", "_before_login", "_lines", "idle_commands", "secure", "state", "user", "utf8")
+    __slots__ = (
+        "_bad_commands",
+        "_before_login",
+        "_is_first_line",
+        "_lines",
+        "idle_commands",
+        "secure",
+        "state",
+        "user",
+        "utf8",
+    )
 
     def __init__(self, lines: LineReader | None = None) -> None:
         """@param lines: cuts the input into lines; None makes a reader."""
         self._lines = LineReader() if lines is None else lines
         self._bad_commands = 0
         self._before_login = 0
+        # Whether no line has been read yet.
+        self._is_first_line = True
         #: The number of commands since the last one that concerned a message, which sets it to 0.
         self.idle_commands = 0
         self.state = State.AUTHORIZATION
@@ -143,13 +162,15 @@ class POP3Session:
                 return Command(_FREQUENT_VERBS[found[1]], (int(found[2]),))
         line = self._lines.next_line(MAX_COMMAND_LINE)
         if line is None:
-            return None
+            begun = self._lines.begun
+            return self._end_foreign(begun) if begun else None
+        is_first, self._is_first_line = self._is_first_line, False
         if isinstance(line, Flaw):
-            return self._refuse_line(self._lines.flawed, line.value)
+            return self._refuse_line(self._lines.flawed, line.value, is_first)
         try:
             verb, arguments = read_command(line)
         except POP3SyntaxError as error:
-            return self._refuse_line(line, str(error))
+            return self._refuse_line(line, str(error), is_first)
         if state is _TRANSACTION:
             if not verb.after_login:
                 return self._refuse(f"{verb.name} is not allowed after login")
@@ -168,9 +189,20 @@ class POP3Session:
                 return Refusal("too many commands before login", last=True)
         return Command(verb.name, arguments)
 
-    def _refuse_line(self, line: bytes, text: str) -> Refusal:
-        """Refuse an invalid line, and end the session if it is a request: its body may be commands."""
-        return Refusal(OTHER_PROTOCOL.text, last=True) if looks_like_request(line) else self._refuse(text)
+    def _refuse_line(self, line: bytes, text: str, is_first: bool) -> Refusal:
+        """Refuse an invalid line, and end the session if it is of another protocol: others may follow."""
+        if looks_like_request(line):
+            return Refusal(OTHER_PROTOCOL.text, last=True)
+        protocol = foreign_protocol(line, is_first)
+        return self._refuse(text) if protocol is None else _ended(protocol)
+
+    def _end_foreign(self, begun: bytes) -> Refusal | None:
+        """End the session if the unfinished line can only be of another protocol, which may never end it."""
+        protocol = begins_foreign(begun, self._is_first_line)
+        if protocol is None:
+            return None
+        self._lines.cut()
+        return _ended(protocol)
 
     def _refuse(self, text: str) -> Refusal:
         self._bad_commands += 1

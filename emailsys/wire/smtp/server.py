@@ -9,7 +9,7 @@ from emailsys.mail import reply as replies
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT
 from emailsys.mail.envelope import NO_PARAMETERS
 from emailsys.mail.reply import Reply
-from emailsys.wire.foreign_protocols import looks_like_request
+from emailsys.wire.foreign_protocols import TLS, begins_foreign, foreign_protocol, looks_like_request
 from emailsys.wire.lines import Flaw, LineReader
 from emailsys.wire.sasl import (
     MAX_AUTH_LINE,
@@ -34,19 +34,16 @@ from emailsys.wire.smtp.grammar import (
 )
 from emailsys.wire.smtp.line_limits import LONGER_LINES, MAX_COMMAND_LINE
 from emailsys.wire.smtp.order import IDLE_COMMANDS, NO_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_ORDER, PIPELINED, Stage
+from emailsys.wire.smtp.refusals import Refusals
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 from emailsys.wire.smtp.transaction import Transaction
 
-# Invalid or out-of-order commands that are answered between two transactions.
-MAX_BAD_COMMANDS: Final = 20
-# Commands without effect that are answered until a message is accepted. A client that keeps a connection open for its
-# next message sends one of them from time to time.
-MAX_IDLE_COMMANDS: Final = 100
 # The longest line of most commands, without its CRLF.
 _USUAL_LINE: Final = MAX_COMMAND_LINE - 2
-# Recipients beyond the limit of a message that are answered, and ten times the limit: a client may pipeline the
-# recipients of several messages.
-_MAX_SURPLUS: Final = 1000
+
+
+def _dropped(protocol: str) -> Drop:
+    return Drop(replies.TLS_AT_ONCE if protocol is TLS else replies.other_protocol(protocol))
 
 
 class Session:
@@ -72,7 +69,6 @@ class Session:
         self._lines = LineReader() if lines is None else lines
         self._max_message_size = max_message_size
         self._max_recipients = max_recipients
-        self._max_refusals = max_refusals
         self._mechanisms = mechanisms
         #: The commands that are refused at the moment whatever their arguments, with the reply.
         self.closed: dict[str, Reply] = {}
@@ -87,11 +83,9 @@ class Session:
         self.extended = False
         #: Returns the next event, None until more octets arrive.
         self.next_event: Callable[[], Event | None] = self._next_command
-        self._bad_commands = 0
-        self._idle_commands = 0
-        self._surplus = 0
-        self._refusals = 0
-        self._pipelined_refusals = 0
+        self._refusals = Refusals(max_recipients, max_refusals)
+        # Whether no line has been read yet.
+        self._is_first_line = True
         self._exchange: Exchange | None = None
         self._chunk_last = False
         self._octets_to_skip = 0
@@ -126,7 +120,7 @@ class Session:
     def begin_transaction(self, arguments: MailArguments) -> None:
         """Begin a transaction: the sender was accepted."""
         self.transaction = Transaction(arguments)
-        self._bad_commands = 0
+        self._refusals.begin_transaction()
 
     def begin_data(self) -> None:
         """Read the message of DATA next."""
@@ -143,12 +137,11 @@ class Session:
 
         @return: whether there were too many: the client may be guessing addresses, and is disconnected.
         """
-        self._refusals += 1
-        return self._refusals > self._max_refusals
+        return self._refusals.is_too_many()
 
     def reset_refusals(self) -> None:
         """Begin the counts of refusals and of idle commands again: a message was accepted."""
-        self._refusals = self._idle_commands = self._surplus = 0
+        self._refusals.reset()
 
     def secret_found(self, secret: str | None) -> None:
         """Continue the exchange after `Command("AUTH", NeedsSecret(...))`: its next step is the next event."""
@@ -172,67 +165,57 @@ class Session:
     def _next_command(self) -> Event | None:
         line = self._lines.next_line(MAX_AUTH_LINE)
         if line is None:
-            return None
+            begun = self._lines.begun
+            return self._end_foreign(begun) if begun else None
+        is_first, self._is_first_line = self._is_first_line, False
         if isinstance(line, Flaw):
-            return self._reject_line(self._lines.flawed, replies.bad_line(line.value))
+            return self._reject_line(self._lines.flawed, replies.bad_line(line.value), is_first)
         command = split_command(line)
         if isinstance(command, Reply):
-            return self._reject_line(line, command)
+            return self._reject_line(line, command, is_first)
         verb, argument = command
         if len(line) > _USUAL_LINE and len(line) > LONGER_LINES.get(verb, MAX_COMMAND_LINE) - 2:
-            return self._reject_line(line, replies.bad_line(Flaw.TOO_LONG.value))
+            return self._reject_line(line, replies.bad_line(Flaw.TOO_LONG.value), is_first)
         out_of_order = OUT_OF_ORDER.get(verb)
         if out_of_order is None:
             no_such = replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND
-            return self._reject_line(line, no_such)
+            return self._reject_line(line, no_such, is_first)
         if verb == "MAIL":
-            self._pipelined_refusals = 0
+            self._refusals.begin_pipeline()
         refusal = out_of_order.get(self.transaction.stage if self._greeted else Stage.CONNECTED)
         if refusal is not None:
             if verb not in PIPELINED:
                 is_never_open = self.closed.get(verb) is replies.AUTH_NOT_HERE  # Another order would not help.
-                return self._reject(replies.AUTH_NOT_HERE if is_never_open else refusal)
-            refused = self._refuse_pipelined(refusal)
+                return self._refusals.reject(replies.AUTH_NOT_HERE if is_never_open else refusal)
+            refused = self._refusals.refuse_pipelined(refusal)
             return self._bdat(verb, argument, refused) if verb == "BDAT" else refused
         refusal = self.closed.get(verb)
         if refusal is not None:
-            return self._refuse(refusal)
+            return self._refusals.refuse(refusal)
         event = self._parsers[verb](self, verb, argument)
         if type(event) is Answer:
-            return self._refuse(event.reply)
-        if verb in IDLE_COMMANDS and type(event) is Command and self._has_too_many_idle_commands():
+            return self._refusals.refuse(event.reply)
+        if verb in IDLE_COMMANDS and type(event) is Command and self._refusals.is_too_idle():
             return Drop(replies.TOO_MANY_IDLE_COMMANDS)
         return event
 
-    def _has_too_many_idle_commands(self) -> bool:
-        """Count a command without effect. Returns whether there were too many: thousands of them take a whole core."""
-        self._idle_commands += 1
-        return self._idle_commands > MAX_IDLE_COMMANDS
+    def _reject_line(self, line: bytes, refusal: Reply, is_first: bool) -> Answer | Drop:
+        """Refuse a line that is no command, and end the session if it is of another protocol: others may follow."""
+        if looks_like_request(line):
+            return Drop(replies.OTHER_PROTOCOL)
+        protocol = foreign_protocol(line, is_first)
+        return self._refusals.reject(refusal) if protocol is None else _dropped(protocol)
 
-    def _reject_line(self, line: bytes, refusal: Reply) -> Answer | Drop:
-        """Refuse a line that is no command, and end the session if it is a request: its body may be commands."""
-        return Drop(replies.OTHER_PROTOCOL) if looks_like_request(line) else self._reject(refusal)
-
-    def _reject(self, refusal: Reply) -> Answer | Drop:
-        """Refuse an invalid or out-of-order command, and end the session after too many of them."""
-        self._bad_commands += 1
-        return Answer(refusal) if self._bad_commands < MAX_BAD_COMMANDS else Drop(replies.TOO_MANY_BAD_COMMANDS)
-
-    def _refuse_pipelined(self, refusal: Reply) -> Answer | Drop:
-        """Refuse RCPT, DATA or BDAT out of order. As many as one message can have do not count as refusals."""
-        self._pipelined_refusals += 1
-        if self._pipelined_refusals <= self._max_recipients + 1:
-            return Answer(refusal)
-        return self._refuse(refusal)
-
-    def _refuse(self, refusal: Reply) -> Answer | Drop:
-        """Refuse a command, and count the refusal if it is permanent."""
-        if refusal.code >= 500 and self.count_refusal():
-            return Drop(replies.TOO_MANY_REFUSALS)
-        return Answer(refusal)
+    def _end_foreign(self, begun: bytes) -> Drop | None:
+        """End the session if the unfinished line can only be of another protocol, which may never end it."""
+        protocol = begins_foreign(begun, self._is_first_line)
+        if protocol is None:
+            return None
+        self._lines.cut()
+        return _dropped(protocol)
 
     def _count_refusal_of(self, event: Event) -> Event:
-        return self._refuse(event.reply) if type(event) is Answer else event
+        return self._refusals.refuse(event.reply) if type(event) is Answer else event
 
     def _hello(self, verb: str, argument: bytes) -> Event:
         name = parse_hello(argument)
@@ -274,10 +257,7 @@ class Session:
         if not transaction.arguments.parameters.smtputf8 and not argument.isascii():
             return Answer(replies.NEEDS_SMTPUTF8)
         if len(transaction.recipients) >= self._max_recipients:
-            self._surplus += 1
-            if self._surplus > 10 * self._max_recipients + _MAX_SURPLUS:
-                return Drop(replies.TOO_MANY_REFUSALS)
-            return Answer(replies.TOO_MANY_RECIPIENTS)
+            return self._refusals.refuse_surplus()
         return Command(verb, arguments)
 
     def _vrfy(self, verb: str, argument: bytes) -> Event:
@@ -357,7 +337,7 @@ class Session:
         if message is None:
             message = self.transaction.body = ChunkedMessage(self.body_rules)
         assert isinstance(message, ChunkedMessage)
-        if not chunk.octets and not chunk.last and self._has_too_many_idle_commands():
+        if not chunk.octets and not chunk.last and self._refusals.is_too_idle():
             return Drop(replies.TOO_MANY_IDLE_COMMANDS)
         message.begin_chunk(chunk.octets, chunk.last)
         self._chunk_last = chunk.last

@@ -20,6 +20,10 @@ class ErrorTextTests(SynchronousTestCase):
         for error, text in (
             (SSL.Error([("SSL routines", "", "certificate verify failed")]), "certificate verify failed"),
             (SSL.Error([]), "TLS failed"),
+            (
+                SSL.Error([("SSL routines", "", "wrong version number")]),
+                "the other side does not speak TLS (wrong version number)",
+            ),
             (SSL.SysCallError(-1, "Unexpected EOF"), "the host closed it"),
             (OSError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
             (ValueError("no certificate."), "no certificate"),

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import SMTPSettings
+from emailsys.mail import reply as replies
 from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.replies import ReplyBuffer
 from emailsys.net.smtp.service import Kind as Service
@@ -59,6 +60,15 @@ class SMTPTests(SynchronousTestCase):
         self.assertIs(type(pop3.server.connection), Connection)
         self.assertIs(type(pop3.server.wire._lines), LineReader)
         self.assertEqual(records.conversations(10), [])
+
+    def test_a_line_that_never_ends_is_recorded_when_it_ends_the_session(self) -> None:
+        peer = SMTPHouse(wiretap=self.records).connect()
+        peer.say(b"NOOP\r\n")
+        peer.say(b"\x16\x03\x01\x02\0\x01")
+        one = record(self.records)
+        self.assertTrue(one.closed)
+        self.assertEqual([event.octets for event in of(one, Kind.COMMAND)], [6, 6])
+        self.assertIn("< " + replies.TLS_AT_ONCE.encode().decode().rstrip(), lines(one))
 
     def test_a_message_is_recorded_from_greeting_to_close(self) -> None:
         house = SMTPHouse(wiretap=self.records)

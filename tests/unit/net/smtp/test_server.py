@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IDelivery, IIntake, StoreError, StoreFull, TooMuchHeld
 from emailsys.testing.memory_peer import MemoryPeer
-from emailsys.wire.smtp.server import MAX_IDLE_COMMANDS
+from emailsys.wire.smtp.refusals import MAX_IDLE_COMMANDS
 from tests.fakes.net.smtp_house import Delivery, SMTPHouse
 
 ENVELOPE = b"MAIL FROM:<carol@elsewhere.test>\r\nRCPT TO:<bob@example.test>\r\n"

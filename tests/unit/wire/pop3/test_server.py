@@ -156,6 +156,27 @@ class SessionTests(SynchronousTestCase):
             self.session = POP3Session()
             self.assertEqual(self.ask(line), Refusal(OTHER_PROTOCOL.text, last=True), line[:20])
 
+    def test_a_tls_handshake_ends_the_session_at_once(self) -> None:
+        """A client that is set to TLS from the first octet waited for a reply. Its handshake may have line ends."""
+        for begin in (b"\x16\x03\x01", b"\x16\x03\x01\xc4\n\r\n\x03", b"\x16\x03" + b"x" * MAX_COMMAND_LINE):
+            self.session = POP3Session()
+            event = self.ask(begin)
+            assert isinstance(event, Refusal)
+            self.assertTrue(event.last)
+            self.assertIn("must use STLS", event.text)
+
+    def test_the_first_line_of_another_protocol_ends_the_session(self) -> None:
+        for line in (b"*1\r\n", b"SSH-2.0-x\r\n", b"\0\0\0\x08\x04\xd2", b"a1 LOGIN ann x\r\n"):
+            self.session = POP3Session()
+            event = self.ask(line)
+            assert isinstance(event, Refusal)
+            self.assertTrue(event.last)
+            self.assertIn("your program speaks", event.text)
+            self.assertIsNone(self.session.next_event())
+        self.session = POP3Session()
+        self.assertEqual(self.ask(b"hello\r\n"), Refusal("unknown command"))
+        self.assertEqual(self.ask(b"*1\r\n"), Refusal("unknown command"))
+
     def test_too_many_bad_commands_end_the_session(self) -> None:
         for _ in range(MAX_BAD_COMMANDS - 1):
             self.assertEqual(self.ask(b"nonsense\r\n"), Refusal("unknown command"))

@@ -11,7 +11,8 @@ from emailsys.wire.smtp.body import BodyRules, StuffedMessage
 from emailsys.wire.smtp.grammar import MailArguments, RcptArguments
 from emailsys.wire.smtp.line_limits import MAX_COMMAND_LINE
 from emailsys.wire.smtp.order import Stage
-from emailsys.wire.smtp.server import MAX_IDLE_COMMANDS, Session
+from emailsys.wire.smtp.refusals import MAX_IDLE_COMMANDS
+from emailsys.wire.smtp.server import Session
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 
 BOB = Address("bob", "example.test")
@@ -115,6 +116,32 @@ class Lines(SynchronousTestCase):
             b"POST /%b HTTP/1.1\r\n" % (b"a" * MAX_AUTH_LINE),
         ):
             self.assertEqual(only(session(), line), Drop(replies.OTHER_PROTOCOL), line[:20])
+
+    def test_a_tls_handshake_ends_the_session_at_once(self) -> None:
+        """A client that is set to TLS from the first octet waited for a reply. Its handshake may have line ends."""
+        for begin in (
+            b"\x16\x03\x01\x02\0\x01",
+            b"\x16\x03\x03\0\xc8\x01\0\xc4\n\r\n\x03",
+            b"\x16\x03" + b"x" * MAX_AUTH_LINE,
+        ):
+            for stage in (Stage.CONNECTED, Stage.MAIL):
+                self.assertEqual(events(session(stage), begin)[0], Drop(replies.TLS_AT_ONCE), begin[:20])
+        for cut in (b"\x16", b"\x03", b""):
+            self.assertEqual(events(session(), cut), [], "it may become anything")
+
+    def test_the_end_of_an_unfinished_line_is_told_once(self) -> None:
+        for begin in (b"\x16\x03\x01", b"\x16\x03" + b"x" * 5000):
+            made = session()
+            self.assertEqual(events(made, begin), [Drop(replies.TLS_AT_ONCE)])
+            self.assertEqual(made.waiting, 0)
+
+    def test_the_first_line_of_another_protocol_ends_the_session(self) -> None:
+        """Only the first: later ones may be the text of a message whose DATA was refused."""
+        for line, name in ((b"*1\r\n", "Redis"), (b"SSH-2.0-x\r\n", "SSH"), (b"*1\n", "Redis"), (b'{"a":1', "JSON")):
+            self.assertEqual(only(session(), line), Drop(replies.other_protocol(name)), line)
+            made = session()
+            self.assertEqual(only(made, b"FOO\r\n"), Answer(replies.UNKNOWN_COMMAND))
+            self.assertNotIn(Drop, [type(event) for event in events(made, line)], line)
 
     def test_a_command_is_no_request_whatever_its_argument(self) -> None:
         self.assertEqual(only(session(), b"NOOP / HTTP/1.1\r\n"), Command("NOOP", b"/ HTTP/1.1"))
