@@ -222,6 +222,18 @@ class SenderTests(SharingCase):
         self.pump()
         self.failureResultOf(refused, TooMuchHeld)
 
+    def test_without_the_database_a_message_that_nodes_count_together_is_not_accepted(self) -> None:
+        self.store.sent_counts.is_shared = True
+        self.store.sent_counts.fails = StoreError("the server is gone")
+        dave = parse("dave@home.test")
+        recipients = (Recipient(AWAY, (RemoteRoute(AWAY),)),)
+        client = Client("s", PEER, account=dave)
+        refused: Any = self.one.senders.admit(Envelope(dave, recipients, self.store.now(), client=client))
+        self.pump()
+        self.failureResultOf(refused, StoreError)
+        for worker, is_held in ((self.one, False), (self.other, False), (self.one, True)):
+            self.assertEqual(self.holds(self.admit(worker, dave)), [is_held])
+
     def test_without_limits_nobody_is_asked(self) -> None:
         self.one.senders.set_limits(SendingSettings(recipients_per_hour=0, recipients_per_day=0))
         admission = self.admit(self.one, AWAY)
