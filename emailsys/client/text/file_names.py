@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 # Characters that some file system rejects or interprets. Format characters, such as bidirectional overrides, are
 # removed by category: "exe.gpj" must not be displayed as "jpg.exe".
 _REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
-# Separators of folders, or a drive of Windows. "Re: subject" is no path.
-_MAYBE_PATH: Final = re.compile(r"[/\\\x00]|\A.:", re.S)
+_SEPARATORS: Final = re.compile(r"[/\\]")
+# A drive of Windows. "Re: subject" and "12:30" are no paths. Releases of pathlib differ in what they take for a drive.
+_DRIVE: Final = re.compile(r"\A[A-Za-z]:")
 _BLANKS: Final = re.compile(r"\s+")
 # Names that Windows reserves for devices, with any extension. It ignores blanks before that.
 _DEVICES: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\..*)?", re.I)
@@ -34,8 +34,8 @@ def safe_name(text: str, fallback: str = "attachment", max_octets: int = MAX_OCT
     @param max_octets: the longest result, in octets of UTF-8.
     """
     # Some mail programs send whole paths.
-    if _MAYBE_PATH.search(text):
-        text = PureWindowsPath(PurePosixPath(text.replace("\x00", "")).name).name or text
+    parts = [part for part in _SEPARATORS.split(text.replace("\x00", "")) if part not in ("", ".")]
+    text = _DRIVE.sub("", parts[-1] if parts else "") or text
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     text = text[:4096]

@@ -280,8 +280,8 @@ class Saving(SynchronousTestCase):
             self.assertEqual(safe_name(name), safe, repr(name))
         # A colon is part of a name, unless it follows the letter of a drive.
         self.assertEqual(
-            [safe_name(name) for name in ("Re: AW: hello", "C:x.pdf", "12:30", "\n:x")],
-            ["Re_ AW_ hello", "x.pdf", "12_30", "_x"],
+            [safe_name(name) for name in ("Re: AW: hello", "C:x.pdf", "12:30", "\n:x", "1:30", "a/1:30", "b/C:x")],
+            ["Re_ AW_ hello", "x.pdf", "12_30", "_x", "1_30", "1_30", "x"],
         )
         self.assertEqual(safe_name("ä" * 300 + ".pdf"), "ä" * 88 + ".pdf")
         self.assertEqual(len(safe_name("x" * 300 + "." + "y" * 50)), 180)
