@@ -20,6 +20,8 @@ from emailsys.upstream import current_frames
 BLOCKED: Final = 0.1
 # Seconds after which a step that has not ended is told, with the line at which it is.
 _STUCK: Final = 1.0
+# Python ends coroutines by these exceptions. One that a plugin raises would end the coroutine that called the plugin.
+_ENDS_OF_COROUTINES: Final = (GeneratorExit, StopIteration)
 
 
 class TooLate(Exception):
@@ -70,9 +72,12 @@ class Calls:
             coroutine = method(*arguments)
             if type(coroutine) is not CoroutineType:
                 return coroutine
-            waiting = coroutine.send(None)
-        except StopIteration as ended:
-            return ended.value
+            try:
+                waiting = coroutine.send(None)
+            except StopIteration as ended:
+                return ended.value
+        except _ENDS_OF_COROUTINES as error:
+            raise _as_fault(error) from error
         finally:
             self._step = None
             if self._measure() - began >= BLOCKED:
@@ -95,6 +100,8 @@ class Calls:
             result.cancel()
 
         def done(outcome: Any) -> None:
+            if isinstance(outcome, Failure) and isinstance(outcome.value, _ENDS_OF_COROUTINES):
+                outcome = Failure(_as_fault(outcome.value))
             if not ended.called:
                 ended.callback(outcome)
 
@@ -183,3 +190,7 @@ class _Rest:
 
 def _bound(step: Callable[[Any], Any], argument: Any) -> Callable[[], Any]:
     return lambda: step(argument)
+
+
+def _as_fault(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"the plugin raised {type(error).__name__}")
