@@ -88,7 +88,7 @@ class Importer:
         """Import a file, a maildir, or a folder of these.
 
         @param form: "maildir", "mbox" or "eml"; None to detect it.
-        @raise UnknownFormat: the path is not of this form, or an MMDF file.
+        @raise UnknownFormat: the path is not of this form, an MMDF file, or a pipe without `form`.
         @raise OSError: it cannot be read.
         """
         match form or _form_of(path):
@@ -274,6 +274,9 @@ class Importer:
 def _form_of(path: Path) -> str:
     if path.is_dir():
         return "maildir" if (path / "cur").is_dir() else "eml"
+    if path.is_fifo() or path.is_socket():
+        # What is read from it here would be missing in the message.
+        raise UnknownFormat(f"{path} is a pipe, whose format cannot be detected. Name the format: --form mbox or eml")
     with path.open("rb") as file:
         first = file.read(5)
     # Files in MMDF format are refused with a word where mbox files are read. An empty mbox has no messages.

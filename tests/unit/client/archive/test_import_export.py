@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mailbox
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -161,6 +162,21 @@ class Exchange(ArchiveCase):
         path.write_bytes(b"\x01\x01\x01\x01\nFrom: a@x\n\nx\n\x01\x01\x01\x01\n")
         refused = self.assertRaises(UnknownFormat, self.import_mbox, path)
         self.assertIn("in MMDF format, which is not supported", str(refused))
+
+    def test_the_form_of_a_pipe_must_be_named(self) -> None:
+        """Detecting it would take octets out of the pipe, and the message would be stored without its beginning."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        with open(writing, "wb") as file:
+            file.write(b"Subject: piped\n\nx\n")
+        importing, path = Importer(self.archive, IN), Path(f"/dev/fd/{reading}")
+        refused = self.assertRaises(UnknownFormat, importing.import_path, path)
+        self.assertIn("--form", str(refused))
+        importing.import_path(path, "eml")
+        self.assertEqual([one.subject for one in self.archive.list(IN)], ["piped"])
+
+    if sys.platform == "win32":
+        test_the_form_of_a_pipe_must_be_named.skip = "no /dev/fd"  # type: ignore[attr-defined]
 
     def test_the_subfolders_of_a_maildir_come_along(self) -> None:
         """Maildir++: a subfolder has a dot in front of its name, which IMAP servers write in modified UTF-7."""
