@@ -73,6 +73,10 @@ class OperatorPageTests(SynchronousTestCase):
         browser.until("document.getElementById('live').textContent === 'Live.'")
         # Queued mail is held by a click.
         browser.open(f"{self.base}/system/queue")
+        # The table fits into a window of 1200 px.
+        self.assertEqual(
+            browser.run("(box => box.scrollWidth - box.clientWidth)(document.querySelector('.scroll'))"), 0
+        )
         self.assertIn(queue_id, browser.text("table"))
         browser.click("input[name=queue_id]")
         browser.click("button[value=hold]")

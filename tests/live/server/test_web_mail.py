@@ -22,6 +22,18 @@ from tests.unit.web.mail import HOSTILE
 # What runs in a page that lets a stranger's script run.
 _RUN = "document.title='gone'"
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# Elements that lie under the bar at the top when Shift+Tab goes to them, from the end of the page on.
+_UNDER_THE_BAR = r"""(() => {
+  scrollTo(0, document.documentElement.scrollHeight);
+  const found = [], bar = document.querySelector(".top");
+  if (!bar) return found;
+  for (const one of [...document.querySelectorAll("main :is(a, button, input)")].reverse()) {
+    one.focus();
+    if (one !== document.activeElement) continue;
+    if (one.getBoundingClientRect().top < bar.getBoundingClientRect().bottom) found.push(one.outerHTML);
+  }
+  return found;
+})()"""
 
 
 class WebMailTests(SynchronousTestCase):
@@ -68,7 +80,7 @@ class WebMailTests(SynchronousTestCase):
         return browser
 
     def check(self, browser: Browser) -> None:
-        """Let axe-core look at the page, and check that it fits into a narrow window."""
+        """Let axe-core look at the page. Check that it fits into a narrow window, and that the focus stays visible."""
         browser.run(self.axe)
         options = json.dumps({"runOnly": _RULES})
         found = browser.run(
@@ -77,6 +89,8 @@ class WebMailTests(SynchronousTestCase):
         self.assertEqual(found, [], browser.run("location.pathname"))
         browser.resize(360, 740)
         self.assertLessEqual(browser.run("document.documentElement.scrollWidth - innerWidth"), 0)
+        browser.resize(360, 300)
+        self.assertEqual(browser.run(_UNDER_THE_BAR), [])
         browser.resize(1200, 900)
 
     def was_called(self) -> bool:
