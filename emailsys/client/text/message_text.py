@@ -28,6 +28,8 @@ _MARKUP: Final = 10
 # Tags of one message that are converted, in less than half a second: 3 to 5 us each. A part costs as much as some tags.
 _MAX_TAGS: Final = 75_000
 _TAGS_OF_PART: Final = 20
+# The share of the tags that are left which one part may have. So a short part behind a very long one is shown.
+_SHARE: Final = 0.9
 _TOO_LONG: Final = "too long to be shown completely; save the message to read all of it"
 _TAG: Final = re.compile("<")
 
@@ -109,7 +111,7 @@ def read_text(
     def texts_of(parts: Iterable[Part]) -> Iterator[str]:
         nonlocal tags_left
         for part in parts:
-            text, wrong, tags = _plain_text(part, most, tags_left, pictures)
+            text, wrong, tags = _plain_text(part, most, int(tags_left * _SHARE), pictures)
             tags_left = max(0, tags_left - tags)
             defects.extend(f"part {part.number}: {one}" for one in wrong)
             if text.strip():

@@ -18,7 +18,7 @@ class MostOfAMessageTests(SynchronousTestCase):
         text, defects, _ = read_text(parse(octets), 2_000_000)
         return text, defects
 
-    def test_html_is_cut_behind_its_75000th_tag(self) -> None:
+    def test_long_html_is_cut(self) -> None:
         for element in (b"<div>", b"<td>", b"<blockquote>"):
             text, defects = self.read(HTML + b"<p>begin" + (element + b"x") * 100_000 + b"end")
             self.assertTrue(text.startswith("begin") and "end" not in text)
@@ -35,6 +35,13 @@ class MostOfAMessageTests(SynchronousTestCase):
         shown = text.count("x")
         self.assertGreater(shown, 1_000)
         self.assertIn(f"part 1.{shown + 2}: too long to be shown completely", "\n".join(defects))
+
+    def test_a_short_part_behind_a_long_one_is_shown(self) -> None:
+        """A long table does not hide the answer below it."""
+        parts = b"".join(b"--b\r\n" + HTML + html + b"\r\n" for html in (b"<td>x" * 100_000, b"<p>answer</p>"))
+        text, defects = self.read(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts + b"--b--\r\n")
+        self.assertTrue(text.endswith("answer"))
+        self.assertEqual(defects, [TOO_LONG.replace("part 1:", "part 1.1:")])
 
     def test_preformatted_text_is_cut(self) -> None:
         """Each line costs as much as a tag."""
